@@ -1,0 +1,1 @@
+"""One collector a file. Collectors read the cluster and other sources and return plain values."""

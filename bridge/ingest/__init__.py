@@ -1,0 +1,1 @@
+"""HTTP in: authenticate, decode, hand to the intake, answer. Knows nothing of routing, engine or Kubernetes."""

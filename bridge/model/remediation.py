@@ -1,0 +1,120 @@
+"""The durable record of one run of one runbook for its target, and the journal of what happened to it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from bridge.model.mode import Mode
+from bridge.model.target import Target
+
+SCHEMA = 1
+"""Version of the stored records. Version N reads N-1 and leaves a newer one for a newer worker."""
+
+
+class State(Enum):
+    """Where a remediation is in its life."""
+
+    QUEUED = "queued"
+    """Waits for a worker, or behind another remediation of its target."""
+    RUNNING = "running"
+    PARKED = "parked"
+    """Waits for a time or for a person; neither a claim nor a worker's slot is held."""
+    DONE = "done"
+
+
+class Outcome(Enum):
+    """How a remediation ended; `escalated` is a flag beside it."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    UNDONE = "undone"
+    CANCELLED = "cancelled"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+    OBSERVED = "observed"
+
+
+class Remediation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is fixed when a remediation is created. Times are unix seconds (float) by the store's clock.
+
+    The configuration of a run is that of its creation: `runbook_doc` is the resolved runbook with its
+    parameters, `config_hash` a hash of both. Guards use the configuration of now instead.
+    """
+
+    schema: int = SCHEMA
+    id: str
+    runbook: str
+    target: Target
+    mode: Mode
+    params: dict[str, Any] = {}
+    runbook_doc: dict[str, Any] = {}
+    config_hash: str = ""
+    route: str = ""
+    """Path of the route in the table, e.g. `route.routes[2].routes[0]`."""
+    labels: dict[str, str] = {}
+    """Of the alert that asked first."""
+    annotations: dict[str, str] = {}
+    started_at: float = 0.0
+    """Start of that alert, by its sender's clock."""
+    cooldown: float = 600.0
+    max_attempts: int = 3
+    attempts_window: float = 3600.0
+    allow_drift: bool = False
+    allow_irreversible: bool = False
+    requested_by: str = ""
+    why: str = ""
+    override: tuple[str, ...] = ()
+    created_at: float = 0.0
+
+
+class RemediationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A remediation with its progress, as `list` and `show` print it."""
+
+    remediation: Remediation
+    state: State
+    outcome: Outcome | None = None
+    reason: str = ""
+    """Value of the Reason of the last decision."""
+    detail: str = ""
+    escalated: bool = False
+    incidents: tuple[str, ...] = ()
+    open_incidents: tuple[str, ...] = ()
+    """Those of `incidents` that have not resolved."""
+    writing: bool = False
+    """Whether the first write has begun: from then on nothing is cancelled silently."""
+    deaths: int = 0
+    due_at: float | None = None
+    """When a parked one goes on, unix seconds."""
+    worker: str = ""
+    updated_at: float = 0.0
+    finished_at: float | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the journal. `data` is plain JSON; `kind` is one of the names that engine/journal.py lists."""
+
+    kind: str
+    at: float = 0.0
+    """Unix seconds; set by the store when it is appended."""
+    worker: str = ""
+    text: str = ""
+    """One sentence for people."""
+    reason: str = ""
+    data: dict[str, Any] = {}
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One decision about an alert, as `explain` tells it: also each decision to do nothing."""
+
+    at: float = 0.0
+    reason: str
+    detail: str = ""
+    incident: str = ""
+    remediation: str = ""
+    route: str = ""
+    runbook: str = ""

@@ -1,0 +1,1 @@
+"""Tell people. A channel that fails never fails or delays a remediation."""

@@ -1,0 +1,371 @@
+"""Protocols between the layers. Each has one contract test, run against every implementation.
+
+Stores raise StoreUnavailable when Redis cannot be used; every method is bounded in time by its implementation.
+Every store time is unix seconds by the store's own clock, so that hosts with wrong clocks agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from bridge.model.alert import Alert
+from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
+from bridge.model.intake import (
+    Claim,
+    Dispatch,
+    Dispatched,
+    GuardFacts,
+    IntakeEntry,
+    Pause,
+    Seen,
+    Transition,
+)
+from bridge.model.plan import Change, Plan, Repeat, Undo
+from bridge.model.reason import Reason, Verdict
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView
+from bridge.model.target import ObjectRef, Target
+from bridge.model.verification import Verification
+
+
+class Clock(Protocol):
+    """Time, passed in. Tests move it."""
+
+    def now(self) -> float:
+        """Return unix seconds (UTC)."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+# ---- stores -------------------------------------------------------------------------------------------------
+
+
+class Intake(Protocol):
+    """The receiver's side of the intake."""
+
+    async def accept(self, alerts: Sequence[Alert]) -> list[Seen]:
+        """Dedup the alerts of one request and store what is new as one entry, in one script.
+
+        Returns what became of each alert, in order. When it returns, the alerts are in Redis (and, where
+        `min_replicas` is set, on that many replicas). Calls at the same time share round trips.
+        """
+        ...
+
+
+class IntakeQueue(Protocol):
+    """The dispatcher's side of the intake."""
+
+    async def read(self, worker: str, *, count: int, block: float) -> list[IntakeEntry]:
+        """Return new entries, waiting at most `block` seconds for the first."""
+        ...
+
+    async def reclaim(self, worker: str) -> list[IntakeEntry]:
+        """Return entries whose dispatcher has not renewed them for the claim's length."""
+        ...
+
+    async def begin_alert(self, entry: str, index: int) -> int:
+        """Count and return the tries of one alert of a redelivered entry, before it is tried."""
+        ...
+
+    async def dispatch(self, dispatch: Dispatch) -> Dispatched:
+        """Record incident and decisions and create or join remediations, in one script; idempotent by `seq`."""
+        ...
+
+    async def dead_letter(self, entry: str, index: int, transition: Transition, error: str) -> None: ...
+
+    async def done(self, entries: Sequence[str]) -> None:
+        """Acknowledge and delete entries whose alerts are all dispatched or set aside."""
+        ...
+
+    async def due(self, *, limit: int) -> list[Transition]:
+        """Take open incidents whose wait is over, to be dispatched again; each is paced by the store."""
+        ...
+
+    async def wake(self, reasons: Sequence[Reason]) -> int:
+        """Make every open incident that waits on one of `reasons` due now; return how many."""
+        ...
+
+    async def expire(self, *, limit: int) -> list[str]:
+        """Close incidents that were not seen for their time to live; return their ids."""
+        ...
+
+
+class WorkQueue(Protocol):
+    """Remediations and who works on them."""
+
+    async def claim(self, worker: str, *, block: float) -> Claim | None:
+        """Take the next remediation, waiting at most `block` seconds. Per queue key one is out at a time."""
+        ...
+
+    async def reclaim(self, worker: str) -> Claim | None:
+        """Take one whose worker stopped renewing; counts a death. Beyond the limit it is a dead letter instead."""
+        ...
+
+    async def renew(self, claim: Claim) -> None:
+        """Prolong the claim; raise LeaseLost if another worker holds it now."""
+        ...
+
+    async def park(self, claim: Claim, due_at: float | None, entry: Entry) -> None:
+        """Journal `entry`, let go of the claim and come back at `due_at` (None: when somebody answers).
+
+        Raises LeaseLost.
+        """
+        ...
+
+    async def hand_over(self, claim: Claim, entry: Entry) -> None:
+        """Journal `entry` and give the remediation back at once for another worker. Raises LeaseLost."""
+        ...
+
+    async def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        reason: Reason,
+        entry: Entry,
+        *,
+        escalated: bool,
+        wait_until: float | None = None,
+    ) -> None:
+        """Record the end, free its locks and start the next of its queue key, in one script. Raises LeaseLost.
+
+        With `wait_until`, or with outcome denied or observed, its open incidents wait on `reason`
+        (decision 1) and are dispatched again when that may have ended.
+        """
+        ...
+
+    async def promote(self) -> int:
+        """Put parked remediations that are due back in the queue; return how many."""
+        ...
+
+    async def wake(self, remediation: str) -> bool:
+        """Make one parked remediation due now."""
+        ...
+
+    async def get(self, remediation: str) -> RemediationView | None: ...
+
+    async def list(self, *, limit: int, state: str | None = None, before: str | None = None) -> list[RemediationView]:
+        """Return remediations, newest first."""
+        ...
+
+    async def cancel(self, remediation: str, by: str) -> bool:
+        """Cancel one that has not begun to write; False when it has, or is done, or does not exist."""
+        ...
+
+    async def depth(self) -> Mapping[str, float]:
+        """Return queue figures: intake, work, parked, pending, dead and the age of the oldest (`*_age`, seconds)."""
+        ...
+
+
+class Journal(Protocol):
+    """What happened to a remediation, append-only."""
+
+    async def append(self, claim: Claim, entry: Entry, *, writing: bool = False) -> None:
+        """Append under the claim's fencing token; `writing` marks the first write. Raises LeaseLost."""
+        ...
+
+    async def read(self, remediation: str) -> list[Entry]: ...
+
+    async def keep_evidence(self, claim: Claim, blob: bytes) -> None:
+        """Keep (replace) the compressed evidence of the remediation. Raises LeaseLost."""
+        ...
+
+    async def evidence(self, remediation: str) -> bytes | None: ...
+
+    def follow(self, remediation: str) -> AsyncIterator[Entry]:
+        """Yield the entries as they are appended, until the remediation is done."""
+        ...
+
+
+class Locks(Protocol):
+    """Objects tied to a remediation, from its first write to the end of its verification."""
+
+    async def acquire(self, claim: Claim, keys: Sequence[str], *, seconds: float) -> str | None:
+        """Lock all keys (in sorted order) or none; return None, or the remediation that holds one of them.
+
+        Locking again by the same remediation prolongs. Raises LeaseLost.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> None: ...
+
+
+class Guardbook(Protocol):
+    """What the guards remember."""
+
+    async def facts(self, remediation: Remediation) -> GuardFacts: ...
+
+    async def pause(self, pause: Pause) -> None: ...
+
+    async def resume(self, scope: str) -> bool: ...
+
+    async def pauses(self) -> list[Pause]: ...
+
+    async def explain(self, fingerprint: str) -> list[Decision]:
+        """Return every decision that is kept about this fingerprint, of all sources, oldest first."""
+        ...
+
+    async def incidents(self, fingerprint: str) -> list[Mapping[str, Any]]:
+        """Return what is kept about this fingerprint's incidents: state, start, last seen, remediations."""
+        ...
+
+
+class Breakers(Protocol):
+    """Circuit breakers, shared by all workers."""
+
+    async def enter(self, name: str, policy: BreakerPolicy) -> Permit:
+        """Return leave for one call; raise CircuitOpen when it is open or its one probe is out."""
+        ...
+
+    async def leave(self, permit: Permit, policy: BreakerPolicy, *, failed: bool | None) -> BreakerState:
+        """Report the call's result; None (cancelled, not the dependency's fault) counts as neither."""
+        ...
+
+    async def states(self) -> Mapping[str, BreakerState]: ...
+
+
+class StoreHealth(Protocol):
+    async def ping(self) -> None:
+        """Raise StoreUnavailable when alerts could not be stored now."""
+        ...
+
+
+# ---- Kubernetes ---------------------------------------------------------------------------------------------
+
+
+class Cluster(Protocol):
+    """One Kubernetes API server. Names and namespaces are checked against RFC 1123 before any request.
+
+    Raises the Kube* errors of bridge.errors; a mutating call whose reply was lost raises KubeReplyLost.
+    Every call has a deadline of its own (seconds), 10 by default.
+    """
+
+    name: str
+
+    async def get(self, ref: ObjectRef) -> dict[str, Any]: ...
+
+    async def list(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        *,
+        labels: Mapping[str, str] | str | None = None,
+        fields: Mapping[str, str] | None = None,
+        limit: int = 500,
+    ) -> list[dict[str, Any]]:
+        """Return the objects; an empty label mapping is refused. `str` is a selector from an object's spec."""
+        ...
+
+    async def patch(
+        self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Send a merge patch (RFC 7386) with fieldManager `alertbridge` and return the object."""
+        ...
+
+    async def logs(
+        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
+    ) -> str: ...
+
+    async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
+        """GET through the API server's service proxy and return the HTTP status."""
+        ...
+
+
+class Clusters(Protocol):
+    def get(self, name: str) -> Cluster:
+        """Return the named connection; raise InvalidInput when there is none."""
+        ...
+
+
+# ---- actions, evidence, guards ------------------------------------------------------------------------------
+
+
+class Connections(Protocol):
+    """What an action or a collector may use to reach the outside."""
+
+    clock: Clock
+    cluster: Cluster
+
+    async def promql(self, query: str) -> list[tuple[Mapping[str, str], float]]:
+        """Return the samples of an instant query; raise PermanentError when no Prometheus is configured."""
+        ...
+
+    async def http_status(self, url: str) -> int: ...
+
+
+class Action(Protocol):
+    """One way to change something. Reads in `plan`; the engine applies, journals, locks and retries."""
+
+    name: str
+    summary: str
+    params: type[BaseModel]
+    repeat: Repeat
+    undo: Undo
+    undo_failed: bool
+
+    async def plan(self, context: ActionContext, params: Any) -> Plan:
+        """Read, and return the changes; raise PlanError (names the mend) or InvalidInput."""
+        ...
+
+    async def verify(self, context: ActionContext, plan: Plan, params: Any) -> Verification:
+        """Look once whether the plan's effect is there: fixed, not fixed (yet) or unknown, with a sentence."""
+        ...
+
+
+class ActionContext(Protocol):
+    """What an action sees."""
+
+    remediation: str
+    """Id of the remediation, for marks and idempotent values."""
+    planned_at: float
+    """When the remediation was created, unix seconds: the source of every time in a plan, so that it repeats."""
+    target: Target
+    reach: Connections
+
+
+class Collector(Protocol):
+    """Gathers one kind of evidence."""
+
+    name: str
+    summary: str
+    params: type[BaseModel]
+
+    async def collect(self, context: ActionContext, params: Any) -> dict[str, Any]:
+        """Return plain JSON values; raising means that the evidence is missing."""
+        ...
+
+
+class Applier(Protocol):
+    """Makes a planned change under its preconditions."""
+
+    async def apply(self, change: Change, *, remediation: str) -> bool:
+        """Return True when it wrote, False when every field had its after-value already.
+
+        Raises PlanStale, TargetReplaced, KubeError; KubeReplyLost is settled by reading back first.
+        """
+        ...
+
+
+class EntryGuard(Protocol):
+    name: str
+
+    def check(self, remediation: Remediation, facts: GuardFacts) -> Verdict: ...
+
+
+class PlanGuard(Protocol):
+    name: str
+
+    async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict: ...
+
+
+class Notifier(Protocol):
+    """Tells people. Never raises and never delays a remediation."""
+
+    async def notify(self, view: RemediationView, text: str, *, page: bool) -> None: ...
