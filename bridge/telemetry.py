@@ -1,0 +1,328 @@
+"""Logs and metrics: what alertbridge tells about itself.
+
+`app` configures the log once and makes one `Metrics`, which it hands to engine, configuration and API. The
+receiver counts in plain integers of its own (`bridge.ingest.counters`) and is registered as a collector.
+Nothing here waits or talks to anybody: figures that live in Redis are put in by `Metrics.queue` and
+`Metrics.breakers`, which `app` calls from a loop, so that a scrape never touches the store.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from structlog.contextvars import bound_contextvars
+from structlog.typing import FilteringBoundLogger
+
+from bridge.model.breaker import BreakerState
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome
+
+__all__ = ["Metrics", "bound_contextvars", "configure_logging", "get_logger", "hide"]
+
+# ---- log ----------------------------------------------------------------------------------------------------
+
+LogFormat = Literal["json", "console"]
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_LONGEST = 4000  # characters of one value; a traceback gets four times as many
+_DEEPEST = 6
+_SECRET_KEYS = re.compile(r"authorization|password|passwd|secret|credential|signature|cookie", re.IGNORECASE)
+_HIDDEN = "[hidden]"
+_secrets: set[str] = set()
+
+# C0 and C1 controls, DEL, the Unicode line separators, bidirectional overrides and lone surrogates: what could
+# end a line, colour a terminal or turn its text around.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def get_logger(**bound: Any) -> FilteringBoundLogger:
+    """Return a logger; `bound` goes with every line. Ids are bound once with `bound_contextvars(...)`."""
+    logger: FilteringBoundLogger = structlog.get_logger(**bound)
+    return logger
+
+
+def hide(*secrets: str) -> None:
+    """Keep these values out of every later log line. Shorter than 4 characters are left: they are no secrets."""
+    _secrets.update(secret for secret in secrets if len(secret) >= 4)
+
+
+def configure_logging(style: LogFormat = "json", level: str = "info", stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's log to `stream` (default stderr), one line an event.
+
+    `json` is for programs: ASCII, one object a line, whatever is in the values. `console` is for people: one
+    line as well, but for tracebacks, which are indented below theirs.
+    """
+    out = stream or sys.stderr
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _clean,
+    ]
+    render = _render_json if style == "json" else _render_console
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=stream is None,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared[:-1]],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _clean, render],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    logging.captureWarnings(True)
+    # The Kubernetes client logs whole bodies, Secrets among them, at DEBUG: never, whatever the level is.
+    for name in ("kubernetes_asyncio", "kubernetes_asyncio.client.rest", "aiohttp.access", "asyncio"):
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+
+
+Event = MutableMapping[str, Any]
+
+
+def _clean(_logger: object, _method: str, event: Event) -> Event:
+    return {
+        key: _HIDDEN
+        if isinstance(value, str) and _SECRET_KEYS.search(key)
+        else _plain(value, _LONGEST * (4 if key == "exception" else 1), _DEEPEST)
+        for key, value in event.items()
+    }
+
+
+def _plain(value: Any, longest: int, depth: int) -> Any:
+    """Return `value` as bounded plain JSON without secrets."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping) and depth:
+        return {
+            str(key)[:200]: _HIDDEN if _SECRET_KEYS.search(str(key)) else _plain(item, longest, depth - 1)
+            for key, item in list(value.items())[:100]
+        }
+    if isinstance(value, list | tuple | set | frozenset) and depth:
+        return [_plain(item, longest, depth - 1) for item in list(value)[:100]]
+    text = value if isinstance(value, str) else str(value)
+    for secret in _secrets:
+        text = text.replace(secret, _HIDDEN)
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
+def _render_json(_logger: object, _method: str, event: Event) -> str:
+    # ASCII on purpose: it escapes CR, LF, ESC, U+2028 and lone surrogates, so an event is a line everywhere.
+    head = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return json.dumps({**head, **event}, ensure_ascii=True)
+
+
+_MARKS = {"debug": "·", "info": " ", "warning": "!", "error": "✗", "critical": "✗"}
+
+
+def _render_console(_logger: object, _method: str, event: Event) -> str:
+    clock = str(event.pop("timestamp", ""))[11:19]
+    mark = _MARKS.get(str(event.pop("level", "info")), " ")
+    text = printable(str(event.pop("event", "")))
+    trace = event.pop("exception", "")
+    facts = "  ".join(f"{printable(key)}={_word(value)}" for key, value in event.items())
+    line = f"{clock} {mark} {text}{'  ' if facts else ''}{facts}"
+    return "\n    | ".join([line, *(printable(part) for part in str(trace).splitlines())])
+
+
+def _word(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return printable(json.dumps(text, ensure_ascii=False) if isinstance(value, str) and " " in text else text)
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything escaped that would end a line or steer a terminal."""
+    return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "backslashreplace").decode(), text)
+
+
+# ---- metrics ------------------------------------------------------------------------------------------------
+
+_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LONG = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
+_MOST_VALUES = 300  # of one label that names something of the configuration; the rest counts as `other`
+
+
+class _Bounded:
+    """A label's values, bounded: names beyond the limit become `other`."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value not in self._known:
+            if len(self._known) >= _MOST_VALUES:
+                return "other"
+            self._known.add(value)
+        return value
+
+
+class Metrics:
+    """All figures of one process, in a registry of its own. Every method is quick and never raises for its input."""
+
+    def __init__(self, version: str, registry: CollectorRegistry | None = None) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry or CollectorRegistry()
+        self._runbook, self._action, self._cluster, self._breaker = _Bounded(), _Bounded(), _Bounded(), _Bounded()
+        self._make_engine_metrics()
+        self._make_state_metrics()
+        # Under our own prefix like all others: several processes of one host are told apart by their target.
+        ProcessCollector(namespace="alertbridge", registry=self.registry)
+        self._gauge("build_info", "Always 1; the labels say what runs", "version", "python").labels(
+            version, platform.python_version()
+        ).set(1)
+
+    def _make_engine_metrics(self) -> None:
+        self._decisions = self._counter("decisions_total", "Decisions by reason, those to do nothing too", "reason")
+        for reason in Reason:
+            self._decisions.labels(reason.value)
+        self._dispatch = self._histogram("dispatch_seconds", "From the receipt of an alert to its dispatch", _SHORT)
+        self._started = self._counter("remediations_started_total", "Remediations that a worker took up", "runbook")
+        self._wait = self._histogram("remediation_wait_seconds", "From a remediation's creation to its start", _LONG)
+        self._finished = self._counter(
+            "remediations_total", "Finished remediations by runbook and outcome", "runbook", "outcome"
+        )
+        self._duration = self._histogram(
+            "remediation_seconds", "From a remediation's creation to its end", _LONG, "runbook"
+        )
+        self._escalations = self._counter("escalations_total", "Remediations handed to a person", "reason")
+        self._steps = self._counter("steps_total", "Steps of runbooks by action and result", "action", "result")
+        self._step_time = self._histogram("step_seconds", "Duration of a step, its verification too", _LONG, "action")
+        self._writes = self._counter("writes_total", "Changes written to a cluster", "cluster", "kind")
+        self._dead = self._counter("dead_letters_total", "What was set aside for a person", "what")
+        for what in ("alert", "remediation"):
+            self._dead.labels(what)
+        self._leases = self._counter("leases_lost_total", "Claims that another worker took over")
+        self._notifications = self._counter("notifications_total", "Notifications by result", "result")
+        self._kube = self._counter("kube_requests_total", "Requests to Kubernetes", "cluster", "verb", "code")
+        self._kube_time = self._histogram("kube_request_seconds", "Duration of Kubernetes requests", _SHORT, "verb")
+        self._busy = self._gauge("worker_busy", "Remediations that this process works on now")
+
+    def _make_state_metrics(self) -> None:
+        self._depth = self._gauge("queue_depth", "Entries that wait in Redis", "queue")
+        self._age = self._gauge("queue_age_seconds", "Age of the oldest entry", "queue")
+        self._store_up = self._gauge("store_up", "1 when Redis answered the last look")
+        self._recreated = self._counter(
+            "store_groups_recreated_total", "Consumer groups made again: Redis had lost its data"
+        )
+        self._breaker_state = self._gauge("breaker_state", "1 for the state that it is in", "breaker", "state")
+        self._reloads = self._counter("configuration_reloads_total", "Configuration reloads by result", "result")
+        self._reload_ok = self._gauge("configuration_last_reload_successful", "1 when the last one was loaded")
+        self._reload_at = self._gauge(
+            "configuration_last_reload_success_timestamp_seconds", "When the running configuration was loaded"
+        )
+
+    # -- called by the engine
+
+    def decision(self, reason: Reason, count: int = 1) -> None:
+        self._decisions.labels(reason.value).inc(count)
+
+    def dispatched(self, seconds: float) -> None:
+        """One alert was dispatched `seconds` after it was received."""
+        self._dispatch.observe(max(seconds, 0.0))
+
+    def remediation_started(self, runbook: str, waited: float) -> None:
+        """A worker took up a remediation for the first time, `waited` seconds after its creation."""
+        self._started.labels(self._runbook(runbook)).inc()
+        self._wait.observe(max(waited, 0.0))
+
+    def remediation_finished(self, runbook: str, outcome: Outcome, seconds: float) -> None:
+        """A remediation ended `seconds` after its creation."""
+        name = self._runbook(runbook)
+        self._finished.labels(name, outcome.value).inc()
+        self._duration.labels(name).observe(max(seconds, 0.0))
+
+    def escalated(self, reason: Reason) -> None:
+        self._escalations.labels(reason.value).inc()
+
+    def step_finished(self, action: str, result: str, seconds: float) -> None:
+        """A step ended. `result` is an Answer's value, `error` or `nothing_to_do`: one of few."""
+        name = self._action(action)
+        self._steps.labels(name, result).inc()
+        self._step_time.labels(name).observe(max(seconds, 0.0))
+
+    def written(self, cluster: str, kind: str) -> None:
+        """One change was written to an object of `kind`."""
+        self._writes.labels(self._cluster(cluster), self._action(kind)).inc()
+
+    def dead_letter(self, what: Literal["alert", "remediation"]) -> None:
+        self._dead.labels(what).inc()
+
+    def lease_lost(self) -> None:
+        self._leases.inc()
+
+    def notified(self, *, delivered: bool) -> None:
+        self._notifications.labels("delivered" if delivered else "failed").inc()
+
+    def kube_request(self, cluster: str, verb: str, status: int, seconds: float) -> None:
+        """One request to an API server; status 0 when no answer came."""
+        self._kube.labels(self._cluster(cluster), verb, str(status) if status else "none").inc()
+        self._kube_time.labels(verb).observe(max(seconds, 0.0))
+
+    def worker_busy(self, change: int) -> None:
+        """Add `change` to the number of remediations in work."""
+        self._busy.inc(change)
+
+    # -- called by app
+
+    def queue(self, figures: Mapping[str, float]) -> None:
+        """Take WorkQueue.depth(): `<queue>` is a depth, `<queue>_age` an age in seconds."""
+        self._store_up.set(1)
+        for name, value in figures.items():
+            gauge, label = (self._age, name.removesuffix("_age")) if name.endswith("_age") else (self._depth, name)
+            gauge.labels(label).set(value)
+
+    def store_down(self) -> None:
+        """Redis did not answer. The last figures stay; `alertbridge_store_up` says that they are old."""
+        self._store_up.set(0)
+
+    def groups_recreated(self) -> None:
+        """Redis came back without our consumer groups: an alarm."""
+        self._recreated.inc()
+
+    def breakers(self, states: Mapping[str, BreakerState]) -> None:
+        """Take Breakers.states()."""
+        for name, now in states.items():
+            for state in BreakerState:
+                self._breaker_state.labels(self._breaker(name), state.value).set(now is state)
+
+    def reloaded(self, *, ok: bool) -> None:
+        """The configuration was read: at the start, and with every reload."""
+        self._reloads.labels("success" if ok else "failure").inc()
+        self._reload_ok.set(ok)
+        if ok:
+            self._reload_at.set(time.time())
+
+    def register(self, collector: Collector) -> None:
+        """Add what somebody else counts; its names must start with `alertbridge_` as well."""
+        self.registry.register(collector)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the exposition and its content type, in the format that the Accept header asks for."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self.registry), content_type
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"alertbridge_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"alertbridge_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        return Histogram(f"alertbridge_{name}", text, labels, registry=self.registry, buckets=tuple(buckets))
