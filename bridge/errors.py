@@ -19,6 +19,10 @@ class InvalidInput(AlertbridgeError):
     """Something from outside (a label, a parameter, a request) can never be right."""
 
 
+class UnknownValue(AlertbridgeError):
+    """An expression touched something that is not known (evidence not gathered, a label that is absent)."""
+
+
 class TemporaryError(AlertbridgeError):
     """It failed for now: try again, not before `delay` seconds have passed when that is given."""
 
