@@ -28,6 +28,7 @@ from structlog.typing import FilteringBoundLogger
 from bridge.model.breaker import BreakerState
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
+from bridge.model.text import printable
 
 __all__ = ["Metrics", "bound_contextvars", "configure_logging", "get_logger", "hide"]
 
@@ -41,10 +42,6 @@ _DEEPEST = 6
 _SECRET_KEYS = re.compile(r"authorization|password|passwd|secret|credential|signature|cookie", re.IGNORECASE)
 _HIDDEN = "[hidden]"
 _secrets: set[str] = set()
-
-# C0 and C1 controls, DEL, the Unicode line separators, bidirectional overrides and lone surrogates: what could
-# end a line, colour a terminal or turn its text around.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def get_logger(**bound: Any) -> FilteringBoundLogger:
@@ -145,11 +142,6 @@ def _render_console(_logger: object, _method: str, event: Event) -> str:
 def _word(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return printable(json.dumps(text, ensure_ascii=False) if isinstance(value, str) and " " in text else text)
-
-
-def printable(text: str) -> str:
-    """Return `text` with everything escaped that would end a line or steer a terminal."""
-    return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "backslashreplace").decode(), text)
 
 
 # ---- metrics ------------------------------------------------------------------------------------------------
