@@ -25,6 +25,7 @@ from bridge.model.intake import (
 )
 from bridge.model.plan import Change, Plan, Repeat, Undo
 from bridge.model.reason import Reason, Verdict
+from bridge.model.refusal import Refusal
 from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView
 from bridge.model.target import ObjectRef, Target
 from bridge.model.verification import Verification
@@ -56,6 +57,30 @@ class Intake(Protocol):
         Returns what became of each alert, in order. When it returns, the alerts are in Redis (and, where
         `min_replicas` is set, on that many replicas). Calls at the same time share round trips.
         """
+        ...
+
+
+class Refusals(Protocol):
+    """Alerts that the receiver refused, kept for a person to read: a capped list of the newest."""
+
+    async def record(self, refusals: Sequence[Refusal]) -> None:
+        """Keep them; the oldest beyond the cap are dropped."""
+        ...
+
+    async def recent(self, *, limit: int) -> list[Refusal]:
+        """Return the newest first."""
+        ...
+
+
+class ReplayMemory(Protocol):
+    """Signatures of requests that were taken, shared by all receivers of an installation."""
+
+    async def remember(self, signature: str, seconds: float) -> bool:
+        """Keep `signature` for `seconds`; True when it was not known, in one step, so that one of two wins."""
+        ...
+
+    async def forget(self, signature: str) -> None:
+        """Drop it again: its request was not stored, and the sender may send it once more."""
         ...
 
 
