@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from tests.support.alertmanager import start_alertmanager, start_pair
+from tests.support.alertmanager import Gossip, joined, start_alertmanager, start_pair
+from tests.support.gossip import open_lines
 from tests.support.need import need
 from tests.support.processes import Processes, answers, free_port, until
 from tests.support.prometheus import Rule, start_prometheus
@@ -85,6 +86,23 @@ async def test_clustered_peers_tell_each_other_what_was_sent(processes: Processe
 
     await until(both_know_it, what="both peers knowing the alert")
     assert len(sink.requests) == 1
+
+
+async def test_peers_whose_gossip_is_cut_both_send(processes: Processes, sink: Sink) -> None:
+    ports = free_port(), free_port()
+    async with open_lines(*ports) as lines:
+        first = await start_alertmanager(processes, sink.url, gossip=Gossip(ports[0], lines[0].port, ()))
+        second = await start_alertmanager(
+            processes, sink.url, gossip=Gossip(ports[1], lines[1].port, (lines[0].port,)), peer_timeout="1s"
+        )
+        await joined(first, second)
+        for line in lines:
+            line.sever()
+        for peer in (first, second):
+            await peer.fire({"alertname": "GatewayDown"})
+        await sink.wait_for(lambda s: len(s.requests) >= 2, what="the same notification from both peers")
+    urls = {request["externalURL"] for request in sink.requests}
+    assert len(urls) == 2
 
 
 async def test_prometheus_fires_a_rule_and_alertmanager_delivers_it(processes: Processes, sink: Sink) -> None:
