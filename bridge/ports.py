@@ -165,6 +165,10 @@ class WorkQueue(Protocol):
         """
         ...
 
+    async def drop(self, claim: Claim) -> None:
+        """Acknowledge a claim whose remediation is done or gone already; changes nothing else."""
+        ...
+
     async def promote(self) -> int:
         """Put parked remediations that are due back in the queue; return how many."""
         ...
@@ -347,12 +351,21 @@ class Action(Protocol):
 class ActionContext(Protocol):
     """What an action sees."""
 
-    remediation: str
-    """Id of the remediation, for marks and idempotent values."""
-    planned_at: float
-    """When the remediation was created, unix seconds: the source of every time in a plan, so that it repeats."""
-    target: Target
-    reach: Connections
+    @property
+    def remediation(self) -> str:
+        """Id of the remediation, for marks and idempotent values."""
+        ...
+
+    @property
+    def planned_at(self) -> float:
+        """When the remediation was created, unix seconds: the source of every time in a plan, so that it repeats."""
+        ...
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def reach(self) -> Connections: ...
 
 
 class Collector(Protocol):

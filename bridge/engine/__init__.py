@@ -1,1 +1,1 @@
-"""Dispatch alerts to remediations, and run these: guard, evidence, plan, apply, verify. Knows neither HTTP nor Redis."""
+"""Dispatch alerts, and run remediations: guard, evidence, plan, apply, verify. Knows neither HTTP nor Redis."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from typing import Any
 
-from bridge.errors import KubeConflict, KubeNotFound, KubeReplyLost, PlanStale, TargetReplaced
+from bridge.errors import KubeConflict, KubeError, KubeNotFound, KubeReplyLost, PlanStale, TargetReplaced
 from bridge.model.plan import Change, Field, read_pointer, write_pointer
 from bridge.ports import Cluster
 
@@ -54,7 +53,7 @@ class ChangeApplier:
             current = await self._cluster.get(change.ref)
         except KubeNotFound as error:
             raise TargetReplaced(f"{change.ref} does not exist any more") from error
-        except (Exception, asyncio.CancelledError):
+        except KubeError:
             if lost is not None:
                 # The write's fate cannot be read back: that, not the failed read, is what the caller must know.
                 raise lost from None

@@ -73,6 +73,14 @@ class Reason(Enum):
         member.text = text
         return member
 
+    @classmethod
+    def of(cls, value: str) -> Reason:
+        """Return the member with this value; raise KeyError when there is none."""
+        return _BY_VALUE[value]
+
+
+_BY_VALUE = {reason.value: reason for reason in Reason}
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """A guard's answer: allow, defer (look again at `retry_at`, unix seconds, or when something changes), deny."""
@@ -91,8 +99,8 @@ class Verdict(msgspec.Struct, frozen=True):
         return cls("defer", reason, detail, retry_at)
 
     @classmethod
-    def deny(cls, reason: Reason, detail: str = "") -> Verdict:
-        return cls("deny", reason, detail)
+    def deny(cls, reason: Reason, detail: str = "", *, retry_at: float | None = None) -> Verdict:
+        return cls("deny", reason, detail, retry_at)
 
     @property
     def allowed(self) -> bool:

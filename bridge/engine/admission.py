@@ -1,0 +1,55 @@
+"""Ask the guards before anything is read, and after planning before anything is written. Called by execute."""
+
+from __future__ import annotations
+
+from bridge.engine.context import RunContext
+from bridge.engine.ending import Ended, Finish
+from bridge.engine.parts import Parts
+from bridge.errors import CircuitOpen
+from bridge.model.breaker import Permit
+from bridge.model.intake import GuardFacts
+from bridge.model.plan import Plan
+from bridge.model.reason import Reason, Verdict
+from bridge.model.remediation import Outcome, Remediation, RemediationView
+
+
+async def check_entry(parts: Parts, view: RemediationView) -> GuardFacts:
+    """Return the facts when every entry guard allows the run; raise Ended otherwise."""
+    remediation = view.remediation
+    facts = await parts.guardbook.facts(remediation)
+    if view.incidents and not view.open_incidents:
+        raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
+    for guard in parts.entry_guards:
+        verdict = guard.check(remediation, facts)
+        if not verdict.allowed and verdict.reason.value not in remediation.override:
+            raise Ended(_refused(guard.name, verdict))
+    return facts
+
+
+async def check_plan(parts: Parts, remediation: Remediation, plan: Plan, context: RunContext) -> None:
+    """Return when every plan guard allows the plan; raise Ended otherwise."""
+    for guard in parts.plan_guards():
+        verdict = await guard.check(remediation, plan, context)
+        if not verdict.allowed and verdict.reason.value not in remediation.override:
+            raise Ended(_refused(guard.name, verdict))
+
+
+async def admit(parts: Parts, remediation: Remediation) -> Permit:
+    """Return leave from the runbook's circuit breaker; raise Ended when it is open."""
+    try:
+        return await parts.breakers.enter(breaker_name(remediation), parts.runbook_breaker)
+    except CircuitOpen as error:
+        retry_at = parts.clock.now() + (error.delay or parts.runbook_breaker.cooldown)
+        finish = Finish(Outcome.SUPPRESSED, Reason.CIRCUIT_OPEN, str(error), wait_until=retry_at)
+        raise Ended(finish) from error
+
+
+def breaker_name(remediation: Remediation) -> str:
+    return f"runbook:{remediation.runbook}"
+
+
+def _refused(guard: str, verdict: Verdict) -> Finish:
+    detail = verdict.detail or verdict.reason.text
+    if verdict.decision == "deny":
+        return Finish(Outcome.DENIED, verdict.reason, f"{guard}: {detail}", wait_until=verdict.retry_at)
+    return Finish(Outcome.SUPPRESSED, verdict.reason, f"{guard}: {detail}", wait_until=verdict.retry_at)

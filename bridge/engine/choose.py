@@ -1,0 +1,40 @@
+"""Choose the scenario that the evidence calls for. Pure; called by execute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bridge.configuration.expressions import Condition
+from bridge.model.runbook import Scenario
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The scenario, or None with `unknown` telling whether evidence was missing; and why, for people."""
+
+    scenario: Scenario | None
+    unknown: bool
+    why: str
+
+
+def choose(scenarios: Sequence[Scenario], variables: Mapping[str, Any]) -> Choice:
+    """Return the first scenario that holds when all before it are false.
+
+    An unknown one ends the search (its evidence may be what matters) unless it says `on_unknown: continue`.
+    """
+    seen: list[str] = []
+    for scenario in scenarios:
+        if scenario.when is None:
+            return Choice(scenario, False, "; ".join([*seen, f"{scenario.name}: otherwise"]))
+        holds, detail = Condition(scenario.when).evaluate_detailed(variables)
+        if holds:
+            return Choice(scenario, False, "; ".join([*seen, f"{scenario.name}: {scenario.when}"]))
+        if holds is None:
+            seen.append(f"{scenario.name}: unknown ({detail})")
+            if scenario.on_unknown == "escalate":
+                return Choice(None, True, "; ".join(seen))
+        else:
+            seen.append(f"{scenario.name}: no")
+    return Choice(None, False, "; ".join(seen))

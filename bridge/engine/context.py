@@ -1,0 +1,48 @@
+"""What actions, collectors and expressions of one run see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bridge.model.remediation import Remediation, RemediationView
+from bridge.model.target import Target
+from bridge.ports import Connections
+
+
+class RunContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Implements ports.ActionContext."""
+
+    remediation: str
+    planned_at: float
+    target: Target
+    reach: Connections
+
+
+def variables(view: RemediationView, *, now: float, prometheus: bool, evidence: dict[str, Any]) -> dict[str, Any]:
+    """Return the CEL variables of a run. Label values are data: nothing in them is ever evaluated."""
+    remediation = view.remediation
+    return {
+        **alert_variables(remediation.labels, remediation.annotations, remediation.params),
+        "evidence": evidence,
+        "alert": {
+            "name": remediation.labels.get("alertname", ""),
+            "starts_at": remediation.started_at,
+            "age_seconds": max(0.0, now - remediation.started_at),
+            "resolved": bool(view.incidents) and not view.open_incidents,
+        },
+        "connections": {"prometheus": prometheus},
+        "target": target_variables(remediation),
+        "now": now,
+    }
+
+
+def alert_variables(labels: dict[str, str], annotations: dict[str, str], params: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables that are known before a target is: labels, annotations and parameters."""
+    return {"labels": labels, "annotations": annotations, "params": params}
+
+
+def target_variables(remediation: Remediation) -> dict[str, str]:
+    target = remediation.target
+    return {"cluster": target.cluster, "kind": target.kind, "namespace": target.namespace, "name": target.name}

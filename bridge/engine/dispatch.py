@@ -1,0 +1,199 @@
+"""Take alerts from the intake, route them, and record what they ask for. Started by app; knows nothing of HTTP.
+
+A decision is made per alert with the configuration of now, and recorded in one script with its effects. One
+alert that cannot be handled is set aside with its error; its siblings go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from bridge.engine.assign import ClusterMap, Refused, Wish, assign
+from bridge.errors import StoreUnavailable
+from bridge.model.alert import NEVER_ACT, Alert
+from bridge.model.intake import Dispatch, Dispatched, IntakeEntry, Seen, Transition
+from bridge.model.reason import Reason
+from bridge.model.remediation import Decision
+from bridge.ports import Clock, IntakeQueue
+from bridge.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+_TRIES = 3
+"""How often one alert may have been under way when its dispatcher died, before it is set aside."""
+
+
+class Routing(Protocol):
+    """The routing table and what it refers to, as configured now."""
+
+    clusters: ClusterMap
+
+    def wishes(self, alert: Alert, *, now: float) -> list[Wish | Muted]:
+        """Return what the alert's routes ask for, in their order; empty when no route names a runbook."""
+        ...
+
+
+class Muted(msgspec.Struct, frozen=True):
+    """A route that matches but does not act now because of its time intervals."""
+
+    path: str
+    detail: str
+    until: float | None = None
+
+
+class Dispatcher:
+    """Reads entries, decides for each alert, and acknowledges an entry when every alert of it is settled."""
+
+    def __init__(
+        self,
+        queue: IntakeQueue,
+        routing: Callable[[], Routing],
+        *,
+        name: str,
+        clock: Clock,
+        metrics: Metrics,
+        new_id: Callable[[], str],
+        side_by_side: int = 32,
+    ) -> None:
+        self._queue = queue
+        self._routing = routing
+        self._name = name
+        self._clock = clock
+        self._metrics = metrics
+        self._new_id = new_id
+        self._gate = asyncio.Semaphore(side_by_side)
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Dispatch until `stop` is called. What is not settled then stays in the intake."""
+        while not self._stopping:
+            try:
+                for entry in await self._queue.read(self._name, count=32, block=1.0):
+                    await self.settle(entry)
+            except StoreUnavailable as error:
+                log.warning("the store is away", error=str(error))
+                await self._clock.sleep(1.0)
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def recover(self) -> None:
+        """Settle what dead dispatchers left; called from time to time."""
+        for entry in await self._queue.reclaim(self._name):
+            await self.settle(entry)
+
+    async def look_again(self, *, limit: int = 100) -> int:
+        """Dispatch open incidents whose wait is over (decision 1); return how many."""
+        due = await self._queue.due(limit=limit)
+        for transition in due:
+            await self.dispatch(transition)
+        return len(due)
+
+    async def settle(self, entry: IntakeEntry) -> None:
+        """Dispatch every alert of the entry and acknowledge it. Raises StoreUnavailable: then nothing is lost."""
+
+        async def one(index: int, transition: Transition) -> None:
+            async with self._gate:
+                await self._settle_alert(entry, index, transition)
+
+        if len(entry.transitions) == 1:
+            await self._settle_alert(entry, 0, entry.transitions[0])
+        else:
+            results = await asyncio.gather(
+                *(one(i, t) for i, t in enumerate(entry.transitions)), return_exceptions=True
+            )
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+        await self._queue.done([entry.id])
+
+    async def _settle_alert(self, entry: IntakeEntry, index: int, transition: Transition) -> None:
+        if entry.deliveries > 1 and await self._queue.begin_alert(entry.id, index) > _TRIES:
+            await self._set_aside(entry, index, transition, "its dispatchers died while they handled it")
+            return
+        try:
+            await self.dispatch(transition)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            log.exception("alert cannot be dispatched", fingerprint=transition.alert.fingerprint)
+            await self._set_aside(entry, index, transition, f"{type(error).__name__}: {error}")
+
+    async def _set_aside(self, entry: IntakeEntry, index: int, transition: Transition, error: str) -> None:
+        await self._queue.dead_letter(entry.id, index, transition, error)
+        self._metrics.dead_letter("alert")
+        self._metrics.decision(Reason.DEAD_LETTER)
+
+    async def dispatch(self, transition: Transition) -> Dispatched:
+        """Decide for one alert and record it; equal and older transitions change nothing."""
+        decision = self.decide(transition)
+        result = await self._queue.dispatch(decision)
+        if not result.stale:
+            self._count(transition, decision, result)
+        return result
+
+    def decide(self, transition: Transition) -> Dispatch:
+        """Return what is to be recorded for one transition; pure but for the ids of new remediations."""
+        alert = transition.alert
+        if transition.seen is Seen.RESOLVED:
+            decision = _decision(Reason.RESOLVED, alert)
+            return Dispatch(transition=transition, decisions=(decision,))
+        if alert.name in NEVER_ACT:
+            return Dispatch(transition=transition, decisions=(_decision(Reason.TEST_ALERT, alert),))
+        routing = self._routing()
+        wishes = routing.wishes(alert, now=self._clock.now())
+        if not wishes:
+            return _waiting(transition, [_decision(Reason.NO_ROUTE, alert)], Reason.NO_ROUTE, None)
+        return self._assign(transition, wishes, routing.clusters)
+
+    def _assign(self, transition: Transition, wishes: list[Wish | Muted], clusters: ClusterMap) -> Dispatch:
+        alert, assignments, decisions = transition.alert, [], []
+        reason, until = Reason.NO_ROUTE, None
+        for wish in wishes:
+            if isinstance(wish, Muted):
+                reason, until = Reason.MUTED, wish.until
+                decisions.append(_decision(reason, alert, wish.detail, route=wish.path))
+                continue
+            try:
+                assignments.append(assign(alert, wish, clusters=clusters, new_id=self._new_id))
+            except Refused as refused:
+                reason = refused.reason
+                decisions.append(_decision(reason, alert, refused.detail, route=wish.path, runbook=wish.runbook.name))
+        if assignments:
+            return Dispatch(transition=transition, assignments=tuple(assignments), decisions=tuple(decisions))
+        return _waiting(transition, decisions, reason, until)
+
+    def _count(self, transition: Transition, decision: Dispatch, result: Dispatched) -> None:
+        for made in decision.decisions:
+            reason = Reason.of(made.reason)
+            self._metrics.decision(reason)
+            if reason.pages:
+                self._metrics.escalated(reason)
+        self._metrics.decision(Reason.CREATED, len(result.created))
+        self._metrics.decision(Reason.JOINED, len(result.joined))
+        self._metrics.dispatched(self._clock.now() - transition.received_at)
+        log.info(
+            "alert dispatched",
+            alert=transition.alert.name,
+            fingerprint=transition.alert.fingerprint,
+            seen=transition.seen.value,
+            reasons=[made.reason for made in decision.decisions],
+            created=list(result.created),
+            joined=list(result.joined),
+            cancelled=list(result.cancelled),
+        )
+
+
+def _waiting(transition: Transition, decisions: list[Decision], reason: Reason, until: float | None) -> Dispatch:
+    return Dispatch(transition=transition, decisions=tuple(decisions), wait=reason.value, wait_until=until)
+
+
+def _decision(reason: Reason, alert: Alert, detail: str = "", *, route: str = "", runbook: str = "") -> Decision:
+    return Decision(
+        reason=reason.value, detail=detail or reason.text, incident=alert.incident_id, route=route, runbook=runbook
+    )

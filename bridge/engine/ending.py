@@ -1,0 +1,46 @@
+"""How one stretch of work on a remediation ends: finished, parked or handed over. Raised inside execute."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """It is over. `wait_until`: its open incidents are looked at again then (unix seconds)."""
+
+    outcome: Outcome
+    reason: Reason
+    detail: str = ""
+    wait_until: float | None = None
+
+    @property
+    def escalated(self) -> bool:
+        return self.reason.pages
+
+
+class Park(msgspec.Struct, frozen=True):
+    """It goes on at `due_at` (unix seconds) with whichever worker is free then."""
+
+    due_at: float
+    reason: Reason | None
+    detail: str
+    retry: bool = False
+    """Whether this counts against the cap on retries."""
+
+
+class HandOver(msgspec.Struct, frozen=True):
+    """This process stops; another worker carries on at once."""
+
+
+Ending = Finish | Park | HandOver
+
+
+class Ended(Exception):
+    """Carries the ending out of the step that found it: control flow of execute, not an error."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(type(ending).__name__)
+        self.ending = ending

@@ -1,0 +1,232 @@
+"""Run one remediation as far as it goes: guards, evidence, scenario, plan, write, proof. Called by worker.
+
+Everything that happens is journalled first, so that another worker carries on from the journal alone. `run`
+returns how this stretch of work ended and raises only LeaseLost (let go at once) and StoreUnavailable.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+from pydantic import ValidationError
+
+from bridge.configuration.expressions import Condition
+from bridge.engine import admission
+from bridge.engine import journal as kinds
+from bridge.engine.choose import choose
+from bridge.engine.context import RunContext, variables
+from bridge.engine.ending import Ended, Ending, Finish, HandOver
+from bridge.engine.failures import ending_for
+from bridge.engine.gather import Evidence, gather
+from bridge.engine.lease import Lease
+from bridge.engine.parts import Parts
+from bridge.engine.record import Record
+from bridge.engine.steps import Steps
+from bridge.engine.verify import Watch, watch
+from bridge.errors import LeaseLost, PlanStale, StoreUnavailable
+from bridge.model.mode import Mode, strictest
+from bridge.model.plan import Plan
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome, RemediationView
+from bridge.model.runbook import Collect, Runbook, Scenario, Step, VerifySpec
+from bridge.model.verification import Answer, Verification
+
+log = structlog.get_logger(__name__)
+
+
+class Run:
+    """One claim's work on one remediation."""
+
+    def __init__(self, parts: Parts, lease: Lease, view: RemediationView, record: Record) -> None:
+        self._parts = parts
+        self._lease = lease
+        self._view = view
+        self._rem = view.remediation
+        self._record = record
+        self._runbook = Runbook.model_validate(self._rem.runbook_doc)
+        self._evidence = Evidence({}, {})
+
+    async def run(self) -> Ending:
+        """Return how it ended for now."""
+        try:
+            self._context = RunContext(
+                remediation=self._rem.id,
+                planned_at=self._rem.created_at,
+                target=self._rem.target,
+                reach=self._parts.connections(self._rem.target.cluster),
+            )
+            self._steps = Steps(self._parts, self._lease, self._record, self._context, self._rem)
+            return await self._run()
+        except Ended as ended:
+            return ended.ending
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception as error:
+            return ending_for(error, self._record.progress, self._parts)
+
+    async def _run(self) -> Ending:
+        await self._record.write(kinds.STARTED, "taken up")
+        if self._record.progress.undoing:
+            return await self._undo(Reason.of(self._record.progress.undoing), "carried on after an interruption")
+        if not self._record.progress.writing:
+            scenario = await self._prepare()
+        else:
+            scenario = next(s for s in self._runbook.scenarios if s.name == self._record.progress.scenario)
+        for index in range(self._record.progress.step, len(scenario.steps)):
+            answer = await self._step(index, scenario.steps[index])
+            if answer.answer is not Answer.FIXED:
+                return await self._not_done(answer)
+        return await self._prove()
+
+    # -- before the first write
+
+    async def _prepare(self) -> Scenario:
+        await admission.check_entry(self._parts, self._view)
+        if self._lease.stopping:
+            raise Ended(HandOver())
+        await self._look_around()
+        choice = choose(self._runbook.scenarios, self._variables())
+        if choice.scenario is None:
+            reason = Reason.EVIDENCE_MISSING if choice.unknown else Reason.NO_SCENARIO
+            raise Ended(Finish(Outcome.UNKNOWN if choice.unknown else Outcome.FAILED, reason, choice.why))
+        await self._record.write(kinds.SCENARIO, choice.why, data={"name": choice.scenario.name})
+        if self._mode(choice.scenario.steps[0]) is not Mode.AUTO:
+            await self._only_plan(choice.scenario)
+        return choice.scenario
+
+    async def _look_around(self) -> None:
+        self._evidence = await self._gather(self._runbook.evidence)
+        found = ", ".join(self._evidence.values) or "nothing"
+        missing = "; ".join(f"{name} is missing: {why}" for name, why in self._evidence.missing.items())
+        await self._record.keep_evidence(self._evidence.values, self._evidence.missing)
+        await self._record.write(
+            kinds.EVIDENCE,
+            f"gathered {found}" + (f"; {missing}" if missing else ""),
+            data={"names": list(self._evidence.values), "missing": self._evidence.missing},
+        )
+
+    async def _only_plan(self, scenario: Scenario) -> None:
+        """Mode observe (and approve, until somebody can be asked): plan every step, change nothing, and end."""
+        mode = self._mode(scenario.steps[0])
+        for index, step in enumerate(scenario.steps):
+            await self._record_plan(index, await self._steps.plan(step, self._variables()))
+        reason = Reason.OBSERVE_ONLY if mode is Mode.OBSERVE else Reason.APPROVAL_NEEDED
+        raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value}: nothing was changed"))
+
+    # -- one step
+
+    async def _step(self, index: int, step: Step) -> Verification:
+        progress = self._record.progress
+        if index in progress.verified:
+            return Verification(Answer.FIXED)
+        plan = progress.plan if progress.writing and progress.step == index else None
+        if plan is None:
+            plan = await self._plan(index, step)
+        if plan.empty:
+            return Verification(Answer.FIXED, f"{plan.action}: {plan.summary}")
+        await self._steps.lock(plan)
+        await self._steps.apply(index, plan)
+        answer = await self._steps.verify(index, step, plan, self._variables())
+        await self._record.write(
+            kinds.VERIFIED,
+            f"{plan.action}: {answer.detail or answer.answer.value}",
+            data={"step": index, "answer": answer.answer.value},
+        )
+        return answer
+
+    async def _plan(self, index: int, step: Step) -> Plan:
+        if index and self._record.progress.writing:
+            # An earlier step changed the world: this one is planned on what is there now.
+            await self._look_around()
+        plan = await self._steps.plan(step, self._variables())
+        if not plan.empty:
+            await admission.check_plan(self._parts, self._rem, plan, self._context)
+            if self._record.progress.permit is None:
+                permit = await admission.admit(self._parts, self._rem)
+                await self._record.write(
+                    kinds.ADMITTED, "the runbook's circuit breaker allows it", data={"permit": permit}
+                )
+        await self._record_plan(index, plan)
+        return plan
+
+    async def _record_plan(self, index: int, plan: Plan) -> None:
+        text = plan.summary if not plan.empty else f"nothing to change: {plan.summary}"
+        await self._record.write(
+            kinds.PLANNED, text, data={"step": index, "plan": msgspec.to_builtins(plan), "hash": plan.hash}
+        )
+
+    # -- after the writes
+
+    async def _prove(self) -> Ending:
+        spec = self._runbook.verify
+        if spec is None:
+            return Finish(Outcome.SUCCEEDED, Reason.VERIFIED, "every step was verified")
+        until = await self._steps.deadline(kinds.RUNBOOK_STEP, spec.within, f"verifying: {spec.fixed}")
+        how = Watch(until=until, every=spec.every, settle=spec.settle)
+        answer = await watch(
+            lambda: self._look(spec), how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease
+        )
+        await self._record.write(
+            kinds.VERIFIED, answer.detail, data={"step": kinds.RUNBOOK_STEP, "answer": answer.answer.value}
+        )
+        if answer.answer is Answer.FIXED:
+            return Finish(Outcome.SUCCEEDED, Reason.VERIFIED, answer.detail)
+        return await self._not_done(answer)
+
+    async def _look(self, spec: VerifySpec) -> Verification:
+        view = await self._parts.queue.get(self._rem.id)
+        self._view = view or self._view
+        fresh = await self._gather(spec.evidence)
+        self._evidence = Evidence({**self._evidence.values, **fresh.values}, fresh.missing)
+        for name in fresh.missing:
+            # What could not be gathered now must not be answered with what was true before the change.
+            self._evidence.values.pop(name, None)
+        holds, detail = Condition(spec.fixed).evaluate_detailed(self._variables())
+        answer = {True: Answer.FIXED, False: Answer.NOT_FIXED, None: Answer.UNKNOWN}[holds]
+        return Verification(answer, detail or f"{spec.fixed} is {str(holds).lower()}")
+
+    async def _not_done(self, answer: Verification) -> Ending:
+        if answer.answer is Answer.UNKNOWN:
+            return Finish(Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN, answer.detail)
+        if any(plan.undo_failed for plan in self._record.progress.done_plans):
+            return await self._undo(Reason.NOT_FIXED, answer.detail)
+        return Finish(Outcome.FAILED, Reason.NOT_FIXED, answer.detail)
+
+    async def _undo(self, reason: Reason, detail: str) -> Ending:
+        try:
+            await self._steps.undo(reason)
+        except PlanStale as error:
+            return Finish(Outcome.FAILED, reason, f"{detail}; not put back, somebody changed it since: {error}")
+        return Finish(Outcome.UNDONE, reason, f"{detail}; what was changed is put back")
+
+    # -- helpers
+
+    async def _gather(self, wanted: dict[str, Collect]) -> Evidence:
+        return await gather(
+            wanted, collectors=self._parts.collectors, context=self._context, variables=self._variables()
+        )
+
+    def _variables(self) -> dict[str, object]:
+        return variables(
+            self._view,
+            now=self._parts.clock.now(),
+            prometheus=self._parts.prometheus,
+            evidence=self._evidence.values,
+        )
+
+    def _mode(self, step: Step) -> Mode:
+        return strictest(self._parts.process_mode(), self._rem.mode, self._runbook.mode, step.mode)
+
+
+async def run_remediation(parts: Parts, lease: Lease) -> Ending | None:
+    """Work on the claimed remediation; return how this stretch ended, None when it is gone or done already."""
+    view = await parts.queue.get(lease.claim.remediation)
+    if view is None or view.outcome is not None:
+        return None
+    record = Record(parts.journal, lease, await parts.journal.read(lease.claim.remediation))
+    try:
+        run = Run(parts, lease, view, record)
+    except ValidationError as error:
+        detail = f"the stored runbook cannot be read by this version: {error.error_count()} errors"
+        return Finish(Outcome.FAILED, Reason.INTERNAL_ERROR, detail)
+    return await run.run()

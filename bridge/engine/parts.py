@@ -1,0 +1,70 @@
+"""What every run of a worker shares. Put together by app; handed down as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from bridge.engine.retry import RetryPolicy
+from bridge.model.breaker import BreakerPolicy
+from bridge.model.mode import Mode
+from bridge.ports import (
+    Action,
+    Breakers,
+    Clock,
+    Clusters,
+    Collector,
+    Connections,
+    EntryGuard,
+    Guardbook,
+    Journal,
+    Locks,
+    Notifier,
+    PlanGuard,
+    WorkQueue,
+)
+from bridge.telemetry import Metrics
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds of a run, in seconds where nothing else is said."""
+
+    inline_wait: float = 20.0
+    """How long a verification holds its slot before it parks between looks."""
+    longest_pause: float = 30.0
+    """The longest time between two looks of a verification."""
+    lock: float = 900.0
+    """How long the locks last without being prolonged."""
+    lock_retry: float = 5.0
+    retries: int = 8
+    """How often a run is parked because something is away, before it ends."""
+    retry_first: float = 5.0
+    retry_longest: float = 120.0
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """The collaborators of a run, all behind Protocols."""
+
+    queue: WorkQueue
+    journal: Journal
+    locks: Locks
+    guardbook: Guardbook
+    breakers: Breakers
+    clusters: Clusters
+    connections: Callable[[str], Connections]
+    """Cluster name to what actions and collectors may use. Raises InvalidInput for an unknown cluster."""
+    prometheus: bool
+    """Whether a Prometheus is configured: known to CEL as `connections.prometheus`."""
+    actions: Mapping[str, Action]
+    collectors: Mapping[str, Collector]
+    entry_guards: Sequence[EntryGuard]
+    plan_guards: Callable[[], Sequence[PlanGuard]]
+    """Guards use the configuration of now."""
+    process_mode: Callable[[], Mode | None]
+    clock: Clock
+    notifier: Notifier
+    metrics: Metrics
+    retry: RetryPolicy = RetryPolicy()
+    runbook_breaker: BreakerPolicy = BreakerPolicy(threshold=5, window=3600.0, cooldown=900.0, probe_timeout=3600.0)
+    limits: Limits = Limits()

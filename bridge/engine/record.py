@@ -1,0 +1,60 @@
+"""The run's pen: journal entries, log lines and the state they add up to, kept in step. Used by execute alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import Any
+
+import msgspec
+import structlog
+
+from bridge.engine import journal as kinds
+from bridge.engine.journal import Progress, progress_of
+from bridge.engine.lease import Lease
+from bridge.model.reason import Reason
+from bridge.model.remediation import Entry
+from bridge.ports import Journal
+
+log = structlog.get_logger(__name__)
+
+
+class Record:
+    """Appends to the journal under the lease's fencing token and mirrors it in `progress`."""
+
+    def __init__(self, journal: Journal, lease: Lease, entries: list[Entry]) -> None:
+        self._journal = journal
+        self._lease = lease
+        self._entries = list(entries)
+        self.progress: Progress = progress_of(entries)
+
+    async def write(
+        self, kind: str, text: str, *, reason: Reason | None = None, data: dict[str, Any] | None = None
+    ) -> None:
+        """Append one entry. The first `applying` entry marks the remediation as writing. Raises LeaseLost."""
+        entry = self.entry(kind, text, reason=reason, data=data)
+        await self._journal.append(self._lease.claim, entry, writing=kind == kinds.APPLYING)
+        self._entries.append(entry)
+        self.progress = progress_of(self._entries)
+        log.info(kind, text=text, reason=entry.reason)
+
+    def entry(
+        self, kind: str, text: str, *, reason: Reason | None = None, data: dict[str, Any] | None = None
+    ) -> Entry:
+        return Entry(
+            kind=kind,
+            worker=self._lease.claim.worker,
+            text=text,
+            reason=reason.value if reason else "",
+            data=msgspec.to_builtins(data or {}),
+        )
+
+    async def keep_evidence(self, values: dict[str, Any], missing: dict[str, str]) -> None:
+        """Keep the evidence, compressed. Raises LeaseLost."""
+        blob = msgspec.json.encode({"evidence": values, "missing": missing})
+        packed = (
+            await asyncio.to_thread(gzip.compress, blob, mtime=0)
+            if len(blob) > 65536
+            else gzip.compress(blob, mtime=0)
+        )
+        await self._journal.keep_evidence(self._lease.claim, packed)

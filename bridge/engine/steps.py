@@ -1,0 +1,138 @@
+"""Plan, apply, verify and undo one step of a scenario. Called by execute; every write of a run passes here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from bridge.configuration.expressions import render
+from bridge.engine import journal as kinds
+from bridge.engine.apply import ChangeApplier
+from bridge.engine.context import RunContext
+from bridge.engine.ending import Ended, Finish, HandOver, Park
+from bridge.engine.lease import Lease
+from bridge.engine.parts import Parts
+from bridge.engine.record import Record
+from bridge.engine.retry import retrying
+from bridge.engine.verify import Look, Watch, watch
+from bridge.errors import KubeError, PlanStale, TargetReplaced, TemporaryError
+from bridge.model.plan import Change, Plan, Repeat
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome, Remediation
+from bridge.model.runbook import Step
+from bridge.model.verification import Answer, Verification
+
+log = structlog.get_logger(__name__)
+
+
+class Steps:
+    """The steps of one run, with what they share."""
+
+    def __init__(self, parts: Parts, lease: Lease, record: Record, context: RunContext, rem: Remediation) -> None:
+        self._parts = parts
+        self._lease = lease
+        self._record = record
+        self._context = context
+        self._remediation = rem
+        self._applier = ChangeApplier(context.reach.cluster)
+
+    async def plan(self, step: Step, variables: Mapping[str, Any]) -> Plan:
+        """Return what the step would change; reads only."""
+        action = self._parts.actions[step.action]
+        params = action.params.model_validate(render(step.with_, variables))
+        return await retrying(
+            lambda: action.plan(self._context, params), policy=self._parts.retry, clock=self._parts.clock
+        )
+
+    async def lock(self, plan: Plan) -> None:
+        """Lock every object that the plan changes, or none and park."""
+        keys = sorted(change.ref.lock_key for change in plan.changes)
+        holder = await self._parts.locks.acquire(self._lease.claim, keys, seconds=self._parts.limits.lock)
+        if holder is not None:
+            due = self._parts.clock.now() + self._parts.limits.lock_retry
+            raise Ended(Park(due, Reason.LOCKED, f"remediation {holder} holds a lock on {', '.join(keys)}"))
+
+    async def apply(self, index: int, plan: Plan) -> None:
+        """Make the changes of the plan that were not made yet, each journalled before and after."""
+        progress = self._record.progress
+        if progress.in_flight and plan.repeat is Repeat.NEVER:
+            text = f"a worker died while {plan.action} was under way; it must not be repeated"
+            raise Ended(Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, text))
+        for number in range(progress.applied, len(plan.changes)):
+            change = plan.changes[number]
+            if self._lease.stopping:
+                raise Ended(HandOver())
+            await self._lease.confirm()
+            # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
+            await self._record.write(kinds.APPLYING, change.summary, data={"step": index, "change": number})
+            try:
+                wrote = await self._write(change)
+            except PlanStale as error:
+                await self._stale(error)
+                raise
+            text = change.summary if wrote else f"{change.summary}: it was so already"
+            await self._record.write(kinds.APPLIED, text, data={"step": index, "change": number, "wrote": wrote})
+
+    async def _stale(self, error: PlanStale) -> None:
+        """Record that the precondition refused the write; plan again when nothing was written before."""
+        await self._record.write(kinds.STALE, str(error), reason=Reason.PLAN_STALE)
+        progress = self._record.progress
+        again = not progress.writing and progress.retries < self._parts.limits.retries
+        if again and not isinstance(error, TargetReplaced):
+            raise Ended(Park(self._parts.clock.now(), Reason.PLAN_STALE, str(error), retry=True)) from error
+
+    async def _write(self, change: Change) -> bool:
+        wrote = await retrying(
+            lambda: self._applier.apply(change, remediation=self._remediation.id),
+            policy=self._parts.retry,
+            clock=self._parts.clock,
+        )
+        if wrote:
+            self._parts.metrics.written(self._remediation.target.cluster, change.ref.kind)
+        return wrote
+
+    async def verify(self, index: int, step: Step, plan: Plan, variables: Mapping[str, Any]) -> Verification:
+        """Wait for the action's own effect, until the step's deadline (which survives a restart)."""
+        action = self._parts.actions[step.action]
+        params = action.params.model_validate(render(step.with_, variables))
+        until = await self.deadline(index, step.verify_within, f"verifying {step.action}")
+
+        async def look() -> Verification:
+            return await self.look(lambda: action.verify(self._context, plan, params))
+
+        return await watch(
+            look, Watch(until=until), clock=self._parts.clock, limits=self._parts.limits, lease=self._lease
+        )
+
+    async def deadline(self, index: int, seconds: float, text: str) -> float:
+        """Return when the verification of step `index` gives up; journalled when it begins."""
+        if index not in self._record.progress.deadlines:
+            until = self._parts.clock.now() + seconds
+            await self._record.write(kinds.VERIFYING, text, data={"step": index, "until": until})
+        return self._record.progress.deadlines[index]
+
+    async def look(self, call: Look) -> Verification:
+        """Return one look's answer; what could not be asked is unknown, never fixed."""
+        try:
+            return await call()
+        except (KubeError, TemporaryError, TimeoutError) as error:
+            return Verification(Answer.UNKNOWN, str(error))
+
+    async def undo(self, reason: Reason) -> None:
+        """Put back what the run changed, newest first, where the plans call that safe; resumes where it stopped."""
+        changes = [
+            change.inverse
+            for plan in reversed(self._record.progress.done_plans)
+            if plan.undo_failed
+            for change in reversed(plan.changes)
+        ]
+        if not self._record.progress.undoing:
+            await self._record.write(
+                kinds.UNDOING, f"putting back {len(changes)} changes", reason=reason, data={"reason": reason.value}
+            )
+        for change in changes[self._record.progress.undone :]:
+            await self._lease.confirm()
+            wrote = await self._write(change)
+            await self._record.write(kinds.UNDONE, change.summary, data={"wrote": wrote})
