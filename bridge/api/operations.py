@@ -1,0 +1,101 @@
+"""What an operator does by hand and what anybody asks: trigger, pause, resume, explain, reload."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from bridge.api.operation import Call, Refused
+from bridge.api.schemas import (
+    Explanation,
+    PauseItem,
+    PauseList,
+    PauseRequest,
+    RefusalList,
+    RefusalQuery,
+    Reloaded,
+    Resumed,
+    ResumeRequest,
+    Triggered,
+    decision_of,
+    pause_of,
+    refusal_of,
+)
+from bridge.model.alert import Alert
+from bridge.model.intake import Pause
+from bridge.model.reason import Reason
+from bridge.model.trigger import TriggerRequest, alert_of
+from bridge.ports import Clock, Guardbook, Intake, IntakeQueue, Refusals
+from bridge.telemetry import get_logger
+
+Reload = Callable[[], Awaitable[tuple[int, int]]]
+"""Read the configuration again; returns the numbers of routes and runbooks. Raises ConfigurationError."""
+
+log = get_logger()
+
+
+class Operations:
+    """Handlers over intake and guardbook."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        waiting: IntakeQueue,
+        guardbook: Guardbook,
+        refusals: Refusals,
+        clock: Clock,
+        reload: Reload,
+        check: Callable[[Alert], None],
+    ) -> None:
+        self._intake = intake
+        self._waiting = waiting
+        self._guardbook = guardbook
+        self._refusals = refusals
+        self._clock = clock
+        self._reload = reload
+        self._check = check
+
+    async def trigger(self, call: Call) -> Triggered:
+        """Take in an alert by hand: from here on it goes where every alert goes."""
+        request: TriggerRequest = call.body
+        alert = alert_of(request, by=call.principal.name, now=self._clock.now())
+        self._check(alert)
+        (seen,) = await self._intake.accept([alert])
+        log.info("triggered", fingerprint=alert.fingerprint, by=alert.requested_by, why=alert.why, seen=seen.value)
+        return Triggered(alert.fingerprint, seen, alert.incident_id)
+
+    async def pause(self, call: Call) -> PauseItem:
+        request: PauseRequest = call.body
+        now = self._clock.now()
+        until = now + request.seconds if request.seconds else None
+        pause = Pause(scope=request.scope, by=call.principal.name, why=request.why, since=now, until=until)
+        await self._guardbook.pause(pause)
+        log.warning("paused", scope=pause.scope, by=pause.by, why=pause.why, until=until)
+        return pause_of(pause)
+
+    async def resume(self, call: Call) -> Resumed:
+        request: ResumeRequest = call.body
+        if not await self._guardbook.resume(request.scope):
+            raise Refused(404, f"{request.scope} is not paused")
+        woken = await self._waiting.wake((Reason.PAUSED,))
+        log.warning("resumed", scope=request.scope, by=call.principal.name, woken=woken)
+        return Resumed(request.scope, woken)
+
+    async def pauses(self, _call: Call) -> PauseList:
+        return PauseList([pause_of(pause) for pause in await self._guardbook.pauses()])
+
+    async def explain(self, call: Call) -> Explanation:
+        incidents = [dict(incident) for incident in await self._guardbook.incidents(call.id)]
+        decisions = [decision_of(decision) for decision in await self._guardbook.explain(call.id)]
+        if not incidents and not decisions:
+            raise Refused(404, f"nothing is kept about an alert with the fingerprint {call.id}")
+        return Explanation(call.id, incidents, decisions)
+
+    async def refused(self, call: Call) -> RefusalList:
+        query: RefusalQuery = call.query
+        return RefusalList([refusal_of(refusal) for refusal in await self._refusals.recent(limit=query.limit)])
+
+    async def reload(self, call: Call) -> Reloaded:
+        routes, runbooks = await self._reload()
+        log.info("configuration reloaded", by=call.principal.name, routes=routes, runbooks=runbooks)
+        return Reloaded(routes, runbooks)

@@ -1,0 +1,309 @@
+"""What the API takes and gives, as types: handlers fill them, OpenAPI is generated from them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from bridge.model.intake import Pause, Seen
+from bridge.model.mode import Mode
+from bridge.model.refusal import Refusal
+from bridge.model.remediation import Decision, Entry, Outcome, RemediationView, State
+from bridge.model.target import Target
+
+Scope = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(all|(cluster|namespace|runbook):[^\x00-\x20\x7f]{1,253})$",
+        description="`all`, or `cluster:NAME`, `namespace:NAME`, `runbook:NAME`",
+    ),
+]
+Sentence = Annotated[str, msgspec.Meta(max_length=500)]
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Return unix seconds as a UTC time; None for None and for 0, which stands for "not known"."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+# ---- answers
+
+
+class RemediationItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One remediation with its progress."""
+
+    id: str
+    runbook: str
+    target: Target
+    mode: Mode
+    state: State
+    outcome: Outcome | None
+    reason: str
+    """Value of the last decision's reason."""
+    detail: str
+    escalated: bool
+    writing: bool
+    """Whether its first write has begun."""
+    labels: dict[str, str]
+    route: str
+    requested_by: str
+    why: str
+    incidents: list[str]
+    open_incidents: list[str]
+    deaths: int
+    worker: str
+    created_at: datetime | None
+    updated_at: datetime | None
+    finished_at: datetime | None
+    due_at: datetime | None
+
+
+def item_of(view: RemediationView) -> RemediationItem:
+    """Return a remediation as the API shows it."""
+    made = view.remediation
+    return RemediationItem(
+        id=made.id,
+        runbook=made.runbook,
+        target=made.target,
+        mode=made.mode,
+        state=view.state,
+        outcome=view.outcome,
+        reason=view.reason,
+        detail=view.detail,
+        escalated=view.escalated,
+        writing=view.writing,
+        labels=made.labels,
+        route=made.route,
+        requested_by=made.requested_by,
+        why=made.why,
+        incidents=list(view.incidents),
+        open_incidents=list(view.open_incidents),
+        deaths=view.deaths,
+        worker=view.worker,
+        created_at=moment(made.created_at),
+        updated_at=moment(view.updated_at),
+        finished_at=moment(view.finished_at),
+        due_at=moment(view.due_at),
+    )
+
+
+class RemediationList(msgspec.Struct, frozen=True):
+    """Newest first. `next` is the `before` of the following page; null on the last."""
+
+    remediations: list[RemediationItem]
+    next: str | None
+
+
+class RemediationDetail(msgspec.Struct, frozen=True):
+    """One remediation with the configuration of its creation."""
+
+    remediation: RemediationItem
+    params: dict[str, Any]
+    annotations: dict[str, str]
+    config_hash: str
+    runbook: dict[str, Any]
+    """The resolved runbook that this run follows."""
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to a remediation."""
+
+    kind: str
+    at: datetime | None
+    worker: str
+    text: str
+    reason: str
+    data: dict[str, Any]
+
+
+def entry_of(entry: Entry) -> JournalEntry:
+    """Return a journal entry as the API shows it."""
+    return JournalEntry(
+        kind=entry.kind,
+        at=moment(entry.at),
+        worker=entry.worker,
+        text=entry.text,
+        reason=entry.reason,
+        data=entry.data,
+    )
+
+
+class JournalAnswer(msgspec.Struct, frozen=True):
+    """What happened to a remediation, oldest first."""
+
+    entries: list[JournalEntry]
+
+
+class DecisionItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision about an alert, those to do nothing included."""
+
+    at: datetime | None
+    reason: str
+    detail: str
+    incident: str
+    remediation: str
+    route: str
+    runbook: str
+
+
+def decision_of(decision: Decision) -> DecisionItem:
+    """Return a decision as the API shows it."""
+    return DecisionItem(
+        at=moment(decision.at),
+        reason=decision.reason,
+        detail=decision.detail,
+        incident=decision.incident,
+        remediation=decision.remediation,
+        route=decision.route,
+        runbook=decision.runbook,
+    )
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What is known of an alert, and every decision about it, oldest first."""
+
+    fingerprint: str
+    incidents: list[dict[str, Any]]
+    decisions: list[DecisionItem]
+
+
+class PauseItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One stop that an operator set."""
+
+    scope: str
+    by: str
+    why: str
+    since: datetime | None
+    until: datetime | None
+
+
+def pause_of(pause: Pause) -> PauseItem:
+    """Return a pause as the API shows it."""
+    return PauseItem(
+        scope=pause.scope, by=pause.by, why=pause.why, since=moment(pause.since), until=moment(pause.until)
+    )
+
+
+class PauseList(msgspec.Struct, frozen=True):
+    """All stops that hold now."""
+
+    pauses: list[PauseItem]
+
+
+class RefusalItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert that the receiver could not take."""
+
+    at: datetime | None
+    source: str
+    sender: str
+    reason: str
+    detail: str
+    index: int
+    excerpt: str
+
+
+def refusal_of(refusal: Refusal) -> RefusalItem:
+    """Return a refusal as the API shows it."""
+    return RefusalItem(
+        at=moment(refusal.at),
+        source=refusal.source,
+        sender=refusal.sender,
+        reason=refusal.reason.value,
+        detail=refusal.detail,
+        index=refusal.index,
+        excerpt=refusal.excerpt,
+    )
+
+
+class RefusalList(msgspec.Struct, frozen=True):
+    """The newest refused alerts, newest first."""
+
+    refusals: list[RefusalItem]
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """The pause is over; `woken` open incidents that waited for that are looked at again."""
+
+    scope: str
+    woken: int
+
+
+class Triggered(msgspec.Struct, frozen=True):
+    """The alert is stored. What becomes of it: `GET /api/v1/explain/FINGERPRINT`."""
+
+    fingerprint: str
+    seen: Seen
+    incident: str
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """The remediation will not run."""
+
+    id: str
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """The configuration was read again and is in use."""
+
+    routes: int
+    runbooks: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`ok`; everything else is a problem document."""
+
+    status: str = "ok"
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """Where to go from here."""
+
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+# ---- questions
+
+
+class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which remediations to list."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+    state: State | None = None
+    before: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+
+
+class RefusalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many refused alerts to show."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+
+class JournalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """With `follow`, entries are streamed as they are written, one JSON object a line, until the run is over."""
+
+    follow: bool = False
+
+
+class PauseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stop acting. Alerts are still taken in; what still fires is looked at when the pause ends."""
+
+    why: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    scope: Scope = "all"
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] | None = None
+    """How long; without it until somebody resumes."""
+
+
+class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """End the pause of this scope."""
+
+    scope: Scope = "all"
+
+
+class CancelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why it is not wanted."""
+
+    why: Sentence = ""

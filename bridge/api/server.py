@@ -1,0 +1,242 @@
+"""The table of operations, added to the one HTTP application. Called by app."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from bridge.api.health import HealthHandlers
+from bridge.api.openapi import openapi
+from bridge.api.operation import Authenticator, Call, Operation, handler_of, refuse
+from bridge.api.operations import Operations, Reload
+from bridge.api.remediations import Remediations
+from bridge.api.schemas import (
+    Cancelled,
+    CancelRequest,
+    Explanation,
+    Health,
+    JournalAnswer,
+    JournalQuery,
+    ListQuery,
+    PauseItem,
+    PauseList,
+    PauseRequest,
+    RefusalList,
+    RefusalQuery,
+    Reloaded,
+    RemediationDetail,
+    RemediationList,
+    Resumed,
+    ResumeRequest,
+    Triggered,
+    Welcome,
+)
+from bridge.model.alert import Alert
+from bridge.model.principal import Role
+from bridge.model.trigger import TriggerRequest
+from bridge.ports import Clock, Guardbook, Intake, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
+from bridge.telemetry import Metrics
+
+ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+FINGERPRINT = r"^[0-9a-f]{16}$"
+_ONE = "/api/v1/remediations/{id}"
+
+
+class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the API stands on. Put together by app."""
+
+    authenticator: Authenticator
+    intake: Intake
+    waiting: IntakeQueue
+    queue: WorkQueue
+    journal: Journal
+    guardbook: Guardbook
+    refusals: Refusals
+    health: StoreHealth
+    metrics: Metrics
+    clock: Clock
+    reload: Reload
+    check: Callable[[Alert], None]
+    """The receiver's limits on an alert's labels; raises InvalidInput."""
+    stopping: asyncio.Event
+    """Set when the server drains: open streams end."""
+    version: str
+
+
+def add_api(app: web.Application, parts: ApiParts) -> None:
+    """Add every operation to `app`, and problem documents for what is not there."""
+    table = operations(parts)
+    for path in dict.fromkeys(op.path for op in table):
+        there = [op for op in table if op.path == path]
+        for op in there:
+            add = app.router.add_get if op.method == "GET" else app.router.add_post
+            add(path, _checked(op, parts.authenticator))
+        if path != "/":  # the receiver takes its POST
+            app.router.add_route("*", path, _wrong_method([op.method for op in there]))
+    app.router.add_route("*", "/api/{rest:.*}", _not_there)
+    app.router.add_route("*", "/-/{rest:.*}", _not_there)
+
+
+def operations(parts: ApiParts) -> list[Operation]:
+    """Return the whole API."""
+    hand = Operations(
+        intake=parts.intake,
+        waiting=parts.waiting,
+        guardbook=parts.guardbook,
+        refusals=parts.refusals,
+        clock=parts.clock,
+        reload=parts.reload,
+        check=parts.check,
+    )
+    table = [
+        *_about_runs(Remediations(parts.queue, parts.journal, parts.stopping)),
+        *_by_hand(hand),
+        *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
+    ]
+
+    async def document(_call: Call) -> web.Response:
+        return web.Response(body=encoded, content_type="application/json")
+
+    table.append(_get("/api/v1/openapi.json", "openapi", "This document", document, dict, role=None))
+    encoded = msgspec.json.encode(openapi(table, parts.version))
+    return table
+
+
+def _about_runs(runs: Remediations) -> list[Operation]:
+    one: dict[str, Any] = {"parameter": ID, "problems": (503,)}
+    return [
+        _get(
+            "/api/v1/remediations",
+            "list_remediations",
+            "List remediations, newest first",
+            runs.list,
+            RemediationList,
+            query=ListQuery,
+            problems=(503,),
+        ),
+        _get(_ONE, "show_remediation", "Show one remediation", runs.show, RemediationDetail, **one),
+        _get(
+            f"{_ONE}/journal",
+            "read_journal",
+            "What happened to it; with follow=true as a stream",
+            runs.journal,
+            JournalAnswer,
+            query=JournalQuery,
+            media=("application/json", "application/x-ndjson"),
+            **one,
+        ),
+        _get(
+            f"{_ONE}/evidence",
+            "read_evidence",
+            "The evidence that was gathered, as compressed JSON",
+            runs.evidence,
+            bytes,
+            media=("application/gzip",),
+            **one,
+        ),
+        _post(
+            f"{_ONE}/cancel",
+            "cancel_remediation",
+            "Cancel what has not begun to write",
+            runs.cancel,
+            Cancelled,
+            body=CancelRequest,
+            body_required=False,
+            parameter=ID,
+            problems=(409, 503),
+        ),
+    ]
+
+
+def _by_hand(hand: Operations) -> list[Operation]:
+    away: dict[str, Any] = {"problems": (503,)}
+    return [
+        _post("/api/v1/trigger", "trigger", "Fire by hand", hand.trigger, Triggered, body=TriggerRequest, **away),
+        _get(
+            "/api/v1/explain/{fingerprint}",
+            "explain",
+            "Every decision about an alert, those to do nothing included",
+            hand.explain,
+            Explanation,
+            parameter=FINGERPRINT,
+            **away,
+        ),
+        _get(
+            "/api/v1/refusals",
+            "list_refusals",
+            "Alerts that could not be taken",
+            hand.refused,
+            RefusalList,
+            query=RefusalQuery,
+            **away,
+        ),
+        _get("/api/v1/pauses", "list_pauses", "What is paused", hand.pauses, PauseList, **away),
+        _post("/api/v1/pause", "pause", "Stop acting", hand.pause, PauseItem, body=PauseRequest, **away),
+        _post(
+            "/api/v1/resume",
+            "resume",
+            "Act again",
+            hand.resume,
+            Resumed,
+            body=ResumeRequest,
+            body_required=False,
+            problems=(404, 503),
+        ),
+        _post("/-/reload", "reload", "Read the configuration again", hand.reload, Reloaded, problems=(422,)),
+    ]
+
+
+def _about_itself(health: HealthHandlers) -> list[Operation]:
+    return [
+        _get("/", "welcome", "Where to go from here", health.welcome, Welcome, role=None),
+        _get("/-/healthy", "healthy", "The process is alive", health.healthy, Health, role=None),
+        _get("/-/ready", "ready", "Alerts can be stored", health.ready, Health, role=None, problems=(503,)),
+        _get("/metrics", "metrics", "Figures for Prometheus", health.metrics, str, role=None, media=("text/plain",)),
+    ]
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+def _get(path: str, name: str, summary: str, handle: Handler, answer: type, **more: Any) -> Operation:
+    more = {"role": Role.VIEWER, **more}
+    return Operation(method="GET", path=path, name=name, summary=summary, handle=handle, answer=answer, **more)
+
+
+def _post(path: str, name: str, summary: str, handle: Handler, answer: type, **more: Any) -> Operation:
+    more = {"role": Role.OPERATOR, **more}
+    return Operation(method="POST", path=path, name=name, summary=summary, handle=handle, answer=answer, **more)
+
+
+def _checked(op: Operation, authenticator: Authenticator) -> Callable[[web.Request], Awaitable[Any]]:
+    """Return the handler; a path parameter that cannot exist is not there, whoever asks."""
+    run = handler_of(op, authenticator)
+    if not op.parameter:
+        return run
+    pattern = re.compile(op.parameter.removesuffix("$") + r"\Z")
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        if not all(pattern.match(value) for value in request.match_info.values()):
+            return refuse(404, "no such name: it does not look like one")
+        response: web.StreamResponse = await run(request)
+        return response
+
+    return checked
+
+
+def _wrong_method(allowed: list[str]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    allow = ", ".join(sorted({*allowed, *(["HEAD"] if "GET" in allowed else [])}))
+
+    async def wrong(request: web.Request) -> web.Response:
+        return refuse(405, f"{request.method} is not served here, but {allow}", {"Allow": allow})
+
+    return wrong
+
+
+async def _not_there(_request: web.Request) -> web.Response:
+    return refuse(404, "there is nothing here: GET /api/v1/openapi.json lists what is")

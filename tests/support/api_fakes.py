@@ -1,0 +1,177 @@
+"""The API's collaborators in memory, and a running server over them."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from bridge.api.server import ApiParts, add_api
+from bridge.errors import StoreUnavailable
+from bridge.model.alert import Alert
+from bridge.model.intake import Pause, Seen
+from bridge.model.mode import Mode
+from bridge.model.principal import Principal, Role
+from bridge.model.reason import Reason
+from bridge.model.refusal import Refusal, Refused
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State
+from bridge.model.target import Target
+from bridge.telemetry import Metrics
+
+NOW = 1_700_000_000.0
+PRINT = "0123456789abcdef"
+TOKENS = {
+    "op-token": Principal("olga", frozenset({Role.OPERATOR})),
+    "view-token": Principal("vera", frozenset({Role.VIEWER})),
+    "send-token": Principal("alertmanager", frozenset({Role.SENDER})),
+}
+
+
+def view(name: str = "r1", state: State = State.QUEUED, **more: Any) -> RemediationView:
+    """Return a remediation of the gateway."""
+    made = Remediation(
+        id=name,
+        runbook="netweave/all-pods-down",
+        target=Target("default", "Deployment", "o2ims-system", "gateway"),
+        mode=Mode.AUTO,
+        labels={"alertname": "GatewayDown"},
+        created_at=NOW,
+    )
+    return RemediationView(remediation=made, state=state, **more)
+
+
+class Tokens:
+    def __init__(self, tokens: Mapping[str, Principal] = TOKENS) -> None:
+        self.tokens = tokens
+
+    def identify(self, request: web.BaseRequest) -> Principal | None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return self.tokens.get(token) if scheme == "Bearer" else None
+
+
+class Memory:
+    """Every store that the API uses; `down` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.views = {
+            "r2": view("r2", State.RUNNING, writing=True),
+            "r1": view("r1"),
+            "r0": view("r0", State.DONE, outcome=Outcome.SUCCEEDED, reason="verified", finished_at=NOW + 9),
+        }
+        self.entries = [Entry(kind="started", at=NOW, text="a worker took it up"), Entry(kind="finished", at=NOW + 9)]
+        self.pausing: dict[str, Pause] = {}
+        self.accepted: list[Alert] = []
+        self.woken: list[Reason] = []
+
+    def _up(self) -> None:
+        if self.down:
+            raise StoreUnavailable("redis://:hunter2@10.0.0.1 refused")
+
+    async def ping(self) -> None:
+        self._up()
+
+    async def accept(self, alerts: Sequence[Alert]) -> list[Seen]:
+        self._up()
+        self.accepted += alerts
+        return [Seen.NEW for _ in alerts]
+
+    async def wake(self, reasons: Any) -> int:
+        self.woken += reasons
+        return 3
+
+    async def list(self, *, limit: int, state: str | None = None, before: str | None = None) -> list[RemediationView]:
+        self._up()
+        found = [item for item in self.views.values() if state in (None, item.state.value)]
+        names = [item.remediation.id for item in found]
+        return found[names.index(before) + 1 if before in names else 0 :][:limit]
+
+    async def get(self, remediation: str) -> RemediationView | None:
+        self._up()
+        return self.views.get(remediation)
+
+    async def cancel(self, remediation: str, by: str) -> bool:
+        return self.views[remediation].state is State.QUEUED
+
+    async def read(self, remediation: str) -> list[Entry]:
+        return self.entries
+
+    async def evidence(self, remediation: str) -> bytes | None:
+        return gzip.compress(b"{}") if remediation == "r0" else None
+
+    async def follow(self, remediation: str) -> AsyncIterator[Entry]:
+        for entry in self.entries:
+            yield entry
+        if remediation != "r0":
+            await asyncio.Event().wait()
+
+    async def explain(self, fingerprint: str) -> list[Decision]:
+        self._up()
+        return [Decision(at=NOW, reason="no_route", detail="no route")] if fingerprint == PRINT else []
+
+    async def incidents(self, fingerprint: str) -> list[Mapping[str, Any]]:
+        return [{"state": "open"}] if fingerprint == PRINT else []
+
+    async def pause(self, pause: Pause) -> None:
+        self._up()
+        self.pausing[pause.scope] = pause
+
+    async def resume(self, scope: str) -> bool:
+        return self.pausing.pop(scope, None) is not None
+
+    async def pauses(self) -> list[Pause]:
+        return list(self.pausing.values())
+
+    async def recent(self, *, limit: int) -> list[Refusal]:
+        one = Refusal(
+            at=NOW, source="am", sender="alertmanager", reason=Refused.BAD_TIME, detail="x", index=0, excerpt="{"
+        )
+        return [one][:limit]
+
+
+class FixedClock:
+    def now(self) -> float:
+        return NOW
+
+
+async def reload() -> tuple[int, int]:
+    return 3, 4
+
+
+def parts(memory: Memory, **more: Any) -> ApiParts:
+    """Return everything the API stands on, over `memory`."""
+    everything: dict[str, Any] = {
+        **dict.fromkeys(("intake", "waiting", "queue", "journal", "guardbook", "refusals", "health"), memory),
+        "authenticator": Tokens(),
+        "metrics": Metrics("1"),
+        "clock": FixedClock(),
+        "reload": reload,
+        "check": lambda alert: None,
+        "stopping": asyncio.Event(),
+        "version": "1",
+    }
+    return ApiParts(**(everything | more))
+
+
+async def client(memory: Memory, token: str = "op-token", **more: Any) -> TestClient[Any, Any]:
+    """Return a client of a running server; close it."""
+    app = web.Application()
+    add_api(app, parts(memory, **more))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    started = TestClient(TestServer(app), headers=headers)
+    await started.start_server()
+    return started
+
+
+async def problem(response: Any, status: int) -> dict[str, Any]:
+    """Check that `response` is the problem document of `status`, and return it."""
+    assert response.status == status, await response.text()
+    assert response.content_type == "application/problem+json"
+    document: dict[str, Any] = msgspec.json.decode(await response.read())
+    assert document["status"] == status
+    return document
