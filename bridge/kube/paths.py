@@ -1,0 +1,176 @@
+"""Request paths and query values for the Kubernetes API. Pure; used by bridge.kube.client alone.
+
+Every part is checked before it becomes part of a path. A name of `..` would otherwise turn a request about one
+object into a request about its namespace, and an empty one into a request about the whole collection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import msgspec
+
+from bridge.errors import InvalidInput
+from bridge.model.target import check_name, check_namespace
+
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}\Z")
+_API_VERSION = re.compile(r"(?:[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?v[0-9][a-z0-9]{0,30}\Z")
+_QUALIFIED = r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_VALUE = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+_REQUIREMENT = re.compile(
+    rf"!?{_QUALIFIED}\Z|{_QUALIFIED}(?:=|==|!=){_LABEL_VALUE}\Z"
+    rf"|{_QUALIFIED} (?:in|notin) \({_LABEL_VALUE}(?:,{_LABEL_VALUE})*\)\Z"
+)
+_KEY = re.compile(rf"{_QUALIFIED}\Z")
+_VALUE = re.compile(rf"{_LABEL_VALUE}\Z")
+_FIELD = re.compile(r"[A-Za-z][A-Za-z.]{0,63}\Z")
+_FIELD_VALUE = re.compile(r"[-A-Za-z0-9_./:]{1,253}\Z")
+_PORT = re.compile(r"(?P<scheme>https?:)?(?P<port>[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)\Z")
+_SEGMENT = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:@]*\Z")
+SUBRESOURCES = frozenset({"", "status", "scale"})
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """How a kind is called in paths, and whether its objects live in namespaces."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def label(self) -> str:
+        """The name that a Role uses, e.g. `deployments.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+def _known(api_version: str, kinds: Mapping[str, str], *, namespaced: bool = True) -> dict[tuple[str, str], Resource]:
+    return {(api_version, kind): Resource(api_version, kind, plural, namespaced) for kind, plural in kinds.items()}
+
+
+KNOWN: Mapping[tuple[str, str], Resource] = {
+    **_known(
+        "v1",
+        {
+            "Pod": "pods",
+            "Service": "services",
+            "ConfigMap": "configmaps",
+            "Secret": "secrets",
+            "Event": "events",
+            "ServiceAccount": "serviceaccounts",
+            "PersistentVolumeClaim": "persistentvolumeclaims",
+        },
+    ),
+    **_known("v1", {"Node": "nodes", "Namespace": "namespaces"}, namespaced=False),
+    **_known(
+        "apps/v1",
+        {
+            "Deployment": "deployments",
+            "StatefulSet": "statefulsets",
+            "DaemonSet": "daemonsets",
+            "ReplicaSet": "replicasets",
+            "ControllerRevision": "controllerrevisions",
+        },
+    ),
+    **_known("autoscaling/v2", {"HorizontalPodAutoscaler": "horizontalpodautoscalers"}),
+    **_known("batch/v1", {"Job": "jobs", "CronJob": "cronjobs"}),
+    **_known("cert-manager.io/v1", {"Certificate": "certificates", "CertificateRequest": "certificaterequests"}),
+}
+"""The kinds that need no discovery: discovery costs a request and a permission."""
+
+
+def check_kind(api_version: object, kind: object) -> tuple[str, str]:
+    """Return both if they have the form of an apiVersion and a kind; raise InvalidInput otherwise."""
+    if not isinstance(api_version, str) or not _API_VERSION.match(api_version) or ".." in api_version:
+        raise InvalidInput(f"apiVersion {_shown(api_version)} is not of the form v1 or group/v1")
+    if not isinstance(kind, str) or not _KIND.match(kind):
+        raise InvalidInput(f"kind {_shown(kind)} is not the name of a Kubernetes kind")
+    return api_version, kind
+
+
+def group_path(api_version: str) -> str:
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+
+def collection_path(resource: Resource, namespace: str) -> str:
+    """Return the path of all objects of a kind in a namespace; raise InvalidInput for a wrong namespace."""
+    base = group_path(resource.api_version)
+    if resource.namespaced:
+        return f"{base}/namespaces/{check_namespace(namespace)}/{resource.plural}"
+    if namespace:
+        raise InvalidInput(f"{resource.kind} is cluster-wide: it has no namespace, not {_shown(namespace)}")
+    return f"{base}/{resource.plural}"
+
+
+def object_path(resource: Resource, namespace: str, name: str, subresource: str = "") -> str:
+    """Return the path of one object; raise InvalidInput for names that could widen the request."""
+    if subresource not in SUBRESOURCES:
+        raise InvalidInput(f"subresource {_shown(subresource)} is not one of status and scale")
+    path = f"{collection_path(resource, namespace)}/{check_name(name)}"
+    return f"{path}/{subresource}" if subresource else path
+
+
+def service_path(namespace: str, service: str, port: str, path: str) -> str:
+    """Return the path of the API server's service proxy. `port` is a name or number, `https:` before it for TLS."""
+    place = _PORT.match(port) if isinstance(port, str) else None
+    if place is None:
+        raise InvalidInput(f"port {_shown(port)} is not a service port's name or number")
+    name = f"{place['scheme'] or ''}{check_namespace(service, 'service')}:{place['port']}"
+    segments = path.split("/")
+    if (
+        not path.startswith("/")
+        or any(s in (".", "..") or not _SEGMENT.match(s) for s in segments[1:])
+        or len(path) > 1024
+    ):
+        raise InvalidInput(f"path {_shown(path)} is not a plain absolute path")
+    return f"/api/v1/namespaces/{check_namespace(namespace)}/services/{name}/proxy{path}"
+
+
+def label_selector(labels: Mapping[str, str] | str | None) -> str | None:
+    """Return the value of `labelSelector`, or None for no selection.
+
+    An empty mapping or text is refused: it would mean everything. So is what is no plain requirement, so that a
+    label's value cannot add terms of its own.
+    """
+    if labels is None:
+        return None
+    if isinstance(labels, str):
+        terms = [term.strip() for term in re.split(r",(?![^(]*\))", labels)]
+        if not all(_REQUIREMENT.match(term) for term in terms):
+            raise InvalidInput(f"label selector {_shown(labels)} is empty or malformed")
+        return ",".join(terms)
+    if not labels:
+        raise InvalidInput("an empty label selector selects everything: refused")
+    for key, value in labels.items():
+        if not (isinstance(key, str) and isinstance(value, str) and _KEY.match(key) and _VALUE.match(value)):
+            raise InvalidInput(f"label {_shown(key)}={_shown(value)} is not valid in a selector")
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def field_selector(fields: Mapping[str, str] | None) -> str | None:
+    """Return the value of `fieldSelector`; raise InvalidInput for a field or value that could add terms."""
+    if not fields:
+        return None
+    for field, value in fields.items():
+        if not (isinstance(value, str) and _FIELD.match(field) and _FIELD_VALUE.match(value)):
+            raise InvalidInput(f"field {_shown(field)}={_shown(value)} is not valid in a selector")
+    return ",".join(f"{field}={value}" for field, value in sorted(fields.items()))
+
+
+def query_string(params: Mapping[str, str | int | None]) -> str:
+    """Return `?a=b&…` of those that are set, or nothing."""
+    pairs = [
+        f"{quote(key, safe='')}={quote(str(value), safe='')}" for key, value in params.items() if value is not None
+    ]
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
