@@ -73,6 +73,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: type | None = None
     body: type | None = None
     body_required: bool = True
+    raw: bool = False
+    """The handler decodes the body itself; `body` only describes it."""
     status: int = 200
     problems: tuple[int, ...] = ()
     """Statuses that this operation answers beyond those that follow from the rest."""
@@ -185,6 +187,8 @@ async def _body(request: web.Request, operation: Operation) -> Any:
         return operation.body() if operation.body else None
     if request.content_type != "application/json":
         raise Refused(415, "the body has to be JSON: Content-Type: application/json")
+    if operation.raw:
+        return raw
     try:
         return msgspec.json.decode(raw, type=operation.body)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from bridge.api.operation import Call, Refused
 from bridge.api.schemas import (
@@ -20,11 +21,10 @@ from bridge.api.schemas import (
     pause_of,
     refusal_of,
 )
-from bridge.model.alert import Alert
-from bridge.model.intake import Pause
+from bridge.model.intake import Pause, Seen
+from bridge.model.principal import Principal
 from bridge.model.reason import Reason
-from bridge.model.trigger import TriggerRequest, alert_of
-from bridge.ports import Clock, Guardbook, Intake, IntakeQueue, Refusals
+from bridge.ports import Clock, Guardbook, IntakeQueue, Refusals
 from bridge.telemetry import get_logger
 
 Reload = Callable[[], Awaitable[tuple[int, int]]]
@@ -33,36 +33,51 @@ Reload = Callable[[], Awaitable[tuple[int, int]]]
 log = get_logger()
 
 
+class Taken(Protocol):
+    """What the receiver says of an alert that was fired by hand."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def seen(self) -> Seen: ...
+    @property
+    def starts_at(self) -> int:
+        """Microseconds since the epoch."""
+        ...
+
+
+Trigger = Callable[[bytes, Principal], Awaitable[Taken]]
+"""Take in a body by hand, as the receiver does. Raises InvalidInput and StoreUnavailable."""
+
+
 class Operations:
-    """Handlers over intake and guardbook."""
+    """Handlers over the receiver's trigger and the guardbook."""
 
     def __init__(
         self,
         *,
-        intake: Intake,
+        trigger: Trigger,
         waiting: IntakeQueue,
         guardbook: Guardbook,
         refusals: Refusals,
         clock: Clock,
         reload: Reload,
-        check: Callable[[Alert], None],
     ) -> None:
-        self._intake = intake
+        self._trigger = trigger
         self._waiting = waiting
         self._guardbook = guardbook
         self._refusals = refusals
         self._clock = clock
         self._reload = reload
-        self._check = check
 
     async def trigger(self, call: Call) -> Triggered:
         """Take in an alert by hand: from here on it goes where every alert goes."""
-        request: TriggerRequest = call.body
-        alert = alert_of(request, by=call.principal.name, now=self._clock.now())
-        self._check(alert)
-        (seen,) = await self._intake.accept([alert])
-        log.info("triggered", fingerprint=alert.fingerprint, by=alert.requested_by, why=alert.why, seen=seen.value)
-        return Triggered(alert.fingerprint, seen, alert.incident_id)
+        taken = await self._trigger(call.body, call.principal)
+        log.info("triggered", fingerprint=taken.fingerprint, by=call.principal.name, seen=taken.seen.value)
+        incident = f"{taken.source}/{taken.fingerprint}/{taken.starts_at}"
+        return Triggered(taken.fingerprint, taken.seen, incident)
 
     async def pause(self, call: Call) -> PauseItem:
         request: PauseRequest = call.body

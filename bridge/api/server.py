@@ -13,7 +13,7 @@ from aiohttp import web
 from bridge.api.health import HealthHandlers
 from bridge.api.openapi import openapi
 from bridge.api.operation import Authenticator, Call, Operation, handler_of, refuse
-from bridge.api.operations import Operations, Reload
+from bridge.api.operations import Operations, Reload, Trigger
 from bridge.api.remediations import Remediations
 from bridge.api.schemas import (
     Cancelled,
@@ -36,10 +36,8 @@ from bridge.api.schemas import (
     Triggered,
     Welcome,
 )
-from bridge.model.alert import Alert
 from bridge.model.principal import Role
-from bridge.model.trigger import TriggerRequest
-from bridge.ports import Clock, Guardbook, Intake, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
+from bridge.ports import Clock, Guardbook, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
 from bridge.telemetry import Metrics
 
 ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -51,7 +49,9 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     """What the API stands on. Put together by app."""
 
     authenticator: Authenticator
-    intake: Intake
+    trigger: Trigger
+    trigger_body: type
+    """The type that `trigger` decodes its body to: described in the OpenAPI document."""
     waiting: IntakeQueue
     queue: WorkQueue
     journal: Journal
@@ -61,8 +61,6 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     clock: Clock
     reload: Reload
-    check: Callable[[Alert], None]
-    """The receiver's limits on an alert's labels; raises InvalidInput."""
     stopping: asyncio.Event
     """Set when the server drains: open streams end."""
     version: str
@@ -85,17 +83,16 @@ def add_api(app: web.Application, parts: ApiParts) -> None:
 def operations(parts: ApiParts) -> list[Operation]:
     """Return the whole API."""
     hand = Operations(
-        intake=parts.intake,
+        trigger=parts.trigger,
         waiting=parts.waiting,
         guardbook=parts.guardbook,
         refusals=parts.refusals,
         clock=parts.clock,
         reload=parts.reload,
-        check=parts.check,
     )
     table = [
         *_about_runs(Remediations(parts.queue, parts.journal, parts.stopping)),
-        *_by_hand(hand),
+        *_by_hand(hand, parts.trigger_body),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
     ]
 
@@ -153,10 +150,19 @@ def _about_runs(runs: Remediations) -> list[Operation]:
     ]
 
 
-def _by_hand(hand: Operations) -> list[Operation]:
+def _by_hand(hand: Operations, trigger_body: type) -> list[Operation]:
     away: dict[str, Any] = {"problems": (503,)}
     return [
-        _post("/api/v1/trigger", "trigger", "Fire by hand", hand.trigger, Triggered, body=TriggerRequest, **away),
+        _post(
+            "/api/v1/trigger",
+            "trigger",
+            "Fire an alert, or run a runbook, by hand",
+            hand.trigger,
+            Triggered,
+            body=trigger_body,
+            raw=True,
+            **away,
+        ),
         _get(
             "/api/v1/explain/{fingerprint}",
             "explain",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bridge.api.server import ApiParts, add_api
 from bridge.errors import StoreUnavailable
+from bridge.ingest.limits import RequestLimits
+from bridge.ingest.trigger import TriggerBody, accept_trigger
 from bridge.model.alert import Alert
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
@@ -146,12 +149,13 @@ async def reload() -> tuple[int, int]:
 def parts(memory: Memory, **more: Any) -> ApiParts:
     """Return everything the API stands on, over `memory`."""
     everything: dict[str, Any] = {
-        **dict.fromkeys(("intake", "waiting", "queue", "journal", "guardbook", "refusals", "health"), memory),
+        **dict.fromkeys(("waiting", "queue", "journal", "guardbook", "refusals", "health"), memory),
         "authenticator": Tokens(),
         "metrics": Metrics("1"),
         "clock": FixedClock(),
         "reload": reload,
-        "check": lambda alert: None,
+        "trigger": functools.partial(accept_trigger, intake=memory, clock=FixedClock(), limits=RequestLimits()),
+        "trigger_body": TriggerBody,
         "stopping": asyncio.Event(),
         "version": "1",
     }
