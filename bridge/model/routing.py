@@ -1,0 +1,143 @@
+"""The routing table: routes compiled once, looked up for each alert. Called by the dispatcher and by route-test.
+
+Matches as Alertmanager does: depth first, the first child that matches ends the search on its level unless it says
+`continue`, and a route with no matching child is the end itself. Source: prometheus/alertmanager, dispatch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from bridge.errors import InvalidInput
+from bridge.model.matcher import Matcher
+from bridge.model.route import Match, RouteSpec, child_problems, inherit, tree_problems
+from bridge.model.route_tree import Branch
+
+_FEW = 4
+"""Children that are tried one after the other rather than looked up."""
+
+Get = Callable[[str, str], str]
+
+
+class Node:
+    """A compiled route."""
+
+    __slots__ = ("_index", "_rest", "children", "continues", "match", "matchers")
+
+    def __init__(self, spec: RouteSpec, parent: Match | None, path: str, shared: dict[Matcher, Matcher]) -> None:
+        # Equal matchers are one object, so that what one route has learned about a value serves the others.
+        self.matchers = tuple(shared.setdefault(matcher, matcher) for matcher in spec.conditions)
+        self.continues = spec.continue_
+        self.match = inherit(parent, spec, path)
+        self.children = [
+            Node(child, self.match, f"{path}.routes[{at}]", shared) for at, child in enumerate(spec.routes)
+        ]
+        self.index()
+
+    def index(self) -> None:
+        """Find children by the value of a label that they demand; the rest is tried for every alert."""
+        self._index: list[tuple[str, dict[str, list[int]]]] = []
+        self._rest: Sequence[int] = range(len(self.children))
+        if len(self.children) <= _FEW:
+            return
+        by_label: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        rest: list[int] = []
+        for at, child in enumerate(self.children):
+            matcher = _indexable(child.matchers)
+            if matcher is None or matcher.values is None:
+                rest.append(at)
+                continue
+            for value in matcher.values:
+                by_label[matcher.name][value].append(at)
+        self._index = [(name, dict(values)) for name, values in by_label.items()]
+        self._rest = rest
+
+    def candidates(self, get: Get) -> Iterable[int]:
+        """Return the children that can match, in order; each still has to be asked."""
+        found = [hits for name, values in self._index if (hits := values.get(get(name, "")))]
+        if not found:
+            return self._rest
+        if len(found) == 1 and not self._rest:
+            return found[0]
+        return sorted([*self._rest, *(at for hits in found for at in hits)])
+
+    def matching(self, get: Get) -> Iterable[Node]:
+        """Yield the children whose routes an alert takes."""
+        for at in self.candidates(get):
+            child = self.children[at]
+            for matcher in child.matchers:
+                if not matcher.matches(get(matcher.name, "")):
+                    break
+            else:
+                yield child
+                if not child.continues:
+                    return
+
+    def ends(self, get: Get, found: list[Match]) -> None:
+        before = len(found)
+        for child in self.matching(get):
+            child.ends(get, found)
+        if len(found) == before:
+            found.append(self.match)
+
+
+def _indexable(matchers: Iterable[Matcher]) -> Matcher | None:
+    """Return the matcher with the fewest values of those that only a present label can meet."""
+    exact = [matcher for matcher in matchers if matcher.values and "" not in matcher.values]
+    return min(exact, key=lambda matcher: (len(matcher.values or ()), matcher.name != "alertname"), default=None)
+
+
+class RoutingTable:
+    """All routes, immutable but for what its regular expressions remember."""
+
+    def __init__(self, root: RouteSpec, more: Sequence[tuple[str, RouteSpec]] = ()) -> None:
+        """Compile the tree; `more` are further children of the root with their paths, after its own.
+
+        Raises InvalidInput with what is wrong with the tree as a whole.
+        """
+        problems = [*tree_problems(root), *(found for path, spec in more for found in child_problems(spec, (path,)))]
+        if problems:
+            raise InvalidInput("; ".join(f"{'.'.join(map(str, place))}: {text}" for place, text in problems))
+        shared: dict[Matcher, Matcher] = {}
+        self._root = Node(root, None, "route", shared)
+        self._root.children += [Node(spec, self._root.match, path, shared) for path, spec in more]
+        self._root.index()
+
+    def match(self, labels: Mapping[str, str]) -> list[Match]:
+        """Return the routes that an alert with these labels ends at, in the order of the tree; at least one."""
+        found: list[Match] = []
+        self._root.ends(labels.get, found)
+        return found
+
+    def matches(self) -> list[Match]:
+        """Return every route, resolved, in the order of the tree."""
+
+        def walk(node: Node) -> Iterable[Match]:
+            yield node.match
+            for child in node.children:
+                yield from walk(child)
+
+        return [*walk(self._root)]
+
+    def explain(self, labels: Mapping[str, str]) -> Branch:
+        """Return the path that an alert takes, as a tree: only the routes that it goes through."""
+
+        def branch(node: Node) -> Branch:
+            below = tuple(branch(child) for child in node.matching(labels.get))
+            return _branch(node, below, end=not below)
+
+        return branch(self._root)
+
+    def tree(self) -> Branch:
+        """Return all routes as a tree."""
+
+        def branch(node: Node) -> Branch:
+            return _branch(node, tuple(branch(child) for child in node.children), end=True)
+
+        return branch(self._root)
+
+
+def _branch(node: Node, below: tuple[Branch, ...], *, end: bool) -> Branch:
+    matchers = tuple(str(matcher) for matcher in sorted(node.matchers, key=lambda matcher: matcher.key))
+    return Branch(matchers=matchers, continues=node.continues, match=node.match, end=end, below=below)
