@@ -1,0 +1,77 @@
+"""`kubectl rollout restart`, with a time that comes from the remediation: doing it again changes nothing."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from bridge.actions.workloads import TargetParams, Workload, look, read_workload, refuse_paused
+from bridge.errors import PlanError
+from bridge.model.plan import Change, Field, Plan, Repeat, Undo, escape_token, read_pointer
+from bridge.model.revisions import REVISION
+from bridge.model.verification import Answer, Verification
+from bridge.model.workload import RESTARTED_AT, WORKLOADS, annotations_of, at, format_time, parse_time
+from bridge.ports import ActionContext
+
+POINTER = f"/spec/template/metadata/annotations/{escape_token(RESTARTED_AT)}"
+
+
+class RolloutRestart:
+    """Implements bridge.ports.Action."""
+
+    name = "rollout_restart"
+    summary = "Restart a Deployment, StatefulSet or DaemonSet pod by pod, as `kubectl rollout restart` does."
+    params: type[BaseModel] = TargetParams
+    repeat = Repeat.SAFE
+    undo = Undo.EXACT
+    # Putting the old annotation back would restart every pod once more.
+    undo_failed = False
+
+    async def plan(self, context: ActionContext, params: TargetParams) -> Plan:
+        """Plan the annotation; empty when the workload was restarted since the remediation was asked for."""
+        workload = await read_workload(context, params, WORKLOADS)
+        refuse_paused(workload)
+        _refuse_on_delete(workload)
+        before = read_pointer(workload.document, POINTER)
+        after = format_time(context.planned_at)
+        if parse_time(before) >= parse_time(after):
+            return self._plan(f"{workload.ref} was restarted at {before} already", ())
+        rollout = workload.rollout
+        summary = f"restart {workload.ref} ({rollout.ready} of {rollout.desired} pods are ready)"
+        fields = [Field(POINTER, before, after)]
+        if revision := annotations_of(workload.document).get(REVISION):
+            # A new version that came after planning is not to be restarted for the old one's sake.
+            fields.append(Field(f"/metadata/annotations/{escape_token(REVISION)}", revision, revision, change=False))
+        change = Change(ref=workload.ref, fields=tuple(fields), summary=summary, disruption=workload.disruption)
+        return self._plan(summary, (change,))
+
+    async def verify(self, context: ActionContext, plan: Plan, params: TargetParams) -> Verification:
+        """Fixed when every pod is of the restarted template and available."""
+        if plan.empty:
+            return Verification(Answer.FIXED, plan.summary)
+        workload, answer = await look(context, plan)
+        if workload is None:
+            return answer
+        found, planned = read_pointer(workload.document, POINTER), plan.changes[0].fields[0].after
+        if parse_time(found) < parse_time(planned):
+            return Verification(
+                Answer.NOT_FIXED, f"the restart was taken back: {RESTARTED_AT} is {found}", final=True
+            )
+        return answer
+
+    def _plan(self, summary: str, changes: tuple[Change, ...]) -> Plan:
+        return Plan(
+            action=self.name,
+            summary=summary,
+            changes=changes,
+            repeat=self.repeat,
+            undo=self.undo,
+            undo_failed=self.undo_failed,
+        )
+
+
+def _refuse_on_delete(workload: Workload) -> None:
+    strategy = at(workload.document, "spec", "updateStrategy", "type")
+    if strategy == "OnDelete":
+        raise PlanError(
+            f"{workload.ref} has update strategy OnDelete: a restart would replace no pod; delete its pods instead"
+        )

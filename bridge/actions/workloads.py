@@ -1,0 +1,91 @@
+"""What the actions on workloads share: parameters, reading the workload, and looking at its rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from bridge.errors import InvalidInput, KubeNotFound, PlanError
+from bridge.model.plan import Disruption, Plan
+from bridge.model.runbook import Strict
+from bridge.model.target import ObjectRef, check_name, check_namespace
+from bridge.model.verification import Answer, Verification
+from bridge.model.workload import WORKLOADS, Document, Rollout, at, ref_of, rollout_of
+from bridge.ports import ActionContext
+
+APPS = "apps/v1"
+
+
+class TargetParams(Strict):
+    """Which object; what is left out is the remediation's target."""
+
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+
+
+class Workload(msgspec.Struct, frozen=True):
+    """A workload as it was read."""
+
+    ref: ObjectRef
+    document: Document
+    rollout: Rollout
+
+    @property
+    def disruption(self) -> Disruption:
+        """What replacing its pods disturbs: those that are ready now."""
+        ready, desired = self.rollout.ready, max(self.rollout.desired, self.rollout.ready)
+        return Disruption(ready, round(100 * ready / desired, 1) if desired else 0.0)
+
+
+def object_ref(context: ActionContext, params: TargetParams, api_version: str, kinds: Collection[str]) -> ObjectRef:
+    """Return the object that the parameters and the target name; raise InvalidInput when it cannot be it."""
+    target = context.target
+    kind = params.kind or target.kind
+    if kind not in kinds:
+        raise InvalidInput(f"{kind} is not supported here: {', '.join(kinds)} are")
+    namespace = check_namespace(params.namespace or target.namespace)
+    name = check_name(params.name or target.name)
+    return ObjectRef(api_version, kind, namespace, name, cluster=target.cluster)
+
+
+async def read_workload(context: ActionContext, params: TargetParams, kinds: Collection[str] = WORKLOADS) -> Workload:
+    """Return the workload; raise KubeError or InvalidInput."""
+    ref = object_ref(context, params, APPS, kinds)
+    document = await context.reach.cluster.get(ref)
+    return Workload(
+        ref_of(document, APPS, ref.kind, context.target.cluster), document, rollout_of(ref.kind, document)
+    )
+
+
+def refuse_paused(workload: Workload) -> None:
+    """Raise PlanError for a Deployment whose rollouts are paused: a new template would stay without effect."""
+    if at(workload.document, "spec", "paused"):
+        ref = workload.ref
+        raise PlanError(
+            f"{ref} is paused, nothing would be rolled out: `kubectl rollout resume {ref.kind.lower()}/{ref.name} "
+            f"-n {ref.namespace}` first"
+        )
+
+
+async def look(context: ActionContext, plan: Plan) -> tuple[Workload | None, Verification]:
+    """Read the planned workload again and say how its rollout is; the workload is None when it is gone.
+
+    Raises KubeError when the cluster cannot be asked: the engine takes that as unknown.
+    """
+    planned = plan.changes[0].ref
+    try:
+        document = await context.reach.cluster.get(planned)
+    except KubeNotFound:
+        return None, Verification(Answer.NOT_FIXED, f"{planned} does not exist any more", final=True)
+    ref = ref_of(document, planned.api_version, planned.kind, planned.cluster)
+    workload = Workload(ref, document, rollout_of(planned.kind, document))
+    if ref.uid != planned.uid:
+        return None, Verification(Answer.NOT_FIXED, f"{planned} was deleted and made again", final=True)
+    rollout = workload.rollout
+    if rollout.failed:
+        text = f"the rollout passed its progress deadline: {rollout.text}"
+        return workload, Verification(Answer.NOT_FIXED, text, final=True)
+    answer = Answer.FIXED if rollout.complete else Answer.NOT_FIXED
+    return workload, Verification(answer, rollout.text)
