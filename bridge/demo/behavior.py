@@ -1,0 +1,59 @@
+"""How the simulated workloads behave: what their images do, and how long things take. Read by the controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from bridge.demo.objects import Obj
+
+Fate = Literal["ready", "crash", "oom", "never"]
+
+
+@dataclass(frozen=True)
+class Behavior:
+    """All durations are seconds."""
+
+    ready_delay: float = 0.3
+    """From the start of a pod until it is ready, or until it has crashed often enough."""
+    termination_delay: float = 0.1
+    """From a pod's deletion until it is gone."""
+    crash_restarts: int = 6
+    """How often a container has restarted by the time it is seen in CrashLoopBackOff."""
+    crash_backoff: float = 300.0
+    """Between further restarts of a crashing container."""
+    job_duration: float = 0.3
+    """From the start of a Job's pod until its container ends."""
+    issue_delay: float = 0.3
+    """From the Issuing condition until there is a new certificate."""
+    certificate_days: int = 90
+    fail_certificates: bool = False
+    """Issuing ends in a failure. One Certificate alone fails with the annotation `demo/issuing: fail`."""
+    metrics_delay: float = 15.0
+    """Until the autoscaler has looked at a new HorizontalPodAutoscaler."""
+    images: Mapping[str, Fate] = field(default_factory=dict)
+    """What containers of an image do, by pattern (`shop/web:*-slow`); before the rule of the tags."""
+    judge: Callable[[Obj], Fate | None] | None = None
+    """Decides for a whole pod that starts, before everything else; None leaves it to its images."""
+
+    def of_image(self, image: str) -> Fate:
+        """What a container of the image does: a tag with `bad` crashes, one with `oom` runs out of memory."""
+        for pattern, fate in self.images.items():
+            if fnmatchcase(image, pattern):
+                return fate
+        tag = image.rpartition("/")[2].partition(":")[2]
+        if "bad" in tag:
+            return "crash"
+        return "oom" if "oom" in tag else "ready"
+
+    def of_pod(self, pod: Obj) -> dict[str, Fate]:
+        """What each container of a pod does, by the container's name."""
+        containers = pod["spec"]["containers"]
+        judged = self.judge(pod) if self.judge else None
+        fates = {entry["name"]: judged or self.of_image(entry["image"]) for entry in containers}
+        if "crash" in fates.values():
+            # As in the recordings: one crashing container takes the others of its pod along.
+            return dict.fromkeys(fates, "crash")
+        return fates
