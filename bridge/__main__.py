@@ -1,0 +1,5 @@
+"""`python -m bridge` is `alertbridge`."""
+
+from bridge.cli import main
+
+main()

@@ -1,0 +1,208 @@
+"""What the command line and the demo print for people: tables as kubectl's, a plan as `kubectl diff` shows it.
+
+Takes the API's answers (plain JSON) and returns text. Everything from outside is escaped by `printable`, so
+that no label steers a terminal; the colours are ours, and click drops them where nobody looks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from bridge.model.plan import write_pointer
+from bridge.model.text import printable
+
+Json = Mapping[str, Any]
+
+_GOOD = {"succeeded", "fixed"}
+_BAD = {"failed", "unknown", "denied", "not_fixed"}
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows under headers, three spaces apart, as kubectl prints them."""
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in [headers, *cells]) for index in range(len(headers))]
+    lines = [
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [headers, *cells]
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def age(then: str | None, now: datetime | None = None) -> str:
+    """Return how long ago an RFC 3339 time was, as kubectl says it: 45s, 12m, 3h4m, 2d."""
+    if not then:
+        return "-"
+    seconds = max(int(((now or datetime.now(UTC)) - _time(then)).total_seconds()), 0)
+    if seconds < 120:
+        return f"{seconds}s"
+    minutes = seconds // 60
+    if minutes < 60:
+        return f"{minutes}m"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h{minutes}m" if minutes else f"{hours}h"
+    return f"{hours // 24}d"
+
+
+def remediations(items: Sequence[Json]) -> str:
+    """Return the table of `list`."""
+    if not items:
+        return "No remediations."
+    headers = ("ID", "RUNBOOK", "TARGET", "MODE", "STATE", "OUTCOME", "REASON", "AGE")
+    return table(
+        headers,
+        [
+            (
+                item["id"],
+                item["runbook"],
+                target(item["target"]),
+                item["mode"],
+                item["state"],
+                (item["outcome"] or "-") + (" (escalated)" if item["escalated"] else ""),
+                item["reason"] or "-",
+                age(item["created_at"]),
+            )
+            for item in items
+        ],
+    )
+
+
+def target(of: Json) -> str:
+    """Return a target as `kind/namespace/name`, with its cluster where it is named."""
+    place = "/".join(part for part in (of["kind"].lower(), of["namespace"], of["name"]) if part)
+    return f"{of['cluster']}:{place}" if of["cluster"] else place
+
+
+def remediation(detail: Json, entries: Sequence[Json]) -> str:
+    """Return what `show` prints: the record, then its journal with the plans."""
+    item = detail["remediation"]
+    waits = f" until {item['due_at']}" if item["due_at"] and item["state"] == "parked" else ""
+    rows = [
+        ("Runbook", item["runbook"]),
+        ("Target", target(item["target"])),
+        ("Mode", item["mode"]),
+        ("State", item["state"] + waits),
+        ("Outcome", item["outcome"] or "-"),
+        ("Escalated", "yes" if item["escalated"] else ""),
+        ("Reason", ": ".join(part for part in (item["reason"], item["detail"]) if part) or "-"),
+        ("Labels", _pairs(item["labels"])),
+        ("Params", _pairs(detail["params"])),
+        ("Route", item["route"] or "-"),
+        ("Asked for by", " - ".join(part for part in (item["requested_by"], item["why"]) if part)),
+        ("Incidents", ", ".join(item["incidents"])),
+        ("Still open", ", ".join(item["open_incidents"])),
+        ("Created", f"{item['created_at']} ({age(item['created_at'])} ago)"),
+        ("Finished", item["finished_at"] or ""),
+    ]
+    lines = [click.style(printable(item["id"]), bold=True)]
+    lines += [f"  {name + ':':<13} {coloured(value)}" for name, value in rows if value]
+    return "\n".join([*lines, "", *journal(entries, item["created_at"])])
+
+
+def journal(entries: Iterable[Json], since: str | None) -> Iterable[str]:
+    """Yield the lines of a journal, times as seconds since `since` (RFC 3339)."""
+    for entry in entries:
+        yield from journal_entry(entry, since)
+
+
+def journal_entry(entry: Json, since: str | None) -> Iterable[str]:
+    """Yield one entry: a line, and below a plan its changes."""
+    passed = (_time(entry["at"]) - _time(since)).total_seconds() if entry["at"] and since else 0.0
+    kind = entry["data"].get("answer") or entry["data"].get("outcome") or entry["kind"]
+    text = printable(entry["text"] or entry["reason"] or "")
+    yield f"{passed:>8.1f}s  {coloured(entry['kind'].ljust(11), kind)} {text}".rstrip()
+    if entry["kind"] == "planned" and isinstance(entry["data"].get("plan"), dict):
+        for line in plan(entry["data"]["plan"]):
+            yield f"             {line}"
+
+
+def plan(of: Json) -> Iterable[str]:
+    """Yield the changes of a plan as `kubectl diff` shows them: what each object has, and what it will have."""
+    for change in of.get("changes", ()):
+        ref = change["ref"]
+        place = "/".join(part for part in (ref["kind"].lower(), ref["namespace"], ref["name"]) if part)
+        part = f" ({change['subresource']})" if change.get("subresource") else ""
+        yield click.style(f"--- {printable(place + part)}", bold=True)
+        yield from _diff([field for field in change["fields"] if field.get("change", True)])
+        pods = change.get("disruption", {}).get("ready_pods", 0)
+        yield f"disrupts {pods} ready pod{'' if pods == 1 else 's'}; undo: {of.get('undo', 'exact')}"
+    for note in of.get("notes", ()):
+        yield printable(f"note: {note}")
+
+
+def _diff(fields: Sequence[Json]) -> Iterable[str]:
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for field in fields:
+        if field["before"] is not None:
+            write_pointer(before, field["pointer"], field["before"])
+        if field["after"] is not None:
+            write_pointer(after, field["pointer"], field["after"])
+    old, new = _yaml(before), _yaml(after)
+    for line in list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]:
+        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+        yield click.style(printable(line), fg=colour) if colour else printable(line)
+
+
+def _yaml(document: Json) -> list[str]:
+    from ruamel.yaml import YAML  # slow to import, and only plans need it
+
+    if not document:
+        return []
+    emitter = YAML(typ="safe", pure=True)
+    emitter.default_flow_style = False
+    emitter.width = 10_000
+    out = io.StringIO()
+    emitter.dump(document, out)
+    return out.getvalue().splitlines()
+
+
+def explanation(of: Json) -> str:
+    """Return what `explain` prints: the incidents, then each decision."""
+    lines = [f"Alert {printable(of['fingerprint'])}"]
+    for incident in of["incidents"]:
+        lines.append(f"  incident  {_pairs(incident)}")
+    rows = [
+        (
+            one["at"] or "-",
+            one["reason"],
+            one["remediation"] or "-",
+            one["runbook"] or "-",
+            one["route"] or "-",
+            one["detail"] or "-",
+        )
+        for one in of["decisions"]
+    ]
+    if rows:
+        lines += ["", table(("AT", "REASON", "REMEDIATION", "RUNBOOK", "ROUTE", "DETAIL"), rows)]
+    return "\n".join(lines)
+
+
+def pauses(items: Sequence[Json]) -> str:
+    """Return the table of pauses."""
+    if not items:
+        return "Nothing is paused."
+    rows = [
+        (one["scope"], one["by"], age(one["since"]), one["until"] or "resumed by hand", one["why"]) for one in items
+    ]
+    return table(("SCOPE", "BY", "SINCE", "UNTIL", "WHY"), rows)
+
+
+def coloured(text: str, word: str = "") -> str:
+    """Return `text` in green where the word (default: the text) is good news, in red where it is bad."""
+    word = (word or text).strip()
+    colour = "green" if word in _GOOD else "red" if word in _BAD else None
+    return click.style(printable(text), fg=colour) if colour else printable(text)
+
+
+def _pairs(of: Mapping[str, Any]) -> str:
+    return printable(", ".join(f"{name}={value}" for name, value in of.items()))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

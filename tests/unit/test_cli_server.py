@@ -1,0 +1,195 @@
+"""Commands that speak to the running server: what they print, for people and programs, and their exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.cli import main
+from bridge.model.intake import Seen
+from bridge.model.plan import Change, Disruption, Field, Plan
+from bridge.model.remediation import Decision, Entry
+from bridge.model.target import ObjectRef
+from tests.support.api_fakes import NOW, PRINT, Memory
+from tests.support.api_server import serving
+
+
+class Server:
+    def __init__(self, memory: Memory, url: str) -> None:
+        self.memory = memory
+        self.url = url
+
+    def __call__(self, *args: str, token: str = "op-token", **env: str) -> Result:
+        return CliRunner(env={"ALERTBRIDGE_URL": self.url, "ALERTBRIDGE_TOKEN": token, **env}).invoke(main, args)
+
+    def json(self, *args: str) -> Any:
+        result = self(*args, "-o", "json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def run() -> Iterator[Server]:
+    memory = Memory()
+    with serving(memory) as url:
+        yield Server(memory, url)
+
+
+def test_list_is_a_table_for_people(run) -> None:
+    result = run("list")
+    header, *rows = result.stdout.splitlines()
+    assert header.split() == ["ID", "RUNBOOK", "TARGET", "MODE", "STATE", "OUTCOME", "REASON", "AGE"]
+    assert [row.split()[0] for row in rows] == ["r2", "r1", "r0"]
+    assert "default:deployment/o2ims-system/gateway" in rows[0]
+    assert "\x1b" not in result.stdout
+
+
+def test_list_is_the_apis_answer_for_programs(run) -> None:
+    assert [item["id"] for item in run.json("list", "--state", "done")["remediations"]] == ["r0"]
+
+
+def test_show_tells_the_plan_as_a_diff(run) -> None:
+    change = Change(
+        ref=ObjectRef("apps/v1", "Deployment", "o2ims-system", "gateway"),
+        fields=(
+            Field("/spec/template", {"image": "gw:2", "name": "gw"}, {"image": "gw:1", "name": "gw"}),
+            Field("/status/unchanged", 1, 1, change=False),
+        ),
+        summary="undo to revision 1",
+        disruption=Disruption(ready_pods=2),
+    )
+    plan = msgspec.to_builtins(Plan(action="rollout_undo", summary="undo", changes=(change,)))
+    run.memory.entries.insert(1, Entry(kind="planned", at=NOW + 1.25, text="undo", data={"step": 0, "plan": plan}))
+    text = run("show", "r0").stdout
+    assert "--- deployment/o2ims-system/gateway" in text
+    assert "-    image: gw:2" in text
+    assert "+    image: gw:1" in text
+    assert "     name: gw" in text
+    assert "unchanged" not in text
+    assert "disrupts 2 ready pods; undo: exact" in text
+    assert "1.2s  planned" in text
+    assert run.json("show", "r0")["journal"][1]["data"]["plan"]["action"] == "rollout_undo"
+
+
+def test_no_label_steers_the_terminal(run) -> None:
+    run.memory.entries[0] = Entry(kind="started", at=NOW, text="\x1b[2Jgone\r\nforged line")
+    text = run("show", "r0").stdout
+    assert "\x1b" not in text
+    assert "\\x1b[2Jgone\\r\\nforged line" in text
+
+
+def test_follow_ends_with_the_run_and_its_outcome(run) -> None:
+    result = run("show", "r0", "--follow")
+    assert result.exit_code == 0
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["started", "finished"]
+
+
+def test_cancel_says_no_with_status_1(run) -> None:
+    assert "r1 is cancelled" in run("cancel", "r1").stdout
+    refused = run("cancel", "r2")
+    assert refused.exit_code == 1
+    assert "409" in refused.stderr
+
+
+def test_what_does_not_exist_is_status_1(run) -> None:
+    result = run("show", "../pause")
+    assert result.exit_code == 1
+    assert "404" in result.stderr
+
+
+def test_trigger_takes_an_alert_or_a_runbook(run) -> None:
+    assert run("trigger", "GatewayDown", "namespace=shop", "--why", "drill").exit_code == 0
+    assert run("trigger", "netweave/all-pods-down", "namespace=shop").exit_code == 0
+    first, second = run.memory.accepted
+    assert (first.name, first.labels["namespace"], first.why) == ("GatewayDown", "shop", "drill")
+    assert second.runbook == "netweave/all-pods-down"
+
+
+def test_trigger_follow_stays_until_its_remediation_is_over(run, monkeypatch) -> None:
+    async def explain(fingerprint: str) -> list[Decision]:
+        (alert,) = run.memory.accepted
+        return [Decision(at=NOW, reason="created", incident=alert.incident_id, remediation="r0")]
+
+    monkeypatch.setattr(run.memory, "explain", explain)
+    result = run("trigger", "GatewayDown", "--follow")
+    assert result.exit_code == 0, result.output
+    assert "finished" in result.stdout
+
+
+def test_trigger_follow_says_why_there_is_no_remediation(run, monkeypatch) -> None:
+    async def explain(fingerprint: str) -> list[Decision]:
+        (alert,) = run.memory.accepted
+        return [Decision(at=NOW, reason="no_route", detail="no route", incident=alert.incident_id)]
+
+    monkeypatch.setattr(run.memory, "explain", explain)
+    result = run("trigger", "Nothing", "--follow")
+    assert result.exit_code == 1
+    assert "no_route" in result.stderr
+
+
+@pytest.mark.parametrize("label", ["namespace", "=x"])
+def test_a_label_that_is_none_is_wrong_usage(run, label) -> None:
+    assert run("trigger", "GatewayDown", label).exit_code == 2
+    assert run.memory.accepted == []
+
+
+def test_pause_needs_a_reason_and_resume_ends_it(run) -> None:
+    assert run("pause").exit_code == 2
+    assert run("pause", "--why", "upgrade", "--for", "1h30m").exit_code == 0
+    listed = run("pause", "--list").stdout
+    assert "upgrade" in listed
+    assert "olga" in listed
+    assert run.json("pause", "--list")["pauses"][0]["until"] == "2023-11-14T23:43:20Z"
+    assert "3 open incidents" in run("resume").stdout
+    assert run("resume").exit_code == 1
+    assert run("pause", "--list").stdout == "Nothing is paused.\n"
+
+
+def test_explain_takes_a_fingerprint_or_labels(run) -> None:
+    assert "no_route" in run("explain", PRINT).stdout
+    assert "nothing is kept" in run("explain", "alertname=Other").stderr
+
+
+def test_without_the_right_credential_it_says_which_is_needed(run) -> None:
+    nobody = run("list", token="")
+    assert nobody.exit_code == 1
+    assert "ALERTBRIDGE_TOKEN" in nobody.stderr
+    viewer = run("pause", "--why", "x", token="view-token")
+    assert viewer.exit_code == 1
+    assert "operator" in viewer.stderr
+
+
+def test_the_token_comes_from_a_file_too(run, tmp_path) -> None:
+    (tmp_path / "token").write_text("op-token\n")
+    assert run("list", "--token-file", str(tmp_path / "token"), token="wrong").exit_code == 0
+
+
+def test_a_store_that_is_down_is_status_1(run) -> None:
+    run.memory.down = True
+    result = run("list")
+    assert result.exit_code == 1
+    assert "503" in result.stderr
+
+
+def test_no_server_is_status_1_with_what_to_do() -> None:
+    result = CliRunner().invoke(main, ["list", "--url", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "alertbridge serve" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "127.0.0.1:9877", "http://", "http://[::1", "http://h:99999"])
+def test_a_wrong_url_is_wrong_usage(url) -> None:
+    assert CliRunner().invoke(main, ["list", "--url", url]).exit_code == 2
+
+
+def test_a_known_alert_is_told_as_it_was_seen(run, monkeypatch) -> None:
+    async def accept(alerts: Any) -> list[Seen]:
+        return [Seen.DUPLICATE]
+
+    monkeypatch.setattr(run.memory, "accept", accept)
+    assert "duplicate" in run("trigger", "GatewayDown").stdout
