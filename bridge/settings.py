@@ -1,0 +1,316 @@
+"""Process settings: where to listen, who may call, which Redis and which clusters. Read by app; does no I/O.
+
+The schema of everything in `bridge.yml` but routes and runbooks, and the defaults. Secrets are never written here:
+a setting names the file or the environment variable that holds one, and `bridge.configuration.secrets` reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from bridge.model.mode import Mode
+from bridge.model.principal import Role
+from bridge.model.runbook import Duration, Strict
+
+_SIZE = re.compile(r"(\d{1,12})\s*(|B|[kKMG]i?B)\Z")
+_FACTORS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20} | {
+    "kiB": 1 << 10,
+    "GB": 10**9,
+    "GiB": 1 << 30,
+}
+
+
+def parse_size(value: object) -> int:
+    """Return bytes from a number or a text such as `16MiB`; raise ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and (match := _SIZE.match(value)):
+        return int(match.group(1)) * _FACTORS[match.group(2)]
+    raise ValueError(f"expected a size such as 16MiB, got {value!r}")
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected a URL such as http://prometheus:9090, got {value!r}")
+    if parts.password or parts.username:
+        raise ValueError("a URL here holds no user and no password: name a file")
+    return value.rstrip("/")
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+"""Bytes; written as `16MiB`."""
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+"""A list, or a single one written without brackets."""
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
+
+
+class Tls(Strict):
+    cert_file: str
+    key_file: str
+    client_ca_file: str = ""
+    """With it, clients may present a certificate of this authority (credentials of type `certificate`)."""
+
+
+class Listen(Strict):
+    host: str = "127.0.0.1"
+    port: int = Field(default=9877, ge=0, le=65535)
+    """0 takes a free one."""
+    tls: Tls | None = None
+
+
+class CredentialSpec(Strict):
+    """One caller. Its name is the source of the alerts that come in with it and stands in the audit trail."""
+
+    name: Name
+    type: Literal["bearer", "basic", "hmac", "certificate"]
+    roles: Annotated[tuple[Role, ...], BeforeValidator(_as_list), Field(min_length=1)] = (Role.SENDER,)
+    secret_file: Texts = ()
+    """Files with one secret each. Any of them is right, so that a secret can be changed without a gap."""
+    secret_env: Texts = ()
+    """Environment variables with one secret each."""
+    username: str = ""
+    """For basic; the name when it is not given."""
+    subjects: Texts = ()
+    """For certificate: common names and alternative names that it may have."""
+    header: str = "X-Grafana-Alerting-Signature"
+    """For hmac."""
+    timestamp_header: str = ""
+    """For hmac: the header with the signed unix seconds. Without one nothing guards against a replay."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> CredentialSpec:
+        if self.type == "certificate":
+            if not self.subjects:
+                raise ValueError("a credential of type certificate needs `subjects`, the names that it may have")
+            if self.secret_file or self.secret_env:
+                raise ValueError("a credential of type certificate has no secret")
+        elif not self.secret_file and not self.secret_env:
+            raise ValueError("expected `secret_file` or `secret_env`, the place of its secret")
+        if ":" in self.username:
+            raise ValueError("a user name has no colon (RFC 7617)")
+        return self
+
+
+class Limits(Strict):
+    """Bounds of what comes in."""
+
+    body: Size = 16 << 20
+    header_timeout: Duration = 3.0
+    body_timeout: Duration = 6.0
+    connections: Positive = 1000
+    alerts: Positive = 20_000
+    """In one request."""
+    labels: Positive = 128
+    """Of one alert, and as many annotations."""
+    label_length: Size = 8 << 10
+    alert_length: Size = 256 << 10
+    """Labels and annotations of one alert together."""
+    pending_alerts: Positive = 200_000
+    """That wait for the store at a time; beyond it the answer is 503."""
+
+    @model_validator(mode="after")
+    def _slow_clients(self) -> Limits:
+        if self.header_timeout + self.body_timeout > 10:
+            raise ValueError("header_timeout and body_timeout together are at most 10s: a slow client is cut by then")
+        return self
+
+
+class Sentinel(Strict):
+    addresses: Annotated[Texts, Field(min_length=1)]
+    """`host:port` of each sentinel; the port is 26379 when it is not given."""
+    master: str = "mymaster"
+    password_file: str = ""
+
+
+class RedisTls(Strict):
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class RedisSettings(Strict):
+    """Which Redis: exactly one of `url`, `sentinel` and `cluster`; with none a private one in `data_dir`."""
+
+    url: str = ""
+    """`redis://`, `rediss://` or `unix://`."""
+    sentinel: Sentinel | None = None
+    cluster: str = ""
+    """Address (URL) of any node."""
+    tls: RedisTls | None = None
+    username: str = ""
+    password_file: str = ""
+    password_env: str = ""
+    min_replicas: int = Field(default=0, ge=0)
+    """2xx only after this many replicas have the alerts."""
+    deadline: Annotated[Duration, Field(gt=0, le=30)] = 2.0
+    connections: Positive = 32
+    data_dir: str = "alertbridge-data"
+    fsync: Literal["everysec", "always"] = "everysec"
+    redis_server: str = ""
+    """Program of the private Redis; found by itself when it is not given."""
+
+    @property
+    def mode(self) -> Literal["embedded", "url", "sentinel", "cluster"]:
+        return "url" if self.url else "sentinel" if self.sentinel else "cluster" if self.cluster else "embedded"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> RedisSettings:
+        if sum((bool(self.url), self.sentinel is not None, bool(self.cluster))) > 1:
+            raise ValueError("expected one of `url`, `sentinel` and `cluster`")
+        for url in (self.url, self.cluster):
+            parts = urlsplit(url)
+            if url and parts.scheme not in ("redis", "rediss", "unix"):
+                raise ValueError(f"expected redis://, rediss:// or unix://, got {url!r}")
+            if parts.password:
+                raise ValueError(
+                    "a secret is never written into the configuration: use password_file or password_env"
+                )
+        return self
+
+
+class Connection(Strict):
+    """How to reach one cluster: `in_cluster`, `url`, or a kubeconfig (the default)."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    in_cluster: bool = False
+    url: str = ""
+    token_file: str = ""
+    ca_file: str = ""
+    deadline: Annotated[Duration, Field(gt=0)] = 10.0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Connection:
+        if sum((bool(self.kubeconfig or self.context), self.in_cluster, bool(self.url))) > 1:
+            raise ValueError("expected one of `kubeconfig` (with `context`), `in_cluster` and `url`")
+        return self
+
+
+class Clusters(Strict):
+    """Which cluster an alert is about. A label value that names none is denied."""
+
+    label: str = Field(default="cluster", min_length=1)
+    default: str | None = None
+    """The connection for alerts without the label. With a single connection it is that one."""
+    connections: dict[Name, Connection] = Field(default={})
+    names: dict[str, str] = Field(default={})
+    """Label value to connection, where they differ; a connection's own name always means itself."""
+
+    def ways(self, env: Mapping[str, str]) -> dict[str, Connection]:
+        """Return the connections; with none configured `default`: the pod's own cluster, else the kubeconfig."""
+        return dict(self.connections) or {"default": Connection(in_cluster="KUBERNETES_SERVICE_HOST" in env)}
+
+    def default_of(self, ways: Mapping[str, Connection]) -> str | None:
+        if "default" in self.model_fields_set:
+            return self.default
+        return next(iter(ways)) if len(ways) == 1 else None
+
+    @model_validator(mode="after")
+    def _known(self) -> Clusters:
+        known = set(self.connections) or {"default"}
+        for value, name in self.names.items():
+            if name not in known:
+                raise ValueError(f"names.{value}: no connection is called {name!r}")
+        if self.default is not None and self.default not in known:
+            raise ValueError(f"default: no connection is called {self.default!r}")
+        return self
+
+
+class Prometheus(Strict):
+    url: HttpUrl
+    token_file: str = ""
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    timeout: Annotated[Duration, Field(gt=0, le=60)] = 10.0
+
+
+class Own(Strict):
+    """What alertbridge itself consists of in a cluster; never a target."""
+
+    cluster: str = ""
+    """The connection that leads to its own cluster; empty: any."""
+    namespace: str = ""
+    """In a pod: POD_NAMESPACE."""
+    pod: str = ""
+    """In a pod: POD_NAME."""
+    workloads: Texts = ("alertbridge",)
+    """Names in that namespace."""
+    redis: Texts = ()
+    """Workloads of its Redis, as `namespace/name`."""
+
+
+class Http(Strict):
+    hosts: Texts = ()
+    """`host` or `host:port` that the collector `http` may read; nothing else is ever fetched."""
+
+
+class Log(Strict):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Retention(Strict):
+    remediations: Duration = 30 * 86400.0
+    decisions: Duration = 7 * 86400.0
+    runs: Duration = 7 * 86400.0
+    """Times of past runs, for cooldown and attempts."""
+
+
+class Settings(Strict):
+    """All process settings, with defaults that are safe for a first start."""
+
+    installation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")] = "default"
+    """Installations that share a Redis are told apart by it."""
+    mode: Mode = Mode.OBSERVE
+    """How far anything may go in this process, whatever a route or a runbook says."""
+    listen: Listen = Listen()
+    credentials: tuple[CredentialSpec, ...] = ()
+    limits: Limits = Limits()
+    redis: RedisSettings = RedisSettings()
+    clusters: Clusters = Clusters()
+    prometheus: Prometheus | None = None
+    http: Http = Http()
+    protected_namespaces: Texts = ("kube-system",)
+    own: Own = Own()
+    incident_ttl: Duration = 86400.0
+    """An incident that was not seen for this long is over. Longer than the sender's repeat interval."""
+    skew_window: Duration = 120.0
+    concurrency: Positive = 16
+    """Remediations that one worker runs side by side."""
+    claim: Annotated[Duration, Field(ge=1)] = 4.0
+    dead_letter_after: Positive = 3
+    """Workers that may die of one remediation."""
+    grace: Duration = 25.0
+    """Time to finish in on SIGTERM before work is handed over."""
+    retention: Retention = Retention()
+    log: Log = Log()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def listen_problem(host: str, *, credentials: int) -> str | None:
+    """Return why a server must not listen on `host` with so many credentials; None when it may."""
+    if credentials or is_loopback(host):
+        return None
+    shown = host or "every address"
+    return f"refuses to listen on {shown} without a credential: anybody there could act; add one to `credentials`"
