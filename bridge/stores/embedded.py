@@ -1,0 +1,278 @@
+"""A private redis-server on a unix socket, for one machine without a Redis of its own. Opened by factory.
+
+It is a process of its own and outlives a kill -9 of ours: the next start finds it by its pid file and socket,
+checks that it is the one of this data directory, and uses it. One `serve` at a time has the directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from bridge.errors import ConfigurationError
+from bridge.stores.append_file import has_data, last_file, only_cut
+from bridge.stores.options import StoreOptions
+from bridge.stores.server_program import find_server
+
+log = structlog.get_logger(__name__)
+
+SOCKET_PATH = 100
+"""Bytes that a socket's path may have: the kernel's limit is 108 on Linux and 104 elsewhere."""
+LOADING = 300.0
+"""Seconds that reading the append-only file may take."""
+_MARK = "redis.version"
+
+
+class EmbeddedRedis:
+    """The running server and our hold on its data directory."""
+
+    def __init__(self, folder: Path, socket: Path, lock: IO[str]) -> None:
+        self.folder = folder
+        self.socket = socket
+        self.adopted = False
+        self.pid = 0
+        self._lock = lock
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What a client connects to."""
+        return f"unix://{self.socket}"
+
+    @classmethod
+    async def start(cls, options: StoreOptions) -> EmbeddedRedis:
+        """Adopt the server of this data directory if it still runs, else start one.
+
+        Raises ConfigurationError: directory in use, no program, damaged or missing data.
+        """
+        folder = _folder(options.data_dir)
+        lock = _lock(folder)
+        try:
+            redis = cls(folder, _socket_path(folder), lock)
+            if not await redis._adopt():
+                await redis._launch(options)
+        except BaseException:
+            lock.close()
+            raise
+        return redis
+
+    async def _adopt(self) -> bool:
+        try:
+            pid = int((self.folder / "redis.pid").read_text())
+        except (OSError, ValueError):
+            return False
+        if not _is_ours(pid, self.folder):
+            return False
+        self.pid, self.adopted = pid, True
+        await self._until_ready()
+        log.info("the Redis of an earlier run still runs and is used", pid=pid, folder=str(self.folder))
+        return True
+
+    async def _launch(self, options: StoreOptions) -> None:
+        server, version = await asyncio.to_thread(find_server, options.redis_server)
+        _check_data(self.folder, version)
+        for truncated in (False, True):
+            self._spawn(server, options, truncated=truncated)
+            try:
+                await self._until_ready()
+            except _Ended as ended:
+                if truncated or not await asyncio.to_thread(_may_cut, self.folder, server, ended.log):
+                    raise ConfigurationError([_why(self.folder, ended)]) from None
+                log.warning("the append-only file ends in the midst of a command, as after a power loss: it is cut")
+            else:
+                break
+        (self.folder / _MARK).write_text(f"{version[0]}.{version[1]}\n")
+        log.info("private Redis started", pid=self.pid, version=f"{version[0]}.{version[1]}", folder=str(self.folder))
+
+    def _spawn(self, server: str, options: StoreOptions, *, truncated: bool) -> None:
+        self.socket.unlink(missing_ok=True)
+        (self.folder / "redis.log").unlink(missing_ok=True)
+        config = self.folder / "redis.conf"
+        config.write_text(_config(self.folder, self.socket, options, truncated=truncated))
+        # A session of its own: a Ctrl-C at the terminal must not reach it before we have let go of it.
+        self._child = subprocess.Popen(  # noqa: S603 - the program was looked for by us, no shell
+            [server, str(config)],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.pid = self._child.pid
+
+    async def _until_ready(self) -> None:
+        deadline = time.monotonic() + LOADING
+        while not await _answers(self.socket):
+            if not self._alive():
+                raise _Ended(self.folder)
+            if time.monotonic() > deadline:
+                raise ConfigurationError([f"store: the private Redis in {self.folder} does not answer"])
+            await asyncio.sleep(0.005)
+
+    def _alive(self) -> bool:
+        if self._child is not None:
+            return self._child.poll() is None
+        return _is_ours(self.pid, self.folder)
+
+    async def stop(self) -> None:
+        """Shut it down, wait for its last fsync, and free the data directory."""
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(2):
+                    reader, writer = await asyncio.open_unix_connection(str(self.socket))
+                    writer.write(b"SHUTDOWN\r\n")
+                    await reader.read()
+                    writer.close()
+            if not await self._gone(10.0):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGTERM)
+                await self._gone(5.0)
+        finally:
+            self._lock.close()
+
+    async def _gone(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._alive():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+
+class _Ended(Exception):
+    """The server ended before it was ready; `log` is what it wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = ""
+        with contextlib.suppress(OSError):
+            self.log = (folder / "redis.log").read_text(errors="replace")
+        super().__init__(self.log)
+
+
+def _folder(named: str) -> Path:
+    folder = Path(named or "alertbridge-data").resolve()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError([f"store: the data directory cannot be made: {error}"]) from None
+    return folder
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Take the data directory, or say who has it. The kernel frees it with our process."""
+    stream = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.seek(0)
+        owner = stream.read().strip() or "unknown"
+        stream.close()
+        raise ConfigurationError(
+            [f"store: the data directory {folder} is in use by another alertbridge (pid {owner})"]
+        ) from None
+    stream.truncate(0)
+    stream.write(str(os.getpid()))
+    stream.flush()
+    return stream
+
+
+def _socket_path(folder: Path) -> Path:
+    path = folder / "redis.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    place = Path(tempfile.gettempdir()) / f"alertbridge-{os.getuid()}-{name}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    if place.stat().st_uid != os.getuid() or place.is_symlink():
+        raise ConfigurationError([f"store: {place} belongs to somebody else; choose a shorter data directory"])
+    place.chmod(0o700)
+    return place / "redis.sock"
+
+
+def _is_ours(pid: int, folder: Path) -> bool:
+    """Whether `pid` is a redis-server that runs in this directory and not a later owner of the number."""
+    try:
+        os.kill(pid, 0)
+        if Path("/proc/self").exists():
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            return state != "Z" and Path(f"/proc/{pid}/cwd").resolve() == folder
+    except (OSError, IndexError):
+        return False
+    return True
+
+
+def _check_data(folder: Path, version: tuple[int, int]) -> None:
+    """Refuse what would begin empty where there were data."""
+    if (folder / "appendonlydir").exists() and version < (7, 0):
+        raise ConfigurationError(
+            [f"store: the data in {folder} come from Redis 7, and this redis-server is {version[0]}.{version[1]}"]
+        )
+    if (folder / _MARK).exists() and not has_data(folder):
+        raise ConfigurationError(
+            [f"store: the append-only file in {folder} is gone; put it back, or remove {_MARK} there to begin empty"]
+        )
+
+
+def _may_cut(folder: Path, server: str, text: str) -> bool:
+    file = last_file(folder)
+    return "Unexpected end of file" in text and file is not None and only_cut(server, file)
+
+
+def _why(folder: Path, ended: _Ended) -> str:
+    lines = [line.split(" ", 5)[-1] for line in ended.log.splitlines() if " # " in line] or ["it wrote no log"]
+    if "append only file" in ended.log or "AOF" in ended.log or "RDB" in ended.log:
+        return (
+            f"store: the data in {folder} are damaged and nothing was changed: {lines[-1][:300]} "
+            "Keep a copy of the directory, then mend it with redis-check-aof, or restore a backup."
+        )
+    return f"store: the private Redis in {folder} did not start: {lines[-1][:300]}"
+
+
+def _config(folder: Path, socket: Path, options: StoreOptions, *, truncated: bool) -> str:
+    def quoted(path: Path) -> str:
+        return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    return "\n".join(
+        (
+            "port 0",
+            f"unixsocket {quoted(socket)}",
+            "unixsocketperm 700",
+            f"dir {quoted(folder)}",
+            f"pidfile {quoted(folder / 'redis.pid')}",
+            f"logfile {quoted(folder / 'redis.log')}",
+            "daemonize no",
+            "databases 1",
+            'save ""',
+            "appendonly yes",
+            f"appendfsync {options.fsync}",
+            f"aof-load-truncated {'yes' if truncated else 'no'}",
+            "maxmemory-policy noeviction",
+            # Also where Redis's own default is lower: the intake's records stay flat lists at a million alerts.
+            "hash-max-ziplist-entries 512",
+            "",
+        )
+    )
+
+
+async def _answers(socket: Path) -> bool:
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                writer.write(b"PING\r\n")
+                return (await reader.readline()).startswith(b"+PONG")
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False

@@ -1,0 +1,89 @@
+"""Opens all stores of a process. Called by app."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from bridge.stores.breakers import RedisBreakers
+from bridge.stores.checks import check_server
+from bridge.stores.embedded import EmbeddedRedis
+from bridge.stores.groups import Groups
+from bridge.stores.guardbook import RedisGuardbook
+from bridge.stores.health import RedisHealth
+from bridge.stores.intake import RedisIntake
+from bridge.stores.intake_queue import RedisIntakeQueue
+from bridge.stores.journal import RedisJournal
+from bridge.stores.link import Link
+from bridge.stores.locks import RedisLocks
+from bridge.stores.memory import RedisRefusals, RedisReplayMemory
+from bridge.stores.options import StoreOptions
+from bridge.stores.work import RedisWorkQueue
+
+
+class Stores(msgspec.Struct, frozen=True, kw_only=True):
+    """Every store over one Link."""
+
+    intake: RedisIntake
+    intake_queue: RedisIntakeQueue
+    work: RedisWorkQueue
+    journal: RedisJournal
+    locks: RedisLocks
+    guardbook: RedisGuardbook
+    breakers: RedisBreakers
+    health: RedisHealth
+    refusals: RedisRefusals
+    replays: RedisReplayMemory
+    warnings: tuple[str, ...] = ()
+    """What the start-up checks found that is no reason to refuse."""
+    close: Callable[[], Awaitable[None]]
+    """Close all connections, and stop the embedded Redis if it is ours."""
+
+
+async def open_stores(options: StoreOptions) -> Stores:
+    """Return the stores; start the embedded Redis where `options` says so.
+
+    Raises ConfigurationError (a wrong setting, a server that must not be used) and StoreUnavailable.
+    """
+    embedded = await EmbeddedRedis.start(options) if options.mode == "embedded" else None
+    if embedded is not None:
+        options = msgspec.structs.replace(options, mode="url", url=embedded.url)
+    link = Link(options)
+    try:
+        warnings = await check_server(link)
+        stores = connect(link, warnings=warnings, embedded=embedded)
+        await Groups(link).make()
+    except BaseException:
+        await link.close()
+        if embedded is not None:
+            await embedded.stop()
+        raise
+    return stores
+
+
+def connect(link: Link, *, warnings: tuple[str, ...] = (), embedded: EmbeddedRedis | None = None) -> Stores:
+    """Return the stores over `link` without looking at the server first."""
+    groups = Groups(link)
+    intake = RedisIntake(link)
+
+    async def close() -> None:
+        await intake.close()
+        await link.close()
+        if embedded is not None:
+            await embedded.stop()
+
+    return Stores(
+        intake=intake,
+        intake_queue=RedisIntakeQueue(link, groups),
+        work=RedisWorkQueue(link, groups),
+        journal=RedisJournal(link),
+        locks=RedisLocks(link),
+        guardbook=RedisGuardbook(link),
+        breakers=RedisBreakers(link),
+        health=RedisHealth(link),
+        refusals=RedisRefusals(link),
+        replays=RedisReplayMemory(link),
+        warnings=warnings,
+        close=close,
+    )

@@ -1,0 +1,16 @@
+"""Whether alerts could be stored now. Called by the readiness endpoint."""
+
+from __future__ import annotations
+
+from bridge.stores.link import Link
+
+
+class RedisHealth:
+    """Implements ports.StoreHealth."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def ping(self) -> None:
+        """Write one key: a replica, a full memory or a full disk would answer a PING. Raises StoreUnavailable."""
+        await self._link.script("ping")

@@ -1,0 +1,171 @@
+"""The dispatcher's side of the intake: entries, dispatching, and incidents that wait. Called by engine."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from bridge.model.intake import Assignment, Dispatch, Dispatched, IntakeEntry, Transition
+from bridge.model.reason import Reason
+from bridge.model.remediation import SCHEMA, Decision
+from bridge.stores.codec import ENCODER, TRANSITION, milliseconds, pairs, stamped, texts, transitions_of
+from bridge.stores.groups import Groups
+from bridge.stores.keys import BUCKETS, digest, runs_key
+from bridge.stores.link import Link
+
+SWEEP = 512
+"""Buckets of the intake's records that one call of `expire` looks through."""
+
+
+class RedisIntakeQueue:
+    """Implements ports.IntakeQueue."""
+
+    def __init__(self, link: Link, groups: Groups) -> None:
+        self._link = link
+        self._groups = groups
+        self._held: dict[str, str] = {}
+        self._renewed = 0.0
+
+    async def read(self, worker: str, *, count: int, block: float) -> list[IntakeEntry]:
+        """See ports.IntakeQueue. Entries of a newer schema are left pending for a newer dispatcher."""
+        rows = await self._groups.read("intake", "dispatch", worker, count=count, block=block)
+        found = []
+        for entry, flat in rows:
+            fields = pairs(flat)
+            if int(fields[b"v"]) <= SCHEMA:
+                found.append(await self._entry(worker, entry, fields, 1))
+        return found
+
+    async def reclaim(self, worker: str) -> list[IntakeEntry]:
+        await self._groups.tidy()
+        rows = await self._groups.script("stalled", worker, SCHEMA, 10)
+        return [await self._entry(worker, entry, pairs(flat), int(nr)) for entry, flat, nr in rows]
+
+    async def _entry(self, worker: str, raw: bytes, fields: dict[bytes, bytes], deliveries: int) -> IntakeEntry:
+        entry = raw.decode()
+        good, bad = transitions_of(fields)
+        for index, line, error in bad:
+            record = {
+                "kind": "undecodable",
+                "entry": entry,
+                "index": index,
+                "error": error,
+                "excerpt": base64.b64encode(line[:500]).decode(),
+            }
+            await self._link.script("dead_alert", "", ENCODER.encode(record), "")
+        self._held[entry] = worker
+        return IntakeEntry(id=entry, transitions=tuple(good), deliveries=deliveries, undecodable=len(bad))
+
+    async def begin_alert(self, entry: str, index: int) -> int:
+        return int(await self._link.script("begin_alert", entry, index))
+
+    async def dispatch(self, dispatch: Dispatch) -> Dispatched:
+        """Record it in one script; see ports.IntakeQueue and lua/dispatch.lua."""
+        await self._hold()
+        transition = dispatch.transition
+        alert = transition.alert
+        args: list[Any] = [
+            alert.key,
+            alert.fingerprint,
+            alert.source,
+            digest(alert.key),
+            transition.seq,
+            transition.seen.value,
+            alert.starts_at,
+            ENCODER.encode(transition),
+            dispatch.wait,
+            milliseconds(dispatch.wait_until),
+            SCHEMA,
+            len(dispatch.decisions),
+            *(stamped(_about(decision, transition)) for decision in dispatch.decisions),
+        ]
+        for assignment in dispatch.assignments:
+            args.extend(_flat(assignment))
+        reply = await self._link.script("dispatch", *args)
+        if reply[0] == b"stale":
+            return Dispatched(stale=True)
+        return Dispatched(created=texts(reply[1]), joined=texts(reply[2]), cancelled=texts(reply[3]))
+
+    async def dead_letter(self, entry: str, index: int, transition: Transition, error: str) -> None:
+        record = {
+            "kind": "alert",
+            "entry": entry,
+            "index": index,
+            "error": error[:2000],
+            "alert": transition.alert,
+            "seq": transition.seq,
+        }
+        decision = _about(Decision(reason=Reason.DEAD_LETTER.value, detail=error[:500]), transition)
+        args = (transition.alert.fingerprint, ENCODER.encode(record), stamped(decision))
+        await self._link.script("dead_alert", *args)
+
+    async def done(self, entries: Sequence[str]) -> None:
+        if entries:
+            await self._link.script("done", *entries)
+        for entry in entries:
+            self._held.pop(entry, None)
+
+    async def due(self, *, limit: int) -> list[Transition]:
+        return [TRANSITION.decode(blob) for blob in await self._link.script("due", limit)]
+
+    async def wake(self, reasons: Sequence[Reason]) -> int:
+        woken = 0
+        for reason in reasons:
+            cursor = b"0"
+            while True:
+                cursor, changed = await self._link.script("wake_incidents", reason.value, cursor)
+                woken += int(changed)
+                if cursor == b"0":
+                    break
+        return woken
+
+    async def expire(self, *, limit: int) -> list[str]:
+        """Close incidents that nobody has seen for long, and forget old records of the intake.
+
+        A whole round over the records takes BUCKETS / SWEEP calls.
+        """
+        closed = await self._link.script("expire", limit)
+        # Later than an incident's end, so that its record is still there when that is decided.
+        await self._link.script("sweep", SWEEP, BUCKETS, int(self._link.options.incident_ttl * 1.25))
+        return list(texts(closed))
+
+    async def _hold(self) -> None:
+        """Prolong this process's hold on its entries, now that it gets on with one of them.
+
+        Tied to progress and not to a timer: a dispatcher that is stuck loses its entries.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self._held or now - self._renewed < self._link.options.claim / 4:
+            return
+        self._renewed = now
+        for worker in set(self._held.values()):
+            await self._groups.script("hold", worker, *(e for e, w in self._held.items() if w == worker))
+
+
+def _about(decision: Decision, transition: Transition) -> Decision:
+    """Return the decision with its incident, which the dispatcher may leave out."""
+    if decision.incident:
+        return decision
+    return Decision(
+        reason=decision.reason,
+        detail=decision.detail,
+        incident=transition.alert.incident_id,
+        remediation=decision.remediation,
+        route=decision.route,
+        runbook=decision.runbook,
+    )
+
+
+def _flat(assignment: Assignment) -> list[Any]:
+    remediation = assignment.remediation
+    return [
+        remediation.id,
+        assignment.join_key,
+        assignment.queue_key,
+        runs_key(remediation),
+        ENCODER.encode(remediation),
+        remediation.runbook,
+        remediation.route,
+    ]

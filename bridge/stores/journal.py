@@ -1,0 +1,51 @@
+"""The journal of each remediation and its evidence. Called by engine (append) and api (read, follow)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from bridge.errors import LeaseLost
+from bridge.model.intake import Claim
+from bridge.model.remediation import Entry
+from bridge.stores.codec import ENTRY, stamped
+from bridge.stores.link import Link
+
+POLL = 0.1
+"""Seconds between two looks of a follower."""
+
+
+class RedisJournal:
+    """Implements ports.Journal."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def append(self, claim: Claim, entry: Entry, *, writing: bool = False) -> None:
+        args = (claim.remediation, claim.token, stamped(entry), int(writing))
+        if not await self._link.script("append", *args):
+            raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+
+    async def read(self, remediation: str) -> list[Entry]:
+        rows = await self._link.command("LRANGE", self._link.key(f"journal:{remediation}"), 0, -1)
+        return [ENTRY.decode(row) for row in rows]
+
+    async def keep_evidence(self, claim: Claim, blob: bytes) -> None:
+        if not await self._link.script("evidence", claim.remediation, claim.token, blob):
+            raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+
+    async def evidence(self, remediation: str) -> bytes | None:
+        blob: bytes | None = await self._link.command("GET", self._link.key(f"rem:{remediation}:evidence"))
+        return blob
+
+    async def follow(self, remediation: str) -> AsyncIterator[Entry]:
+        """See ports.Journal. Ends at once for one that does not exist; raises StoreUnavailable."""
+        at = 0
+        while True:
+            state, rows = await self._link.script("follow", remediation, at)
+            for row in rows:
+                yield ENTRY.decode(row)
+            at += len(rows)
+            if state is None or state == b"done":
+                return
+            await asyncio.sleep(POLL)

@@ -1,0 +1,38 @@
+-- In front of every script but intake.lua: the clock, the journal and the decisions.
+local call = redis.call
+local P = ARGV[1]
+local function text(number) return string.format('%.0f', number) end
+local function now_ms()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2])
+end
+local NOW = now_ms()
+
+-- Put the store's time into a JSON object: at its end, where it wins over one that is there already.
+local function stamp(json)
+  return string.sub(json, 1, -2) .. string.format(',"at":%.3f}', NOW / 1000)
+end
+
+local function journal(id, json)
+  local key = P .. 'journal:' .. id
+  -- A bound for a remediation gone wild; an ordinary one has some dozen entries.
+  if call('LLEN', key) < 10000 then call('RPUSH', key, stamp(json)) end
+end
+
+-- Keep a decision about a fingerprint. One that repeats the last only moves its time.
+local function decide(fingerprint, json)
+  local key = P .. 'why:' .. fingerprint
+  local last = call('LINDEX', key, -1)
+  if last and string.match(last, '^(.*),"at":[%d.]+}$') == string.sub(json, 1, -2) then
+    call('LSET', key, -1, stamp(json))
+  else
+    call('RPUSH', key, stamp(json))
+    call('LTRIM', key, -MAX_DECISIONS, -1)
+  end
+  call('EXPIRE', key, KEEP_DECISIONS)
+end
+
+local function dead_letter(json)
+  call('LPUSH', P .. 'dead', stamp(json))
+  call('LTRIM', P .. 'dead', 0, MAX_DEAD - 1)
+end

@@ -1,0 +1,135 @@
+-- Shared by the scripts that move a remediation through its life. After common.lua.
+--
+-- rem:ID          hash: doc, v, state, token, entry (its entry in `work`), jk, qk, rk, ...
+-- rem:ID:inc      set of all its incidents; rem:ID:open those that have not resolved
+-- joins           hash: join key -> the open remediation that others join
+-- queue:KEY       list: remediations of one queue key; the head alone is out (in `work`, claimed or parked)
+-- parked          sorted set by due time; rem:ID:locks the locks that it holds
+local WORK = P .. 'work'
+
+local function rem(id) return P .. 'rem:' .. id end
+
+local function owned(id, token)
+  return call('HGET', rem(id), 'token') == token
+end
+
+local function enqueue(id)
+  local entry = call('XADD', WORK, '*', 'id', id)
+  call('HSET', rem(id), 'state', 'queued', 'entry', entry, 'updated', text(NOW))
+  call('HDEL', rem(id), 'due')
+end
+
+local function drop_entry(entry)
+  if entry and entry ~= '' then
+    call('XACK', WORK, 'workers', entry)
+    call('XDEL', WORK, entry)
+  end
+end
+
+local function unlock(id)
+  local held = P .. 'rem:' .. id .. ':locks'
+  for _, name in ipairs(call('SMEMBERS', held)) do
+    local key = P .. 'lock:' .. name
+    local value = call('GET', key)
+    if value and string.match(value, '^[^|]*|(.*)$') == id then call('DEL', key) end
+  end
+  call('DEL', held)
+end
+
+local function clear_wait(incident)
+  local key = P .. 'inc:' .. incident
+  local reason = call('HGET', key, 'wait')
+  if reason then
+    call('SREM', P .. 'waits:' .. reason, incident)
+    call('HDEL', key, 'wait')
+  end
+  call('ZREM', P .. 'waiting', incident)
+end
+
+local function set_wait(incident, reason, due)
+  clear_wait(incident)
+  call('HSET', P .. 'inc:' .. incident, 'wait', reason)
+  call('SADD', P .. 'waits:' .. reason, incident)
+  call('ZADD', P .. 'waiting', text(due), incident)
+end
+
+-- `SOURCE/FINGERPRINT/START` -> key of the alert, start
+local function split(incident)
+  return string.match(incident, '^(.*)/([^/]*)$')
+end
+
+-- Record the end, let go of everything, start the next of its queue.
+local function close(id, outcome, reason, detail, escalated)
+  local key = rem(id)
+  local field = call('HMGET', key, 'jk', 'qk', 'rk', 'writing', 'entry')
+  -- A new token: whoever still works on it finds that it is his no more.
+  call('HSET', key, 'state', 'done', 'outcome', outcome, 'reason', reason, 'detail', detail,
+    'escalated', escalated, 'finished', text(NOW), 'updated', text(NOW), 'worker', '',
+    'token', text(call('INCR', P .. 'token')))
+  call('HDEL', key, 'entry', 'due', 'woken')
+  drop_entry(field[5])
+  call('ZREM', P .. 'parked', id)
+  if call('HGET', P .. 'joins', field[1]) == id then call('HDEL', P .. 'joins', field[1]) end
+  unlock(id)
+  if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', KEEP_RUNS) end
+  for _, tail in ipairs({'', ':inc', ':open', ':evidence'}) do
+    call('EXPIRE', key .. tail, KEEP_REMEDIATIONS)
+  end
+  call('EXPIRE', P .. 'journal:' .. id, KEEP_REMEDIATIONS)
+  local queue = P .. 'queue:' .. field[2]
+  local head = call('LINDEX', queue, 0)
+  call('LREM', queue, 1, id)
+  if head == id then
+    local next = call('LINDEX', queue, 0)
+    if next then enqueue(next) end
+  end
+end
+
+-- Tell each alert that asked for it what became of it.
+local function tell(id, incidents, reason, detail)
+  for _, incident in ipairs(incidents) do
+    local fingerprint = call('HGET', P .. 'inc:' .. (split(incident) or ''), 'fp')
+    if fingerprint then
+      decide(fingerprint, cjson.encode({reason = reason, detail = detail, incident = incident, remediation = id}))
+    end
+  end
+end
+
+-- One that has not begun to write is cancelled; true when it was.
+local function cancel(id, reason, detail)
+  local state = call('HMGET', rem(id), 'state', 'writing')
+  if not state[1] or state[1] == 'done' or state[2] == '1' then return false end
+  journal(id, cjson.encode({kind = 'cancelled', reason = reason, text = detail}))
+  close(id, 'cancelled', reason, detail, '0')
+  return true
+end
+
+-- Make a parked one go on now; a running one will not sleep when it parks. True when it was parked.
+local function wake(id)
+  if call('ZREM', P .. 'parked', id) == 1 then
+    enqueue(id)
+    return true
+  end
+  if call('HGET', rem(id), 'state') == 'running' then call('HSET', rem(id), 'woken', '1') end
+  return false
+end
+
+-- An incident is over for a remediation. True when that cancelled it: it was the last and nothing was written.
+local function detach(id, incident, reason, detail)
+  local key = rem(id)
+  if call('SREM', key .. ':open', incident) == 0 then return false end
+  if call('HGET', key, 'state') == 'done' or call('SCARD', key .. ':open') > 0 then return false end
+  if cancel(id, reason, detail) then return true end
+  wake(id)
+  return false
+end
+
+-- The remediations that an alert's open incident asked for: join key -> id.
+local function asked_for(incident)
+  local found = {}
+  local flat = call('HGETALL', P .. 'inc:' .. incident)
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 2) == 'j:' then found[string.sub(flat[i], 3)] = flat[i + 1] end
+  end
+  return found
+end

@@ -1,0 +1,3 @@
+-- needs: common remediation
+-- ARGV: 3 id.
+return wake(ARGV[3]) and 1 or 0
