@@ -127,6 +127,18 @@ def never_ready(deployment: Document, current: Revision | None) -> bool | None:
     return message.startswith("ReplicaSet ") and f'"{current.replica_set}"' not in message
 
 
+def version_began(revisions: Sequence[Revision]) -> float:
+    """Return when the version that runs came (unix seconds): restarts of it are no new version. 0.0: not known."""
+    if not revisions:
+        return 0.0
+    began = revisions[0].began_at
+    for revision in revisions[1:]:
+        if revision.judgement != "same_template":
+            break
+        began = min(began, revision.began_at)
+    return began
+
+
 def _judge(
     rs: Document, newer: Document | None, numbers: dict[int, Document], current: dict[str, Any], deadline: int
 ) -> Judgement:

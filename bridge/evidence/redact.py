@@ -1,0 +1,35 @@
+"""Take credentials out of texts before they are kept. Called by every collector that keeps foreign text.
+
+Patterns can only catch what looks like a credential. They err on the side of taking too much.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARK = "[redacted]"
+_NAMES = r"pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credentials?|auth"
+_RULES = (
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S), _MARK),
+    (re.compile(r"\b(bearer|basic)[ \t]+[-A-Za-z0-9._~+/=]{6,}", re.I), rf"\1 {_MARK}"),
+    (re.compile(r"\beyJ[-A-Za-z0-9_]{8,}\.[-A-Za-z0-9_]{4,}(?:\.[-A-Za-z0-9_]*)?"), _MARK),
+    (re.compile(r"(://[^\s/:@]{0,256}):[^\s/@]{1,256}@"), rf"\1:{_MARK}@"),
+    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[a-z]-[-A-Za-z0-9]{8,}"), _MARK),
+    (
+        re.compile(
+            rf"((?:\b|_)[\w-]{{0,64}}?(?:{_NAMES})\w{{0,32}}[\"']?[ \t]{{0,4}}(?:=>|[:=])[ \t]{{0,4}})"
+            r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&\"']+)",
+            re.I,
+        ),
+        rf"\1{_MARK}",
+    ),
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]|\x1b\[[0-9;]*[A-Za-z]")
+
+
+def redact(text: str, *, longest: int) -> str:
+    """Return `text` without credentials and control characters, its end kept when it is longer than `longest`."""
+    cleaned = _CONTROL.sub("", text[-4 * longest :])
+    for pattern, replacement in _RULES:
+        cleaned = pattern.sub(replacement, cleaned)
+    return cleaned if len(cleaned) <= longest else f"…{cleaned[-(longest - 1) :]}"

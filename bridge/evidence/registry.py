@@ -1,0 +1,40 @@
+"""The collectors by name. The engine gathers with them; the configuration checks `with` against their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from pydantic import BaseModel
+
+from bridge.evidence.autoscaler import Autoscaler
+from bridge.evidence.certificate import CertificateEvidence
+from bridge.evidence.deployment import DeploymentEvidence
+from bridge.evidence.events import Events
+from bridge.evidence.http import Http, Service
+from bridge.evidence.logs import Logs
+from bridge.evidence.pods import Pods
+from bridge.evidence.promql import Promql
+from bridge.evidence.rollout import RolloutEvidence
+from bridge.ports import Collector
+
+
+def collectors(*, secret_namespaces: Collection[str] = ()) -> dict[str, Collector]:
+    """Return every built-in collector by its name. Secrets are read in `secret_namespaces` alone."""
+    built_in: tuple[Collector, ...] = (
+        Pods(),
+        Events(),
+        Logs(),
+        RolloutEvidence(),
+        DeploymentEvidence(),
+        Autoscaler(),
+        CertificateEvidence(secret_namespaces),
+        Promql(),
+        Http(),
+        Service(),
+    )
+    return {collector.name: collector for collector in built_in}
+
+
+def parameters() -> Mapping[str, type[BaseModel]]:
+    """Return each collector's parameters, for the check of runbooks."""
+    return {name: collector.params for name, collector in collectors().items()}
