@@ -260,7 +260,7 @@ class Http(Strict):
 
 class Log(Strict):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "text"] = "json"
+    format: Literal["json", "console"] = "json"
 
 
 class Retention(Strict):
