@@ -140,8 +140,8 @@ def _place(config: Path | None) -> Path:
 
 def _logged(command: Command) -> Command:
     for option in (
-        click.option("--log-format", type=click.Choice(["json", "console"]), default="json", show_default=True),
-        click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"),
+        click.option("--log-format", type=click.Choice(["json", "console"]), help="Instead of the configuration's."),
+        click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"])),
     ):
         command = option(command)
     return command
@@ -150,7 +150,7 @@ def _logged(command: Command) -> Command:
 @main.command()
 @_configured
 @_logged
-def serve(config: Path | None, log_format: str, log_level: str) -> None:
+def serve(config: Path | None, log_format: str | None, log_level: str | None) -> None:
     """Receive alerts, dispatch and work on them, until SIGTERM."""
     _serve(config, log_format, log_level, ("receiver", "dispatcher", "worker"))
 
@@ -158,12 +158,12 @@ def serve(config: Path | None, log_format: str, log_level: str) -> None:
 @main.command()
 @_configured
 @_logged
-def worker(config: Path | None, log_format: str, log_level: str) -> None:
+def worker(config: Path | None, log_format: str | None, log_level: str | None) -> None:
     """Only dispatch and work: another process of the same Redis receives."""
     _serve(config, log_format, log_level, ("dispatcher", "worker"))
 
 
-def _serve(config: Path | None, log_format: str, log_level: str, roles: tuple[str, ...]) -> None:
+def _serve(config: Path | None, log_format: str | None, log_level: str | None, roles: tuple[str, ...]) -> None:
     from bridge.app import run_serve
 
     run_serve(_place(config), roles=roles, log_format=log_format, log_level=log_level)
@@ -172,12 +172,12 @@ def _serve(config: Path | None, log_format: str, log_level: str, roles: tuple[st
 @main.command()
 @click.option("--once", is_flag=True, help="Fire all three alerts, then end; status 0 only if all three healed.")
 @click.option("--port", type=click.IntRange(0, 65535), help="By default 9877, or a free one if that is taken.")
-@_logged
-def demo(once: bool, port: int | None, log_format: str, log_level: str) -> None:
+@click.option("--log", is_flag=True, help="Show the server's log too.")
+def demo(once: bool, port: int | None, log: bool) -> None:
     """Show it on a simulated cluster: break a gateway, fire the alert, watch it heal."""
     from bridge.demo.story import run_story
 
-    raise SystemExit(run_story(once=once, port=port))
+    raise SystemExit(run_story(once=once, port=port, log=log))
 
 
 # ---- files ----------------------------------------------------------------------------------------------------
