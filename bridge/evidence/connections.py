@@ -7,7 +7,8 @@ environment is used, and a URL whose origin is not allowed is refused before any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,10 +33,15 @@ class OutsideSettings(msgspec.Struct, frozen=True, kw_only=True):
     prometheus: str = ""
     """Base address, e.g. `http://prometheus:9090`; empty: none is configured."""
     prometheus_token: str = ""
+    prometheus_user: str = ""
+    prometheus_password: str = ""
+    prometheus_ca_file: str = ""
+    prometheus_timeout: float = 10.0
+    """Seconds that one query may take."""
     allowed: tuple[str, ...] = ()
-    """Origins (`https://gateway.example:8443`) that HTTP checks may ask."""
+    """`host` (at its scheme's own port) or `host:port` that HTTP checks may ask."""
     deadline: float = 10.0
-    """Seconds that one call may take."""
+    """Seconds that one HTTP check may take."""
 
 
 class Unreachable(TemporaryError):
@@ -49,7 +55,8 @@ class Outside:
         self, settings: OutsideSettings, *, breakers: Breakers | None = None, clock: Clock | None = None
     ) -> None:
         self._settings = settings
-        self._allowed = frozenset(_origin(text) for text in settings.allowed)
+        self._allowed = frozenset(text.lower() for text in settings.allowed)
+        self._tls: ssl.SSLContext | None = None
         self._http: aiohttp.ClientSession | None = None
         self._circuit: Circuit | None = None
         if breakers is not None and clock is not None:
@@ -78,9 +85,9 @@ class Outside:
 
     async def http_status(self, url: str) -> int:
         """Return the status of a GET. Raises InvalidInput (not allowed), Unreachable, TemporaryError."""
-        origin = _origin(url)
-        if origin not in self._allowed:
-            raise InvalidInput(f"{origin} is not among the origins that HTTP checks may ask (`http.allowed`)")
+        origin, places = _origin(url)
+        if not places & self._allowed:
+            raise InvalidInput(f"{origin} is not among the hosts that HTTP checks may ask (`http.hosts`)")
         try:
             async with asyncio.timeout(self._settings.deadline):
                 async with self._session().get(url, allow_redirects=False) as response:
@@ -95,23 +102,35 @@ class Outside:
             raise TemporaryError(f"GET {origin}: {error}") from error
 
     async def _query(self, query: str) -> list[Sample]:
+        settings = self._settings
         headers = {"Accept": "application/json"}
-        if self._settings.prometheus_token:
-            headers["Authorization"] = f"Bearer {self._settings.prometheus_token}"
-        url = f"{self._settings.prometheus.rstrip('/')}/api/v1/query"
+        if settings.prometheus_token:
+            headers["Authorization"] = f"Bearer {settings.prometheus_token}"
+        elif settings.prometheus_user:
+            headers["Authorization"] = aiohttp.encode_basic_auth(
+                settings.prometheus_user, settings.prometheus_password
+            )
+        url = f"{settings.prometheus.rstrip('/')}/api/v1/query"
         try:
-            async with asyncio.timeout(self._settings.deadline):
+            async with asyncio.timeout(settings.prometheus_timeout):
                 async with self._session().post(
-                    url, data={"query": query}, headers=headers, allow_redirects=False
+                    url, data={"query": query}, headers=headers, allow_redirects=False, ssl=self._prometheus_tls()
                 ) as response:
                     body = await response.content.read(_LARGEST_ANSWER + 1)
                     while len(body) <= _LARGEST_ANSWER and (more := await response.content.read(_LARGEST_ANSWER)):
                         body += more
         except TimeoutError as error:
-            raise TemporaryError(f"Prometheus: no answer within {self._settings.deadline:g} s") from error
+            raise TemporaryError(f"Prometheus: no answer within {settings.prometheus_timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise TemporaryError(f"Prometheus: {error}") from error
         return _samples(response.status, body)
+
+    def _prometheus_tls(self) -> ssl.SSLContext | bool:
+        if not self._settings.prometheus_ca_file:
+            return True
+        if self._tls is None:
+            self._tls = ssl.create_default_context(cafile=self._settings.prometheus_ca_file)
+        return self._tls
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None or self._http.closed:
@@ -165,8 +184,8 @@ def _samples(status: int, body: bytes) -> list[Sample]:
     return [(item.get("metric") or {}, float(item["value"][1])) for item in result[:_MOST_SAMPLES] if "value" in item]
 
 
-def _origin(url: str) -> str:
-    """Return `scheme://host:port` of an absolute HTTP address; raise InvalidInput for anything else."""
+def _origin(url: str) -> tuple[str, frozenset[str]]:
+    """Return `scheme://host:port` of an HTTP address and how the list may call it; raise InvalidInput otherwise."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -175,9 +194,7 @@ def _origin(url: str) -> str:
     plain = parts.scheme in _PORTS and parts.hostname and parts.username is None and parts.password is None
     if not plain or any(ord(c) <= 32 or ord(c) == 127 or c == "\\" for c in url):
         raise InvalidInput(f"{url[:80]!r} is not an HTTP address")
-    return f"{parts.scheme}://{parts.hostname}:{port or _PORTS[parts.scheme]}"
-
-
-def allowed_origins(texts: Sequence[str]) -> list[str]:
-    """Return the normal forms of configured origins; raise InvalidInput for one that is none."""
-    return [_origin(text) for text in texts]
+    own = _PORTS[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    places = {f"{host}:{port or own}"} | ({str(host)} if port in (None, own) else set())
+    return f"{parts.scheme}://{host}:{port or own}", frozenset(places)

@@ -34,6 +34,7 @@ class Reason(Enum):
     ATTEMPTS_SPENT = ("attempts_spent", True, "the attempts for this target in the window are spent")
     # Plan guards
     PROTECTED_NAMESPACE = ("protected_namespace", True, "the namespace is protected")
+    PROTECTED_OBJECT = ("protected_object", True, "the object is marked as not to be changed by automation")
     OWN_PART = ("own_part", True, "the target is a part of alertbridge itself")
     OWNER_WOULD_REVERT = ("owner_would_revert", True, "an owner of the object would undo the change")
     UNDO_NONE = ("undo_none", True, "the change cannot be undone and its route does not allow that")

@@ -1,0 +1,127 @@
+"""Plan guard: what Helm, Argo CD, Flux, an operator or an autoscaler owns is not changed behind its owner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bridge.errors import KubeNotFound
+from bridge.model.plan import Change, Plan
+from bridge.model.reason import Reason, Verdict
+from bridge.model.remediation import Remediation
+from bridge.model.workload import Document, annotations_of, at, labels_of
+from bridge.ports import ActionContext
+
+_MOST_AUTOSCALERS = 500
+_REPLICAS = "/spec/replicas"
+_RESTART = "rollout_restart"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who would set a change back, and what to do there instead."""
+
+    who: str
+    instead: str
+
+
+class OwnerGuard:
+    """Implements bridge.ports.PlanGuard."""
+
+    name = "owner"
+
+    async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict:
+        """Deny a plan that an owner would revert, with the command to use instead, unless drift is allowed."""
+        if remediation.allow_drift:
+            return Verdict.allow()
+        for change in plan.changes:
+            # A status belongs to its controller, whoever owns the object: nobody's manifest holds it.
+            owner = None if change.subresource == "status" else await _find_owner(change, plan, context)
+            if owner is not None:
+                detail = (
+                    f"{change.ref} is owned by {owner.who}, which would revert this: {owner.instead}; "
+                    "or set `allow_drift: true` on the route"
+                )
+                return Verdict.deny(Reason.OWNER_WOULD_REVERT, detail)
+        return Verdict.allow()
+
+
+async def _find_owner(change: Change, plan: Plan, context: ActionContext) -> Owner | None:
+    try:
+        document = await context.reach.cluster.get(change.ref)
+    except KubeNotFound:
+        return None
+    owner = owner_of(document, plan.action)
+    if owner is None and any(field.change and field.pointer == _REPLICAS for field in change.fields):
+        return await _autoscaler(change, context)
+    return owner
+
+
+def owner_of(document: Document, action: str) -> Owner | None:
+    """Return who owns an object, from its owner references, labels and annotations; None when nobody does.
+
+    The GitOps controllers come before Helm: where they own a release, a rollback of the release would not last.
+    Sources: the labels and annotations in the documentation of Argo CD (resource tracking), Flux and Helm.
+    """
+    return _argo(document) or _flux(document) or _helm(document, action) or _controller(document)
+
+
+def _argo(document: Document) -> Owner | None:
+    tracking = annotations_of(document).get("argocd.argoproj.io/tracking-id", "")
+    app = tracking.partition(":")[0] or labels_of(document).get("argocd.argoproj.io/instance", "")
+    if not app:
+        return None
+    return Owner(f"Argo CD application {app}", f"change it in Git, or `argocd app rollback {app}`")
+
+
+def _flux(document: Document) -> Owner | None:
+    labels = labels_of(document)
+    for kind, group in (("kustomization", "kustomize"), ("helmrelease", "helm")):
+        name = labels.get(f"{group}.toolkit.fluxcd.io/name", "")
+        if name:
+            place = labels.get(f"{group}.toolkit.fluxcd.io/namespace", "")
+            where = f"{name} -n {place}" if place else name
+            return Owner(f"Flux {kind} {name}", f"change it in Git, or `flux suspend {kind} {where}` first")
+    return None
+
+
+def _helm(document: Document, action: str) -> Owner | None:
+    notes = annotations_of(document)
+    release = notes.get("meta.helm.sh/release-name", "")
+    if not release and labels_of(document).get("app.kubernetes.io/managed-by") != "Helm":
+        return None
+    shown = release or "RELEASE"
+    place = notes.get("meta.helm.sh/release-namespace") or at(document, "metadata", "namespace") or ""
+    instead = f"`helm rollback {shown} -n {place}`"
+    if action == "scale":
+        instead = f"`helm upgrade {shown} CHART -n {place} --reuse-values --set replicaCount=N`"
+    elif action == _RESTART:
+        instead = f"`helm upgrade {shown} CHART -n {place} --reuse-values` with a changed pod annotation"
+    return Owner(f"Helm release {release}" if release else "Helm", instead)
+
+
+def _controller(document: Document) -> Owner | None:
+    for owner in at(document, "metadata", "ownerReferences") or []:
+        if owner.get("controller"):
+            name = f"{str(owner.get('kind', '')).lower()}/{owner.get('name', '')}"
+            return Owner(name, f"change {name} instead")
+    return None
+
+
+async def _autoscaler(change: Change, context: ActionContext) -> Owner | None:
+    try:
+        found = await context.reach.cluster.list(
+            "autoscaling/v2", "HorizontalPodAutoscaler", change.ref.namespace, limit=_MOST_AUTOSCALERS
+        )
+    except KubeNotFound:
+        return None
+    for autoscaler in found:
+        if _scales(autoscaler, change):
+            name = autoscaler["metadata"]["name"]
+            return Owner(f"HorizontalPodAutoscaler {name}", f"`kubectl edit hpa {name} -n {change.ref.namespace}`")
+    return None
+
+
+def _scales(autoscaler: dict[str, Any], change: Change) -> bool:
+    scaled = at(autoscaler, "spec", "scaleTargetRef") or {}
+    return (scaled.get("kind"), scaled.get("name")) == (change.ref.kind, change.ref.name)

@@ -1,0 +1,49 @@
+"""Plan guard: protected namespaces, and objects whose owners want no automation near them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bridge.errors import KubeNotFound
+from bridge.model.plan import Change, Plan
+from bridge.model.reason import Reason, Verdict
+from bridge.model.remediation import Remediation
+from bridge.model.workload import annotations_of
+from bridge.ports import ActionContext
+
+PROTECTED_BY_DEFAULT = ("kube-system",)
+MODE = "alertbridge.io/mode"
+"""With the value `off` on an object, nothing changes it."""
+
+
+class ProtectedGuard:
+    """Implements bridge.ports.PlanGuard."""
+
+    name = "protected"
+
+    def __init__(self, namespaces: Collection[str] = PROTECTED_BY_DEFAULT) -> None:
+        self._namespaces = frozenset(namespaces)
+
+    async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict:
+        """Deny a plan with a change in a protected namespace, of one, or of an object that is marked `off`."""
+        for change in plan.changes:
+            if (place := self._protected(change)) is not None:
+                return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref}: namespace {place} is protected")
+        for change in plan.changes:
+            if await _marked_off(change, context):
+                return Verdict.deny(Reason.PROTECTED_OBJECT, f"{change.ref} has the annotation {MODE}: off")
+        return Verdict.allow()
+
+    def _protected(self, change: Change) -> str | None:
+        ref = change.ref
+        place = ref.name if ref.kind == "Namespace" else ref.namespace
+        return place if place in self._namespaces else None
+
+
+async def _marked_off(change: Change, context: ActionContext) -> bool:
+    try:
+        document = await context.reach.cluster.get(change.ref)
+    except KubeNotFound:
+        # The applier will say so; there is nothing to protect.
+        return False
+    return annotations_of(document).get(MODE, "").lower() == "off"
