@@ -118,6 +118,11 @@ def render(value: Any, variables: Mapping[str, Any]) -> Any:
     return value
 
 
+def functions(text: str) -> frozenset[str]:
+    """Return the names of the functions that an expression calls, operators left out. Raises InvalidInput."""
+    return frozenset(name for name in _compile(text).functions() if name.isidentifier() and name[0] != "_")
+
+
 @lru_cache(maxsize=4096)
 def _compile(text: str) -> Any:
     if len(text) > MAX_LENGTH:

@@ -1,0 +1,267 @@
+"""Read `bridge.yml`, what it includes and its runbooks, and check all of it. Called by app, check-config and reload.
+
+Every error is collected before anything is refused, so that one look is enough. Pure but for reading files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from bridge.configuration.configuration import Configuration
+from bridge.configuration.document import Document, Loc, read_document
+from bridge.configuration.problems import Problems
+from bridge.configuration.route_checks import RouteChecks, Written
+from bridge.configuration.runbook_checks import Registry, runbook_problems
+from bridge.configuration.secrets import read_secrets
+from bridge.configuration.sources import Sources
+from bridge.errors import ConfigurationError
+from bridge.model.interval import NamedIntervals
+from bridge.model.route import REFUSED, AlertSpec, RouteSpec
+from bridge.model.routing import RoutingTable
+from bridge.model.runbook import Runbook, Strict
+from bridge.settings import Settings, Texts, listen_problem
+
+DEFAULT_RUNBOOKS = "runbooks"
+"""The folder beside the main file that is read when `runbooks` is not given."""
+
+_ALERTMANAGERS = {
+    "global": "it belongs to Alertmanager",
+    "receivers": "keep receivers in Alertmanager, and name a `runbook` in each route",
+    "inhibit_rules": "keep inhibition in Alertmanager: what it inhibits never gets here",
+    "templates": "keep templates in Alertmanager",
+    "mute_time_intervals": "define intervals in `time_intervals`, and name them in a route",
+}
+
+
+class Included(Strict):
+    """What a further file may hold: routes and what they need, no process settings."""
+
+    alerts: dict[str, AlertSpec] = Field(default={})
+    routes: tuple[RouteSpec, ...] = ()
+    """Children of the root, after those of the main file."""
+    time_intervals: tuple[NamedIntervals, ...] = ()
+    runbooks: Texts = ()
+
+
+class Main(Settings):
+    """`bridge.yml`."""
+
+    route: RouteSpec = RouteSpec()
+    alerts: dict[str, AlertSpec] = Field(default={})
+    time_intervals: tuple[NamedIntervals, ...] = ()
+    runbooks: Texts = (DEFAULT_RUNBOOKS,)
+    """Folders, which are searched to the bottom, and patterns; relative to the file."""
+    include: Texts = ()
+    """Further files, as folders and patterns as well."""
+
+
+def load(
+    path: Path, registry: Registry, *, env: Mapping[str, str] = os.environ, sources: Sources | None = None
+) -> Configuration:
+    """Return the configuration in `path`; raise ConfigurationError with every problem.
+
+    `sources` is told what was read, also when that fails.
+    """
+    return _Loader(path, registry, env, sources or Sources()).load()
+
+
+class _Loader:
+    def __init__(self, path: Path, registry: Registry, env: Mapping[str, str], sources: Sources) -> None:
+        self._path = path
+        self._registry = registry
+        self._env = env
+        self._sources = sources
+        self._problems = Problems()
+        self._runbooks: dict[str, Runbook] = {}
+        self._runbook_files: dict[str, str] = {}
+        self._broken: set[str] = set()
+        self._intervals: dict[str, NamedIntervals] = {}
+        self._routes: list[Written] = []
+
+    def load(self) -> Configuration:
+        document = self._read(self._path)
+        if document.value is None:
+            document.value = {}
+        _absolute(document.value, self._path.parent)
+        main = self._problems.validate(Main, document, document.value, (), refused=REFUSED | _ALERTMANAGERS)
+        if main is None:
+            self._salvage(document)
+            self._problems.raise_if_any()
+            raise ConfigurationError([f"{document.name}: is not a configuration"])
+        parts: list[tuple[Document, Main | Included]] = [(document, main), *self._included(document, main)]
+        for at, part in parts:
+            self._find_runbooks(at, part, required="runbooks" in part.model_fields_set)
+        for at, part in parts:
+            self._add_part(at, part)
+        self._check_routes(document, main)
+        settings = Settings.model_validate(_process_settings(document.value))
+        self._check_settings(document, settings)
+        secrets = read_secrets(
+            settings,
+            self._env,
+            complain=lambda loc, text: self._problems.add(document, loc, text),
+            used=self._sources.use,
+        )
+        self._problems.raise_if_any()
+        ways = settings.clusters.ways(self._env)
+        return Configuration(
+            settings=_from_env(settings, self._env),
+            secrets=secrets,
+            table=RoutingTable(main.route, [(route.path, route.spec) for route in self._routes]),
+            runbooks=self._runbooks,
+            intervals=self._intervals,
+            connections=ways,
+            default_connection=settings.clusters.default_of(ways),
+            warnings=tuple(_warnings(document, main, self._routes)),
+        )
+
+    def _read(self, path: Path) -> Document:
+        self._sources.use(path)
+        document = read_document(path, str(path))
+        self._problems.add_flaws(document)
+        return document
+
+    def _salvage(self, document: Document) -> None:
+        """Look at the runbooks all the same when the main file is wrong, so that every error is told at once."""
+        value = document.value if isinstance(document.value, dict) else {}
+        named = value.get("runbooks", DEFAULT_RUNBOOKS)
+        given = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+        for item in given:
+            if isinstance(item, str):
+                self._add_runbooks(self._path.parent / item)
+
+    def _included(self, document: Document, main: Main) -> list[tuple[Document, Main | Included]]:
+        found: list[tuple[Document, Main | Included]] = []
+        for at, pattern in enumerate(main.include):
+            files = self._sources.find(str(self._path.parent / pattern))
+            if not files:
+                self._problems.add(document, ("include", at), f"no file is there: {pattern}")
+            for file in files:
+                other = self._read(file)
+                part = self._problems.validate(
+                    Included, other, other.value or {}, (), refused=REFUSED | _ALERTMANAGERS
+                )
+                if part is not None:
+                    found.append((other, part))
+        return found
+
+    def _find_runbooks(self, document: Document, part: Main | Included, *, required: bool) -> None:
+        folder = Path(document.name).parent
+        for at, pattern in enumerate(part.runbooks):
+            if not self._add_runbooks(folder / pattern) and required:
+                self._problems.add(document, ("runbooks", at), f"no runbook is there: {pattern}")
+
+    def _add_runbooks(self, place: Path) -> bool:
+        files = self._sources.find(str(place))
+        for file in files:
+            self._add_runbook(file, default_name(file, place))
+        return bool(files)
+
+    def _add_runbook(self, file: Path, default: str) -> None:
+        document = self._read(file)
+        value = document.value
+        name = default
+        if isinstance(value, dict):
+            name = value["name"] if isinstance(value.get("name"), str) else default
+            value = {"name": default, **value}
+        if self._runbook_files.setdefault(name, document.name) != document.name:
+            self._problems.add(document, ("name",), f"a runbook {name!r} is in {self._runbook_files[name]} already")
+            return
+        runbook = self._problems.validate(Runbook, document, value, ()) if not document.flaws else None
+        if runbook is None:
+            self._broken.add(name)
+            return
+        self._runbooks[runbook.name] = runbook
+        for loc, text in runbook_problems(runbook, self._registry):
+            self._problems.add(document, loc, text)
+
+    def _add_part(self, document: Document, part: Main | Included) -> None:
+        for at, named in enumerate(part.time_intervals):
+            if named.name in self._intervals:
+                self._problems.add(document, ("time_intervals", at, "name"), f"{named.name!r} is there twice")
+            self._intervals[named.name] = named
+        if isinstance(part, Included):
+            for at, spec in enumerate(part.routes):
+                path = f"{document.name}:routes[{at}]"
+                self._routes.append(Written(document, ("routes", at), spec, path))
+        taken = {route.path for route in self._routes}
+        for name, alert in part.alerts.items():
+            if f"alerts.{name}" in taken:
+                self._problems.add(document, ("alerts", name), "another file has this alert already")
+            self._routes.append(Written(document, ("alerts", name), alert.as_route(name), f"alerts.{name}"))
+
+    def _check_routes(self, document: Document, main: Main) -> None:
+        checks = RouteChecks(self._problems, self._runbooks, frozenset(self._broken), frozenset(self._intervals))
+        checks.check(Written(document, ("route",), main.route, "route"), self._routes)
+
+    def _check_settings(self, document: Document, settings: Settings) -> None:
+        problem = listen_problem(settings.listen.host, credentials=len(settings.credentials))
+        if problem:
+            self._problems.add(document, ("listen", "host"), problem)
+        names: set[str] = set()
+        tls = settings.listen.tls
+        for at, each in enumerate(settings.credentials):
+            if each.name in names:
+                self._problems.add(document, ("credentials", at, "name"), f"{each.name!r} is there twice")
+            names.add(each.name)
+            if each.type == "certificate" and not (tls and tls.client_ca_file):
+                self._problems.add(
+                    document, ("credentials", at, "type"), "certificates need `listen.tls.client_ca_file`"
+                )
+
+
+def default_name(file: Path, place: Path) -> str:
+    """Return the name of a runbook that names itself not: its way below the folder, without the suffix.
+
+    For a file that a pattern found it is `<folder>/<file>`.
+    """
+    way = file.relative_to(place) if place.is_dir() else Path(file.parent.name, file.name)
+    return way.with_suffix("").as_posix()
+
+
+_FILE_KEYS = frozenset({"kubeconfig"})
+
+
+def _absolute(value: Any, folder: Path, key: str = "") -> Any:
+    """Make the files that the settings name relative to the configuration's folder; changes `value` in place."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not key and name in ("route", "alerts", "runbooks", "include", "time_intervals"):
+                continue
+            value[name] = _absolute(item, folder, name)
+    elif isinstance(value, list):
+        value[:] = [_absolute(item, folder, key) for item in value]
+    elif isinstance(value, str) and value and (key.endswith("_file") or key in _FILE_KEYS):
+        return str(folder / Path(value).expanduser())
+    return value
+
+
+def _process_settings(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if name in Settings.model_fields}
+
+
+def _from_env(settings: Settings, env: Mapping[str, str]) -> Settings:
+    """Return the settings with what a pod knows of itself."""
+    own = settings.own
+    update = {"namespace": own.namespace or env.get("POD_NAMESPACE", ""), "pod": own.pod or env.get("POD_NAME", "")}
+    return settings.model_copy(update={"own": own.model_copy(update=update)})
+
+
+def _warnings(document: Document, main: Main, more: list[Written]) -> list[str]:
+    def at(loc: Loc, text: str) -> str:
+        return f"{document.name}:{document.mark(loc).line}: {text}"
+
+    found = []
+    if not main.route.routes and not more:
+        found.append(at(("route",), "there is no route: no alert will be acted on; name some in `alerts` or `route`"))
+    for index, each in enumerate(main.credentials):
+        if each.type == "hmac" and not each.timestamp_header:
+            found.append(
+                at(("credentials", index), f"{each.name} has no timestamp_header: nothing guards against a replay")
+            )
+    return found
