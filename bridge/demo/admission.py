@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def prepare_new(cluster: SimulatedCluster, resource: Resource, obj: Obj) -> None:
     """Reset what a client can't set on creation, and add what the server does. Changes the object in place."""
     if resource.resets_status:
-        empty = zero(resource.kind, custom=resource.custom).get("status")
+        empty = zero(resource.built_in_kind).get("status")
         if empty is None:
             obj.pop("status", None)
         else:

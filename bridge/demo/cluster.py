@@ -121,7 +121,7 @@ class SimulatedCluster:
         """Create or replace from a manifest, its status included if it has one. Returns what is stored."""
         resource = self.resource(manifest["apiVersion"], manifest["kind"])
         obj = fill(
-            zero(resource.kind, custom=resource.custom),
+            zero(resource.built_in_kind),
             clone(manifest) if resource.custom else without_nulls(manifest),
         )
         if resource.namespaced:
@@ -130,12 +130,7 @@ class SimulatedCluster:
         apply_defaults(resource.kind, obj)
         before = self.store.get(resource.key, namespace_of(obj), name_of(obj))
         if before is None:
-            self.writes.track(resource, None, obj, SEEDER)
-            seeded = obj.get("status")
-            prepare_new(self, resource, obj)
-            if manifest.get("status"):
-                obj["status"] = seeded
-            stored = self.store.put(resource.key, self.writes.stamp(resource, obj))
+            stored = self.store.put(resource.key, self._new(resource, obj, manifest.get("status")))
             if resource.kind == "CustomResourceDefinition":
                 self.registry.add_definition(stored)
             return stored
@@ -143,6 +138,21 @@ class SimulatedCluster:
         if "status" in before and not manifest.get("status"):
             obj["status"] = before["status"]
         return self.writes.store_change(resource, before, obj, SEEDER)
+
+    def _new(self, resource: Resource, obj: Obj, status: Obj | None) -> Obj:
+        """A seeded object; its status counts as set by whoever keeps it, not by the one who created it."""
+        seeded = obj.get("status")
+        empty = zero(resource.built_in_kind).get("status")
+        bare = {key: value for key, value in obj.items() if key != "status"}
+        if empty is not None:
+            bare["status"] = empty
+        self.writes.track(resource, None, bare, SEEDER)
+        obj["metadata"] = bare["metadata"]
+        prepare_new(self, resource, obj)
+        if status:
+            obj["status"] = seeded
+            self.writes.track(resource, {**bare, "metadata": dict(bare["metadata"])}, obj, "kubelet", "status")
+        return self.writes.stamp(resource, obj)
 
     def _ensure_namespace(self, name: str) -> None:
         if self.store.get("namespaces", "", name) is None:

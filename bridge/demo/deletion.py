@@ -1,4 +1,4 @@
-"""Deleting objects: preconditions, grace, finalizers, propagation. Called by `api`, `subresources` and controllers."""
+"""Deleting objects: preconditions, grace, finalizers, propagation. Called by `api` and controllers."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ def item_step(item: Obj, keys: tuple[str, ...]) -> str:
     return "k:" + json.dumps(found, separators=(",", ":"), sort_keys=True)
 
 
-def collect(value: Any, *, custom: bool, dots: bool = False) -> Fields:
+def collect(value: Any, *, kind: str, dots: bool = False) -> Fields:
     """The leaves of a configuration: what an apply lays claim to."""
     found: Fields = set()
     body = {key: item for key, item in value.items() if key not in ("apiVersion", "kind")}
-    _walk(_MISSING, body, (), (), found, custom)
+    _walk(_MISSING, body, (), (), found, kind)
     return {path for path in found if dots or not _is_container(path, found)}
 
 
@@ -50,12 +50,12 @@ def _is_container(path: Path, fields: Fields) -> bool:
     )
 
 
-def compare(old: Obj, new: Obj, *, custom: bool) -> tuple[Fields, Fields]:
+def compare(old: Obj, new: Obj, *, kind: str) -> tuple[Fields, Fields]:
     """What a write set (added or changed), and what it removed."""
     changed: Fields = set()
     removed: Fields = set()
-    _walk(_strip(old), _strip(new), (), (), changed, custom)
-    _walk(_strip(new), _strip(old), (), (), removed, custom, only_missing=True)
+    _walk(_strip(old), _strip(new), (), (), changed, kind)
+    _walk(_strip(new), _strip(old), (), (), removed, kind, only_missing=True)
     return changed, removed
 
 
@@ -71,34 +71,27 @@ def _walk(
     path: Path,
     steps: Path,
     found: Fields,
-    custom: bool,
+    kind: str,
     *,
     only_missing: bool = False,
 ) -> None:
     """Put into `found` the steps to what `new` has and `old` doesn't (or, by default, has otherwise)."""
-    if isinstance(new, dict) and new and not (path and _is_one_value(path, new, custom)):
+    if isinstance(new, dict) and new and not (path and is_atomic_map(path, kind=kind)):
         if old is _MISSING and steps:
             found.add(steps)
         before = old if isinstance(old, dict) else {}
         for key, value in new.items():
             past = before.get(key, _MISSING)
-            _walk(past, value, (*path, key), (*steps, f"f:{key}"), found, custom, only_missing=only_missing)
+            _walk(past, value, (*path, key), (*steps, f"f:{key}"), found, kind, only_missing=only_missing)
         return
     if isinstance(new, list) and new and path:
-        keys = list_keys(path, custom=custom)
+        keys = list_keys(path, kind=kind)
         if is_set(path) or (keys and all(isinstance(item, dict) for item in new)):
-            _walk_items(old, new, path, steps, found, custom, keys, only_missing)
+            _walk_items(old, new, path, steps, found, kind, keys, only_missing)
             return
     differs = old is _MISSING if only_missing else old != new
     if differs and steps:
         found.add(steps)
-
-
-def _is_one_value(path: Path, value: Obj, custom: bool) -> bool:
-    if path == ("data",) and not custom:
-        # The data of a ControllerRevision is one value; in ConfigMaps and Secrets each key is its own.
-        return any(isinstance(item, dict) for item in value.values())
-    return is_atomic_map(path, custom=custom)
 
 
 def _walk_items(
@@ -107,7 +100,7 @@ def _walk_items(
     path: Path,
     steps: Path,
     found: Fields,
-    custom: bool,
+    kind: str,
     keys: tuple[str, ...] | None,
     only_missing: bool,
 ) -> None:
@@ -125,7 +118,7 @@ def _walk_items(
             if earlier is _MISSING:
                 found.add((*steps, step))
             continue
-        _walk(earlier, item, path, (*steps, step), found, custom, only_missing=only_missing)
+        _walk(earlier, item, path, (*steps, step), found, kind, only_missing=only_missing)
 
 
 def to_tree(fields: Fields) -> Obj:
@@ -160,10 +153,10 @@ def covers(fields: Fields, path: Path) -> bool:
 
 
 def record_update(
-    old: Obj, new: Obj, *, manager: str, api_version: str, now: str, subresource: str = "", custom: bool = False
+    old: Obj, new: Obj, *, manager: str, api_version: str, now: str, subresource: str = "", kind: str = ""
 ) -> list[Obj]:
     """managedFields of `new` after a plain write by `manager`: it owns what it changed, and nobody else does."""
-    changed, removed = compare(old, new, custom=custom)
+    changed, removed = compare(old, new, kind=kind)
     if subresource == "status":
         changed = {path for path in changed if path[0] == "f:status" or path[0] == "f:metadata"}
     identity = {"manager": manager, "operation": "Update", "apiVersion": api_version}

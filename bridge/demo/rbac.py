@@ -1,4 +1,4 @@
-"""Who may do what: roles and bindings, asked for tokens that `SimulatedCluster.issue_token` gave out. Called by `api`."""
+"""Roles and bindings: what the tokens of `SimulatedCluster.issue_token` may do. Called by `api`."""
 
 from __future__ import annotations
 

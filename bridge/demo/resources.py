@@ -45,6 +45,11 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def built_in_kind(self) -> str:
+        """The kind, empty for a custom resource, about whose fields nothing is known."""
+        return "" if self.custom else self.kind
+
+    @property
     def list_kind(self) -> str:
         return f"{self.kind}List"
 

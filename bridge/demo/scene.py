@@ -39,8 +39,8 @@ class Trouble:
     healed: Callable[[SimulatedCluster], bool]
     before: str
     """One sentence for people: what is wrong."""
-    after: str
-    """One sentence: what is to be seen when it is mended."""
+    after: Callable[[SimulatedCluster], str]
+    """What is to be seen when it is mended."""
 
 
 def set_the_scene(cluster: SimulatedCluster) -> None:
@@ -74,7 +74,7 @@ def troubles() -> list[Trouble]:
             {"summary": "No gateway pod is ready"},
             lambda cluster: _complete(cluster, GATEWAY) and _image(cluster, GATEWAY) == _GOOD,
             "revision v1.5.0 of the gateway crash-loops: 0 of 3 pods are ready",
-            "3 of 3 pods are ready, and they run v1.4.2 again",
+            lambda cluster: f"{_ready(cluster, GATEWAY)} of 3 pods are ready, and they run v1.4.2 again",
         ),
         Trouble(
             "HighErrorRate",
@@ -82,7 +82,7 @@ def troubles() -> list[Trouble]:
             {"summary": "More than 5 % of the requests fail"},
             lambda cluster: _complete(cluster, WORKER) and _ready(cluster, WORKER) > 2,
             "two replicas are too few for the load: 7 % of the requests fail",
-            "more replicas share the load, and the errors are gone",
+            lambda cluster: f"{_ready(cluster, WORKER)} replicas share the load, and the errors are gone",
         ),
         Trouble(
             "CertExpiringSoon",
@@ -90,7 +90,7 @@ def troubles() -> list[Trouble]:
             {"summary": "The gateway's certificate runs out in a week"},
             lambda cluster: certificate_days(cluster) > 30,
             "the certificate runs out in 7 days: its issuer was away when it was due",
-            "the certificate is renewed",
+            lambda cluster: f"the certificate holds for {certificate_days(cluster):.0f} days",
         ),
     ]
 

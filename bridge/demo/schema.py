@@ -44,7 +44,8 @@ _METADATA = _struct(
         "annotations": _map(STRING),
         "finalizers": _list(STRING),
     },
-    "generation creationTimestamp deletionTimestamp deletionGracePeriodSeconds ownerReferences managedFields selfLink",
+    "generation creationTimestamp deletionTimestamp deletionGracePeriodSeconds ownerReferences "
+    "managedFields selfLink",
 )
 _RESOURCES = _struct("ResourceRequirements", {"limits": _map(QUANTITY), "requests": _map(QUANTITY)}, "claims")
 _ENV = _struct("EnvVar", {"name": STRING, "value": STRING}, "valueFrom")

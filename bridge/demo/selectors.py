@@ -103,13 +103,13 @@ class _LabelParser:
             raise self.wrong(self.tokens[-1], "'('")
         found: set[str] = set()
         while True:
-            token = self.take()
-            if token == ")":
+            part = self.take()
+            if part == ")":
                 return found
-            if token in ("", "(", "=", "!", "!=", "=="):
-                raise self.wrong(token, "',', ')' or identifier")
-            if token != ",":
-                found.add(self.value(token))
+            if part in ("", "(", "=", "!", "!=", "=="):
+                raise self.wrong(part, "',', ')' or identifier")
+            if part != ",":
+                found.add(self.value(part))
 
     @staticmethod
     def wrong(token: str, expected: str) -> Exception:

@@ -12,14 +12,14 @@ from bridge.demo.structure import is_atomic_map, is_set, list_keys
 
 
 def apply_configuration(
-    current: Obj, config: Obj, *, manager: str, force: bool, api_version: str, now: str, custom: bool
+    current: Obj, config: Obj, *, manager: str, force: bool, api_version: str, now: str, kind: str
 ) -> Obj:
     """`current` with `config` applied by `manager`, its managedFields included.
 
     Raises ApiError 409 when another manager owns a field that would change, unless forced.
     """
-    claimed = collect(_owned_part(config), custom=custom)
-    merged = typed_merge(current, _owned_part(config), (), custom)
+    claimed = collect(_owned_part(config), kind=kind)
+    merged: Obj = typed_merge(current, _owned_part(config), (), kind)
     identity = {"manager": manager, "operation": "Apply", "apiVersion": api_version}
     entries = current["metadata"].get("managedFields") or []
     before: Fields = set()
@@ -29,13 +29,13 @@ def apply_configuration(
             before = from_tree(entry["fieldsV1"])
         else:
             others.append(entry)
-    changed, _ = compare(current, merged, custom=custom)
+    changed, _ = compare(current, merged, kind=kind)
     if not force:
         _refuse_conflicts(others, changed & claimed)
     for path in sorted(before - claimed, reverse=True):
         if not any(covers(from_tree(entry["fieldsV1"]), path) for entry in others):
             _remove(merged, path)
-    _, gone = compare(current, merged, custom=custom)
+    _, gone = compare(current, merged, kind=kind)
     merged["metadata"]["managedFields"] = (
         rewrite({"metadata": {"managedFields": entries}}, identity, "", claimed, gone, now)
         if force
@@ -95,35 +95,35 @@ def dotted(path: Path) -> str:
     return text
 
 
-def typed_merge(current: Any, config: Any, path: tuple[str, ...], custom: bool) -> Any:
+def typed_merge(current: Any, config: Any, path: tuple[str, ...], kind: str) -> Any:
     """The configuration over the object, list items matched by the keys of their type."""
     if isinstance(config, dict) and isinstance(current, dict):
-        if path and is_atomic_map(path, custom=custom):
+        if path and is_atomic_map(path, kind=kind):
             return clone(config)
         merged = dict(current)
         for key, value in config.items():
-            merged[key] = typed_merge(current.get(key), value, (*path, key), custom)
+            merged[key] = typed_merge(current.get(key), value, (*path, key), kind)
         if "metadata" in merged and not path:
             merged["metadata"] = dict(merged["metadata"])
         return merged
     if isinstance(config, list) and isinstance(current, list) and path:
-        keys = list_keys(path, custom=custom)
+        keys = list_keys(path, kind=kind)
         if is_set(path):
             return current + [item for item in config if item not in current]
         if keys:
-            return _merge_items(current, config, path, keys, custom)
+            return _merge_items(current, config, path, keys, kind)
     return clone(config)
 
 
 def _merge_items(
-    current: list[Obj], config: list[Obj], path: tuple[str, ...], keys: tuple[str, ...], custom: bool
+    current: list[Obj], config: list[Obj], path: tuple[str, ...], keys: tuple[str, ...], kind: str
 ) -> list[Obj]:
     merged = list(current)
     places = {item_step(item, keys): index for index, item in enumerate(merged)}
     for item in config:
         step = item_step(item, keys)
         if step in places:
-            merged[places[step]] = typed_merge(merged[places[step]], item, path, custom)
+            merged[places[step]] = typed_merge(merged[places[step]], item, path, kind)
         else:
             merged.append(clone(item))
     return merged

@@ -25,6 +25,10 @@ class Change:
     before: Obj | None
 
 
+Objects = list[Obj]
+Changes = list[Change]
+
+
 class Store:
     """Objects by resource, with one revision counter, a bounded history and listeners."""
 
@@ -44,7 +48,7 @@ class Store:
     def get(self, key: str, namespace: str, name: str) -> Obj | None:
         return self._objects.get(key, {}).get((namespace, name))
 
-    def list(self, key: str, namespace: str = "") -> list[Obj]:
+    def list(self, key: str, namespace: str = "") -> Objects:
         """All objects of a resource, of one namespace or of all, in the order of their keys."""
         found = self._objects.get(key, {})
         if namespace:
@@ -74,7 +78,7 @@ class Store:
         self._record(Change(self.revision, "DELETED", key, last, before))
         return last
 
-    def since(self, key: str, revision: int) -> list[Change]:
+    def since(self, key: str, revision: int) -> Changes:
         """The changes of a resource after a revision, oldest first."""
         start = bisect_right(self._history, revision, key=lambda change: change.revision)
         return [change for change in self._history[start:] if change.key == key]

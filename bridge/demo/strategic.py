@@ -15,7 +15,8 @@ _DROP = "$deleteFromPrimitiveList/"
 def strategic_merge(current: Obj, patch: Obj, path: tuple[str, ...] = ()) -> Obj:
     """`current` with a strategic merge patch applied. Raises ApiError 400 for a patch without its merge key."""
     if patch.get("$patch") == "replace":
-        return clean({key: value for key, value in patch.items() if key != "$patch"})
+        replaced: Obj = clean({key: value for key, value in patch.items() if key != "$patch"})
+        return replaced
     if patch.get("$patch") == "delete":
         return {}
     merged = dict(current)

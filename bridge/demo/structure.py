@@ -46,12 +46,17 @@ _PLAIN_MAPS = {"labels", "annotations", "data", "binaryData", "stringData", "mat
 """Maps whose keys are names that people choose: a key called `ports` in them is no list of ports."""
 
 
-def list_keys(path: tuple[str, ...], *, custom: bool) -> tuple[str, ...] | None:
-    """The keys that tell the items of the list at this path apart; None when the list is replaced as a whole."""
-    if custom:
+def list_keys(path: tuple[str, ...], *, kind: str) -> tuple[str, ...] | None:
+    """The keys that tell the items of the list at this path apart; None when the list is replaced as a whole.
+
+    `kind` is a built-in kind, or empty for a custom resource.
+    """
+    if not kind:
         # Custom resources say it in their schema; without one, their lists are atomic.
         return ("uid",) if path[-2:] == ("metadata", "ownerReferences") else None
     field = path[-1]
+    if kind == "Job" and path == ("status", "conditions"):
+        return None
     if field == "ports":
         if "containers" in path or "initContainers" in path:
             return ("containerPort", "protocol")
@@ -63,7 +68,7 @@ def list_keys(path: tuple[str, ...], *, custom: bool) -> tuple[str, ...] | None:
 
 def patch_key(path: tuple[str, ...]) -> str | None:
     """The one key by which a strategic merge tells items apart."""
-    keys = list_keys(path, custom=False)
+    keys = list_keys(path, kind="any")
     return keys[0] if keys else None
 
 
@@ -72,11 +77,11 @@ def is_set(path: tuple[str, ...]) -> bool:
     return path[-1] in _SETS and path[:1] == ("metadata",)
 
 
-def is_atomic_map(path: tuple[str, ...], *, custom: bool) -> bool:
+def is_atomic_map(path: tuple[str, ...], *, kind: str) -> bool:
     """Whether the map at this path has one owner as a whole."""
-    if custom or len(path) < 2 or path[-2] in _PLAIN_MAPS:
+    if not kind or (len(path) > 1 and path[-2] in _PLAIN_MAPS):
         return False
-    return path[-1] in _ATOMIC_MAPS
+    return path[-1] in _ATOMIC_MAPS or (kind == "ControllerRevision" and path == ("data",))
 
 
 _TEMPLATE: Obj = {"metadata": {}, "spec": {"containers": None}}
@@ -153,11 +158,10 @@ ZERO: dict[str, Obj] = {
 """What an object of the kind holds before anybody sets a field: the fields that are always written."""
 
 
-def zero(kind: str, *, custom: bool) -> Obj:
-    """A fresh, empty object of a kind."""
-    if custom:
-        return {"metadata": {}}
-    return {"metadata": {}} | clone(ZERO.get(kind, {}))
+def zero(kind: str) -> Obj:
+    """A fresh, empty object of a built-in kind; of a custom one when it is empty."""
+    empty: Obj = {"metadata": {}}
+    return empty | clone(ZERO.get(kind, {}))
 
 
 def fill(base: Any, value: Any) -> Any:

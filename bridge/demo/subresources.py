@@ -141,7 +141,7 @@ def proxy_service(cluster: SimulatedCluster, resource: Resource, namespace: str,
 
 def review_access(cluster: SimulatedCluster, resource: Resource, body: Obj, options: Options, allowed: bool) -> Obj:
     """A SelfSubjectAccessReview with its answer."""
-    review = fill(zero(resource.kind, custom=False), clone(body))
+    review = fill(zero(resource.kind), clone(body))
     review = {"kind": resource.kind, "apiVersion": resource.api_version, **review}
     cluster.writes.track(resource, None, review, options.manager)
     review["status"] = {"allowed": allowed}

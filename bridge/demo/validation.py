@@ -291,7 +291,10 @@ def _claim(obj: Obj, before: Obj | None) -> list[Obj]:
     if fixed or dig(before, "status", "phase") != "Bound":
         if dig(before, "spec", "volumeName") is None and _rest(obj["spec"], {"volumeName"}) == before["spec"]:
             return []
-        text = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        text = (
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
+            "claims"
+        )
         return [forbidden_value("spec", text)]
     wanted = value_of(dig(obj, "spec", "resources", "requests", "storage", default="0"))
     if wanted < value_of(dig(before, "status", "capacity", "storage", default="0")):

@@ -79,12 +79,12 @@ class Verbs:
     def _decode_new(self, resource: Resource, namespace: str, body: Obj, options: Options) -> Obj:
         _check_kind(resource, body)
         try:
-            obj, unknown = decode("" if resource.custom else resource.kind, body)
+            obj, unknown = decode(resource.built_in_kind, body)
         except WrongType as error:
             raise bad_request(_cannot_be_handled(resource, str(error))) from error
         _report_unknown(unknown, options, lambda text: bad_request(_cannot_be_handled(resource, text)))
         obj = clone(obj) if resource.custom else without_nulls(obj)
-        obj = fill(zero(resource.kind, custom=resource.custom), obj)
+        obj = fill(zero(resource.built_in_kind), obj)
         obj = {"kind": resource.kind, "apiVersion": resource.api_version} | {
             key: value for key, value in obj.items() if key not in ("kind", "apiVersion")
         }
@@ -111,12 +111,12 @@ class Verbs:
     def _finish_new(self, resource: Resource, obj: Obj, options: Options) -> None:
         if not resource.custom:
             apply_defaults(resource.kind, obj)
-        causes = validate("" if resource.custom else resource.kind, obj, None)
+        causes = validate(resource.built_in_kind, obj, None)
         if causes:
             raise invalid(resource.kind, resource.group, str(obj["metadata"].get("name") or ""), causes)
         tracked = dict(obj)
         if resource.resets_status:
-            empty = zero(resource.kind, custom=resource.custom).get("status")
+            empty = zero(resource.built_in_kind).get("status")
             tracked = {key: value for key, value in obj.items() if key != "status"}
             if empty is not None:
                 tracked["status"] = empty
@@ -149,7 +149,7 @@ class Verbs:
             causes = [invalid_value("metadata.resourceVersion", "0x0", text)]
             raise invalid(resource.kind, resource.group, name, causes)
         try:
-            obj, unknown = decode("" if resource.custom else resource.kind, body)
+            obj, unknown = decode(resource.built_in_kind, body)
         except WrongType as error:
             raise bad_request(_cannot_be_handled(resource, str(error))) from error
         _report_unknown(unknown, options, lambda text: bad_request(_cannot_be_handled(resource, text)))
@@ -173,7 +173,7 @@ class Verbs:
         if patched["metadata"].get("name") != name:
             raise bad_request(_names_differ(str(patched["metadata"].get("name")), name))
         try:
-            obj, unknown = decode("" if resource.custom else resource.kind, patched)
+            obj, unknown = decode(resource.built_in_kind, patched)
         except WrongType as error:
             raise invalid_patch(patched, str(error)) from error
         _report_unknown(unknown, options, lambda text: invalid_patch(patched, text))
@@ -195,13 +195,13 @@ class Verbs:
         before = self._store.get(resource.key, namespace, name)
         base = before or {"metadata": {}}
         merged = apply_configuration(
-            base if before else fill(zero(resource.kind, custom=resource.custom), base),
+            base if before else fill(zero(resource.built_in_kind), base),
             config,
             manager=options.manager,
             force=options.force,
             api_version=version,
             now=timestamp(self._cluster.now()),
-            custom=resource.custom,
+            kind=resource.built_in_kind,
         )
         entries = merged["metadata"].pop("managedFields", [])
         if before is not None:
@@ -230,11 +230,11 @@ class Verbs:
             raise conflict(resource, name)
         after = _keep_server_side(resource, before, after, subresource)
         if not resource.custom:
-            after = fill(zero(resource.kind, custom=False), without_nulls(after))
+            after = fill(zero(resource.kind), without_nulls(after))
             _drop_empty(resource, after)
             apply_defaults(resource.kind, after)
         if subresource != "status":
-            causes = validate("" if resource.custom else resource.kind, after, before)
+            causes = validate(resource.built_in_kind, after, before)
             if causes:
                 raise invalid(resource.kind, resource.group, name, causes)
             check_resize(self._cluster, resource, after, before)
@@ -269,7 +269,7 @@ class Verbs:
 
     def changed_fields(self, before: Obj, after: Obj) -> int:
         """How many fields a write would set; for tests and for messages."""
-        changed, removed = compare(before, after, custom=False)
+        changed, removed = compare(before, after, kind="any")
         return len(changed) + len(removed)
 
 

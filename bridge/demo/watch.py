@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +130,7 @@ class Watch:
             message = "sendInitialEvents is forbidden for watch unless resourceVersionMatch is set to NotOlderThan"
             raise ApiError(422, "Invalid", message)
 
-    async def events(self) -> AsyncIterator[Obj]:
+    async def events(self) -> AsyncGenerator[Obj, None]:
         """The events, each `{"type": …, "object": …}`. Ends with the time-out, or after an ERROR event."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._timeout

@@ -1,4 +1,4 @@
-"""Puts objects into the store: uid, times, generation, managedFields. Used by the API's verbs and by the controllers."""
+"""Puts objects into the store: uid, times, generation, managedFields. Used by verbs and controllers."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Writes:
     ) -> None:
         """Write down in `after` who set what."""
         fields = record_update(
-            before or zero(resource.kind, custom=resource.custom),
+            before or zero(resource.built_in_kind),
             after,
             manager=manager,
             api_version=api_version or resource.api_version,
             now=timestamp(self._now()),
             subresource=subresource,
-            custom=resource.custom,
+            kind=resource.built_in_kind,
         )
         if fields:
             after["metadata"]["managedFields"] = fields

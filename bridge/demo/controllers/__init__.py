@@ -1,4 +1,4 @@
-"""The controllers of the simulated cluster, one a file or a few that belong together. Run by `SimulatedCluster.step`."""
+"""The controllers of the simulated cluster, one thing a file. Run by `SimulatedCluster.step`."""
 
 from __future__ import annotations
 

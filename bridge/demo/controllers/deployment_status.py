@@ -1,4 +1,4 @@
-"""The status of a Deployment: counts, Available, Progressing and its deadline. Called by the deployment controller."""
+"""The status of a Deployment: counts, Available, Progressing and its deadline. Called by `deployments`."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _set_progressing(deployment: Obj, status: Obj, new: Obj | None, now: float) 
 def _check_deadline(deployment: Obj, status: Obj, current: Obj | None, subject: str, now: float) -> float | None:
     if current is None or current["reason"] in (_COMPLETE, _TIMED_OUT) or deployment["spec"].get("paused"):
         return None
-    deadline = parse_timestamp(current["lastUpdateTime"]) + deployment["spec"]["progressDeadlineSeconds"]
+    deadline: float = parse_timestamp(current["lastUpdateTime"]) + deployment["spec"]["progressDeadlineSeconds"]
     if now <= deadline:
         return deadline + 0.001
     put(status, _new("Progressing", "False", _TIMED_OUT, f"{subject} has timed out progressing.", now))

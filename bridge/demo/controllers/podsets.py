@@ -49,7 +49,7 @@ class PodOwner(Controller):
         if found.get("annotations"):
             metadata["annotations"] = dict(found["annotations"])
         metadata["ownerReferences"] = [owner_reference(owner)]
-        pod: Obj = fill(zero("Pod", custom=False), {"metadata": metadata, "spec": clone(template["spec"])})
+        pod: Obj = fill(zero("Pod"), {"metadata": metadata, "spec": clone(template["spec"])})
         if node:
             pod["spec"]["nodeName"] = node
         apply_defaults("Pod", pod)

@@ -61,7 +61,7 @@ def _available(pod: Obj, found: Obj, now: float) -> bool:
     if not least:
         return True
     since = next(entry["lastTransitionTime"] for entry in pod["status"]["conditions"] if entry["type"] == "Ready")
-    return now - parse_timestamp(since) >= least
+    return bool(now - parse_timestamp(since) >= least)
 
 
 def _failure(now: float) -> Obj:

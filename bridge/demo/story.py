@@ -1,0 +1,227 @@
+"""`alertbridge demo`: the whole product against a simulated cluster, told as it happens. Called by cli.
+
+Real are the server, its private Redis, the HTTP requests and the Kubernetes client; the cluster is simulated,
+and so is the monitoring: it fires an alert, and sends the resolve when the cluster looks well again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+
+from bridge import printing
+from bridge.demo import scene
+from bridge.demo.cluster import SimulatedCluster
+from bridge.demo.scene import Trouble
+from bridge.demo.server import SimulatedServer
+from bridge.errors import AlertbridgeError
+from bridge.model.alert import fingerprint
+from bridge.telemetry import configure_logging
+
+PORT = 9877
+PATIENCE = 60.0
+"""Seconds that one repair may take; the demo gives up then. It takes about three."""
+_LOOK = 0.25
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def run_story(*, once: bool, port: int | None, log: bool) -> int:
+    """Run the demo until Ctrl-C, or with `once` until all alerts were fired. Return the exit status."""
+    configure_logging("console", "info" if log else "error")
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(_story(once, _free(port)))
+    say("\nEnded: the simulated cluster and its Redis are gone.")
+    return 0
+
+
+async def _story(once: bool, port: int) -> int:
+    cluster = SimulatedCluster()
+    scene.set_the_scene(cluster)
+    async with SimulatedServer(cluster) as kubernetes, _serving(kubernetes, port) as url:
+        story = Story(cluster, url)
+        async with story:
+            if not once:
+                return await story.stay()
+            healed = [await story.fire(trouble) for trouble in scene.troubles()]
+        say(f"\n{sum(healed)} of {len(healed)} healed.", bold=True)
+        return 0 if all(healed) else 1
+
+
+def say(text: str = "", **style: Any) -> None:
+    """Print one line for people, at once."""
+    click.echo(click.style(text, **style) if style else text, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def _free(port: int | None) -> int:
+    """Return the port that was asked for; else 9877, or 0 (a free one) if that is taken."""
+    if port is not None:
+        return port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return 0
+    return PORT
+
+
+class Story:
+    """Fires alerts, tells what becomes of them, and plays the monitoring that sends the resolves."""
+
+    def __init__(self, cluster: SimulatedCluster, url: str) -> None:
+        self._cluster = cluster
+        self._url = url
+        self._told: set[str] = set()
+
+    async def __aenter__(self) -> Story:
+        self._http = aiohttp.ClientSession(self._url, timeout=aiohttp.ClientTimeout(total=None, sock_connect=5))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+    async def fire(self, trouble: Trouble) -> bool:
+        """Fire one alert as Alertmanager does and tell its repair; return whether it healed."""
+        say(f"\n{trouble.alert}", bold=True, fg="yellow")
+        say(f"  Trouble:  {trouble.before}")
+        began = time.monotonic()
+        status = await self._webhook(trouble, firing=True)
+        say(f"  Alert:    POST {self._url}/webhook, answered {status}\n")
+        item = await self._tell_next(began + PATIENCE, trouble.alert)
+        return item is not None and await self._after(trouble, item, began)
+
+    async def stay(self) -> int:
+        """Fire the first alert, then tell whatever is fired by hand, until Ctrl-C."""
+        first, *others = scene.troubles()
+        await self.fire(first)
+        self._invite(others)
+        while True:
+            item = await self._tell_next(float("inf"))
+            trouble = next((one for one in others if item and one.alert == item["labels"].get("alertname")), None)
+            if trouble is not None and item is not None:
+                await self._after(trouble, item, time.monotonic())
+
+    def _invite(self, others: list[Trouble]) -> None:
+        say("\nFire the other two yourself, from another terminal:", bold=True)
+        for trouble in others:
+            body = json.dumps({"alertname": trouble.alert, "labels": trouble.labels})
+            say(f"\n  curl -H 'Content-Type: application/json' {self._url}/api/v1/trigger \\\n    -d '{body}'")
+        say(f"\nLook around:  alertbridge list{self._flag()}    alertbridge show ID{self._flag()}")
+        say(f"              curl {self._url}/api/v1/remediations    curl {self._url}/metrics")
+        say("Ctrl-C ends it.")
+
+    def _flag(self) -> str:
+        return "" if self._url.endswith(f":{PORT}") else f" --url {self._url}"
+
+    # -- one remediation
+
+    async def _tell_next(self, until: float, alert: str = "") -> dict[str, Any] | None:
+        """Wait for a remediation that was not told yet, tell it to its end, and return it."""
+        while time.monotonic() < until:
+            found = (await self._get("/api/v1/remediations"))["remediations"]
+            for item in reversed(found):
+                if item["id"] not in self._told and (not alert or item["labels"].get("alertname") == alert):
+                    self._told.add(item["id"])
+                    return await self._tell(item, until)
+            await asyncio.sleep(_LOOK)
+        say("  nothing came of it in time", fg="red")
+        return None
+
+    async def _tell(self, item: dict[str, Any], until: float) -> dict[str, Any]:
+        name = item["labels"].get("alertname", "")
+        say(f"  {item['id']}: {item['runbook']} for {printing.target(item['target'])}", bold=True)
+        monitoring = asyncio.create_task(self._resolve_when_well(name, item))
+        path = f"/api/v1/remediations/{item['id']}/journal"
+        try:
+            async with self._http.get(path, params={"follow": "true"}) as stream:
+                async for line in stream.content:
+                    if line.strip():
+                        for text in printing.journal_entry(json.loads(line), item["created_at"]):
+                            say(f"  {text}")
+        finally:
+            monitoring.cancel()
+            await asyncio.gather(monitoring, return_exceptions=True)
+        detail: dict[str, Any] = await self._get(f"/api/v1/remediations/{item['id']}")
+        ended: dict[str, Any] = detail["remediation"]
+        return ended
+
+    async def _after(self, trouble: Trouble, item: dict[str, Any], began: float) -> bool:
+        healed = item["outcome"] == "succeeded" and trouble.healed(self._cluster)
+        took = time.monotonic() - began
+        if not healed:
+            say(f"\n  Not healed: {item['outcome']}, {item['reason']}: {item['detail']}", fg="red")
+            return False
+        say(f"\n  Healed in {took:.1f} s: {trouble.after(self._cluster)}.", fg="green", bold=True)
+        await self._webhook(trouble, firing=False, started=_started(item))
+        return True
+
+    # -- the monitoring
+
+    async def _resolve_when_well(self, alert: str, item: dict[str, Any]) -> None:
+        """Send the resolve as soon as the cluster looks well: where no Prometheus is asked, that is the proof."""
+        trouble = next((one for one in scene.troubles() if one.alert == alert), None)
+        while trouble is not None:
+            await asyncio.sleep(_LOOK)
+            if trouble.healed(self._cluster):
+                await self._webhook(trouble, firing=False, started=_started(item), labels=item["labels"])
+                return
+
+    async def _webhook(
+        self,
+        trouble: Trouble,
+        *,
+        firing: bool,
+        started: str | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> int:
+        now = datetime.now(UTC).isoformat()
+        given = labels or {"alertname": trouble.alert, **trouble.labels}
+        alert = {
+            "status": "firing" if firing else "resolved",
+            "labels": given,
+            "annotations": trouble.annotations,
+            "startsAt": started or now,
+            "endsAt": _NEVER if firing else now,
+            "generatorURL": "",
+            "fingerprint": fingerprint(given),
+        }
+        body = {
+            "version": "4",
+            "groupKey": f'{{}}:{{alertname="{trouble.alert}"}}',
+            "truncatedAlerts": 0,
+            "status": alert["status"],
+            "receiver": "alertbridge",
+            "groupLabels": {"alertname": trouble.alert},
+            "commonLabels": given,
+            "commonAnnotations": trouble.annotations,
+            "externalURL": "http://alertmanager.example",
+            "alerts": [alert],
+        }
+        async with self._http.post("/webhook", json=body) as answer:
+            if answer.status >= 300:
+                say(f"  the webhook was answered {answer.status}: {await answer.text()}", fg="red")
+            return answer.status
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        async with self._http.get(path) as answer:
+            answer.raise_for_status()
+            found: dict[str, Any] = await answer.json()
+            return found
+
+
+def _started(item: dict[str, Any]) -> str:
+    """Return the start of the remediation's first incident, whose id ends in microseconds, as RFC 3339."""
+    micros = int(item["incidents"][0].rpartition("/")[2])
+    return datetime.fromtimestamp(micros / 1e6, UTC).isoformat()
