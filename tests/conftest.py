@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import Processes
+from tests.support.redis import OpenStores, RedisServer, fresh_options
 
 
 @pytest.fixture
@@ -18,3 +19,33 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
         yield running
     finally:
         running.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The newest redis-server here, shared by all tests: do not break it, and use an installation of your own."""
+    yield from _running(RedisServer(tmp_path_factory.mktemp("redis")))
+
+
+@pytest.fixture(scope="session", params=["system", "wheel"])
+def each_redis(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The same for every version that we have: tests of the stores run on each."""
+    yield from _running(RedisServer(tmp_path_factory.mktemp("redis"), which=request.param))
+
+
+@pytest.fixture
+async def opened(each_redis: RedisServer) -> AsyncIterator[OpenStores]:
+    """Opens stores of one fresh installation on every version of Redis."""
+    stores = OpenStores(fresh_options(each_redis.url, claim=0.1))
+    try:
+        yield stores
+    finally:
+        await stores.close()
+
+
+def _running(server: RedisServer) -> Iterator[RedisServer]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

