@@ -1,4 +1,4 @@
-"""A configuration that was read and is right: settings, routes, runbooks. Made by the loader, frozen, shared freely."""
+"""A configuration that was read and is right: settings, routes, runbooks. Made by the loader, frozen."""
 
 from __future__ import annotations
 

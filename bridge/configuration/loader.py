@@ -88,18 +88,17 @@ class _Loader:
         if document.value is None:
             document.value = {}
         _absolute(document.value, self._path.parent)
-        main = self._problems.validate(Main, document, document.value, (), refused=REFUSED | _ALERTMANAGERS)
+        main = self._problems.validate(Main, document, document.value, refused=REFUSED | _ALERTMANAGERS)
         if main is None:
-            self._salvage(document)
             self._problems.raise_if_any()
-            raise ConfigurationError([f"{document.name}: is not a configuration"])
+            raise ConfigurationError([f"{document.name}:1:1: is not a configuration"])
         parts: list[tuple[Document, Main | Included]] = [(document, main), *self._included(document, main)]
         for at, part in parts:
             self._find_runbooks(at, part, required="runbooks" in part.model_fields_set)
         for at, part in parts:
             self._add_part(at, part)
         self._check_routes(document, main)
-        settings = Settings.model_validate(_process_settings(document.value))
+        settings = main
         self._check_settings(document, settings)
         secrets = read_secrets(
             settings,
@@ -126,15 +125,6 @@ class _Loader:
         self._problems.add_flaws(document)
         return document
 
-    def _salvage(self, document: Document) -> None:
-        """Look at the runbooks all the same when the main file is wrong, so that every error is told at once."""
-        value = document.value if isinstance(document.value, dict) else {}
-        named = value.get("runbooks", DEFAULT_RUNBOOKS)
-        given = [named] if isinstance(named, str) else named if isinstance(named, list) else []
-        for item in given:
-            if isinstance(item, str):
-                self._add_runbooks(self._path.parent / item)
-
     def _included(self, document: Document, main: Main) -> list[tuple[Document, Main | Included]]:
         found: list[tuple[Document, Main | Included]] = []
         for at, pattern in enumerate(main.include):
@@ -143,9 +133,7 @@ class _Loader:
                 self._problems.add(document, ("include", at), f"no file is there: {pattern}")
             for file in files:
                 other = self._read(file)
-                part = self._problems.validate(
-                    Included, other, other.value or {}, (), refused=REFUSED | _ALERTMANAGERS
-                )
+                part = self._problems.validate(Included, other, other.value or {}, refused=REFUSED | _ALERTMANAGERS)
                 if part is not None:
                     found.append((other, part))
         return found
@@ -172,7 +160,7 @@ class _Loader:
         if self._runbook_files.setdefault(name, document.name) != document.name:
             self._problems.add(document, ("name",), f"a runbook {name!r} is in {self._runbook_files[name]} already")
             return
-        runbook = self._problems.validate(Runbook, document, value, ()) if not document.flaws else None
+        runbook = self._problems.validate(Runbook, document, value)
         if runbook is None:
             self._broken.add(name)
             return
@@ -239,10 +227,6 @@ def _absolute(value: Any, folder: Path, key: str = "") -> Any:
     elif isinstance(value, str) and value and (key.endswith("_file") or key in _FILE_KEYS):
         return str(folder / Path(value).expanduser())
     return value
-
-
-def _process_settings(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: item for name, item in value.items() if name in Settings.model_fields}
 
 
 def _from_env(settings: Settings, env: Mapping[str, str]) -> Settings:

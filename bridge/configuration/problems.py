@@ -5,6 +5,7 @@ Used by the loader and its checks. Turns what pydantic found into sentences for 
 
 from __future__ import annotations
 
+import copy
 import difflib
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,9 @@ Model = TypeVar("Model", bound=BaseModel)
 _INLINE = frozenset({"secret", "secrets", "password", "token", "api_key", "key", "bearer", "passphrase"})
 _MOST = 200
 """Problems that are told; the rest is counted."""
+_ROUNDS = 10
+_ANY_MATCHER = ('alertname=~".*"',)
+"""Stands in for matchers that are wrong while the rest is checked."""
 
 
 class Problems:
@@ -28,9 +32,12 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, int, int, str], None] = {}
+        self._patched: set[tuple[str, Loc]] = set()
 
     def add(self, document: Document, loc: Loc, text: str) -> None:
         """Note that the value at `loc` is wrong: `text` says why and what was expected."""
+        if (document.name, loc) in self._patched:
+            return
         mark = document.mark(loc)
         key = key_path(loc)
         self._note(document.name, mark.line, mark.column, f"{key}: {text}" if key else text)
@@ -57,21 +64,43 @@ class Problems:
             raise ConfigurationError(self.lines())
 
     def validate(
-        self,
-        model: type[Model],
-        document: Document,
-        value: Any,
-        loc: Loc,
-        *,
-        refused: Mapping[str, str] | None = None,
+        self, model: type[Model], document: Document, value: Any, *, refused: Mapping[str, str] | None = None
     ) -> Model | None:
-        """Return the validated model, or None after noting what is wrong. `refused` explains keys on purpose."""
-        try:
-            return model.model_validate(value)
-        except ValidationError as error:
-            for place, text in sentences(model, error, refused=refused or {}):
-                self.add(document, (*loc, *place), text)
-            return None
+        """Return the model of a whole file after noting what is wrong; None when nothing can be made of it.
+
+        What is wrong is left out and the rest is taken, so that the checks that follow still find the mistakes in
+        the rest. `refused` explains keys that are unknown on purpose.
+        """
+        told = False
+        for _ in range(_ROUNDS):
+            try:
+                return model.model_validate(value)
+            except ValidationError as error:
+                for place, text in [] if told else sentences(model, error, refused=refused or {}):
+                    self.add(document, place, text)
+                told = True
+                value = copy.deepcopy(value)
+                for place in [tuple(found["loc"]) for found in error.errors(include_url=False)]:
+                    if not self._leave_out(document, value, place):
+                        return None
+        return None
+
+    def _leave_out(self, document: Document, value: Any, place: Loc) -> bool:
+        """Take the innermost key on the way to `place` out of `value`; False when that would leave nothing."""
+        while place:
+            *way, key = place
+            holder: Any = value
+            for part in way:
+                holder = _step(holder, part)
+            if isinstance(holder, dict) and key in holder:
+                self._patched.add((document.name, tuple(way)))
+                if key == "matchers":
+                    holder[key] = _ANY_MATCHER
+                else:
+                    del holder[key]
+                return True
+            place = tuple(way)
+        return False
 
 
 def key_path(loc: Iterable[str | int]) -> str:
@@ -122,6 +151,12 @@ def _unknown_key(key: str, known: Iterable[str], refused: Mapping[str, str]) -> 
 def _shown(value: object) -> str:
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _step(value: Any, part: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(str(part))
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
 def fields_at(model: type[BaseModel], place: Loc) -> list[str]:

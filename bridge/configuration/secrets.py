@@ -23,6 +23,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """By the credential's name."""
     redis: str = ""
     sentinel: str = ""
+    prometheus: str = ""
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -45,15 +46,15 @@ def read_secrets(
             found.append(value)
         return tuple(value for value in found if value)
 
-    def one(loc: Loc, file: str, name: str = "") -> str:
+    def one(loc: Loc, file: str, name: str = "", key: str = "password_file") -> str:
         if file:
             used(Path(file))
-            return _file(Path(file), partial(complain, (*loc, "password_file")))
+            return _file(Path(file), partial(complain, (*loc, key)))
         if name and not env.get(name):
             complain((*loc, "password_env"), f"the environment variable {name} is not set, or empty")
         return env.get(name, "") if name else ""
 
-    redis = settings.redis
+    redis, prometheus = settings.redis, settings.prometheus
     return Secrets(
         credentials={
             each.name: read(("credentials", at), each.secret_file, each.secret_env)
@@ -61,6 +62,7 @@ def read_secrets(
         },
         redis=one(("redis",), redis.password_file, redis.password_env),
         sentinel=one(("redis", "sentinel"), redis.sentinel.password_file) if redis.sentinel else "",
+        prometheus=one(("prometheus",), prometheus.token_file, key="token_file") if prometheus else "",
     )
 
 

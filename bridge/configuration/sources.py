@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _SUFFIXES = (".yml", ".yaml")
@@ -22,31 +22,42 @@ class Sources:
     """What one reading of the configuration looked at, also when it failed."""
 
     def __init__(self) -> None:
-        self._files: set[Path] = set()
+        self._read: dict[Path, bytes] = {}
         self._patterns: set[str] = set()
 
     def use(self, path: Path) -> None:
-        """Note that a file was read, or was looked for."""
-        self._files.add(path)
+        """Note that a file is about to be read: a change from now on is a change."""
+        self._read.setdefault(path, _hash(path))
 
     def find(self, pattern: str) -> list[Path]:
         """Return the YAML files of a folder and below, or those that a pattern matches, in order."""
         self._patterns.add(pattern)
         found = _find(pattern)
-        self._files.update(found)
+        for path in found:
+            self.use(path)
         return found
 
-    def fingerprint(self) -> str:
-        """Return a hash over the names and contents of all files as they are now."""
-        files = self._files.union(*map(_find, self._patterns))
-        digest = hashlib.sha256()
-        for path in sorted(files):
-            digest.update(f"{path}\0".encode("utf-8", "surrogateescape"))
-            try:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            except OSError:
-                digest.update(b"-")
-        return digest.hexdigest()
+    def as_read(self) -> str:
+        """Return a hash over the names and contents of all files as they were read."""
+        return _digest(self._read)
+
+    def as_now(self) -> str:
+        """Return the same hash over what is there now."""
+        return _digest({path: _hash(path) for path in {*self._read, *(p for w in self._patterns for p in _find(w))}})
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b"not there"
+
+
+def _digest(hashes: Mapping[Path, bytes]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(hashes):
+        digest.update(os.fsencode(path) + b"\0" + hashes[path])
+    return digest.hexdigest()
 
 
 def _find(pattern: str) -> list[Path]:
