@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from bridge.errors import StoreUnavailable
 from bridge.stores.link import Link, NoGroup
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,7 @@ class Groups:
         for stream, group in GROUPS:
             try:
                 await self._link.command("XGROUP", "CREATE", self._link.key(stream), group, "0", "MKSTREAM")
-            except Exception as error:
+            except StoreUnavailable as error:
                 if "BUSYGROUP" not in str(error):
                     raise
             else:
