@@ -1,7 +1,7 @@
 """One connection: a request handler of aiohttp that can be told to hurry, and that tells errors as we do.
 
 aiohttp has no time-out on a header or a body, and no cap on connections. Instead of setting a timer for each request,
-the server looks at all connections once a second; a request that is quick costs nothing more.
+the server looks at all connections now and then; a request that is quick costs nothing more.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Connection(RequestHandler):
         self._request_handler = handler
 
     def look(self, now: float) -> None:
-        """Cut it when the client takes too long; called once a second with the loop's time."""
+        """Cut it when the client takes too long; called now and then with the loop's time."""
         waits_for, allowed = self._state()
         state = (waits_for, self._request_count)
         if not waits_for:
@@ -109,7 +109,7 @@ class Connection(RequestHandler):
         self._counters.cut[waits_for] += 1
         self._sampled.warning("slow client cut", phase=waits_for, peer=str(self.peername))
         request = self._current_request
-        transport = self.transport
+        transport = self.transport if self.transport is not None and not self.transport.is_closing() else None
         if waits_for == "body" and request is not None and request.content.exception() is None:
             # The handler gets this instead of the rest and answers 408; the rest is not waited for afterwards.
             self._lingering_time = 0.0

@@ -30,7 +30,7 @@ class RequestLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of what connections take. Times in seconds; a look once a second finds who is over them."""
+    """Bounds of what connections take. Times in seconds; a look now and then finds who is over them."""
 
     connections: int = 1000
     """Beyond it an idle connection makes room; if none is idle, the new one is served from the reserve."""
@@ -48,4 +48,6 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     linger_seconds: float = 3.0
     """How long the rest of a refused body is read and thrown away, so that the client reads our answer."""
     handshake_seconds: float = 5.0
+    look_seconds: float = 1.0
+    """How often is looked; two looks tell how long a client is waited for."""
     backlog: int = 1024

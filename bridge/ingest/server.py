@@ -153,7 +153,7 @@ class BridgeServer(web.Server):
         self._limits = limits
         self._counters = counters
         self._sampled = SampledLog()
-        self._timer = self._loop.call_later(1.0, self._look)
+        self._timer = self._loop.call_later(self._limits.look_seconds, self._look)
 
     def __call__(self) -> RequestHandler:
         return Connection(
@@ -175,13 +175,13 @@ class BridgeServer(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         open_now = len(self._connections)
         super().connection_made(handler, transport)
-        self._counters.connections = open_now + 1
+        self._counters.connections += 1
         if open_now >= self._limits.connections:
             self._beyond_cap(handler, transport, open_now)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        self._counters.connections = len(self._connections)
+        self._counters.connections -= 1
 
     def _beyond_cap(self, handler: RequestHandler, transport: asyncio.Transport, open_now: int) -> None:
         victim = self._idle_one(handler)
@@ -213,7 +213,7 @@ class BridgeServer(web.Server):
         for one in list(self._connections):
             if isinstance(one, Connection):
                 one.look(now)
-        self._timer = self._loop.call_later(1.0, self._look)
+        self._timer = self._loop.call_later(self._limits.look_seconds, self._look)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         # The application's routing costs as much as decoding a webhook: its few paths are looked up here.
@@ -230,7 +230,8 @@ class BridgeServer(web.Server):
             return problem(exc.status, _WORDS.get(exc.status, exc.reason), headers=headers)
 
     async def _health_only(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.raw_path in HEALTH:
+        """Answer on a connection of the reserve: once, and no more than health while there is no room."""
+        if request.raw_path in HEALTH or len(self._connections) <= self._limits.connections:
             response = await self._handle(request)
         else:
             self._counters.turned_away["reserve"] += 1
