@@ -165,10 +165,6 @@ class WorkQueue(Protocol):
         """
         ...
 
-    async def drop(self, claim: Claim) -> None:
-        """Acknowledge a claim whose remediation is done or gone already; changes nothing else."""
-        ...
-
     async def promote(self) -> int:
         """Put parked remediations that are due back in the queue; return how many."""
         ...

@@ -232,9 +232,6 @@ class Clusters(Strict):
 class Prometheus(Strict):
     url: HttpUrl
     token_file: str = ""
-    username: str = ""
-    password_file: str = ""
-    ca_file: str = ""
     timeout: Annotated[Duration, Field(gt=0, le=60)] = 10.0
 
 
@@ -285,6 +282,8 @@ class Settings(Strict):
     prometheus: Prometheus | None = None
     http: Http = Http()
     protected_namespaces: Texts = ("kube-system",)
+    secret_namespaces: Texts = ()
+    """Namespaces whose Secrets may be read (for the dates of certificates); none by default."""
     own: Own = Own()
     incident_ttl: Duration = 86400.0
     """An incident that was not seen for this long is over. Longer than the sender's repeat interval."""

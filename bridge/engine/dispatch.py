@@ -43,7 +43,6 @@ class Muted(msgspec.Struct, frozen=True):
 
     path: str
     detail: str
-    until: float | None = None
 
 
 class Dispatcher:
@@ -148,15 +147,15 @@ class Dispatcher:
         routing = self._routing()
         wishes = routing.wishes(alert, now=self._clock.now())
         if not wishes:
-            return _waiting(transition, [_decision(Reason.NO_ROUTE, alert)], Reason.NO_ROUTE, None)
+            return _waiting(transition, [_decision(Reason.NO_ROUTE, alert)], Reason.NO_ROUTE)
         return self._assign(transition, wishes, routing.clusters)
 
     def _assign(self, transition: Transition, wishes: list[Wish | Muted], clusters: ClusterMap) -> Dispatch:
         alert, assignments, decisions = transition.alert, [], []
-        reason, until = Reason.NO_ROUTE, None
+        reason = Reason.NO_ROUTE
         for wish in wishes:
             if isinstance(wish, Muted):
-                reason, until = Reason.MUTED, wish.until
+                reason = Reason.MUTED
                 decisions.append(_decision(reason, alert, wish.detail, route=wish.path))
                 continue
             try:
@@ -166,7 +165,7 @@ class Dispatcher:
                 decisions.append(_decision(reason, alert, refused.detail, route=wish.path, runbook=wish.runbook.name))
         if assignments:
             return Dispatch(transition=transition, assignments=tuple(assignments), decisions=tuple(decisions))
-        return _waiting(transition, decisions, reason, until)
+        return _waiting(transition, decisions, reason)
 
     def _count(self, transition: Transition, decision: Dispatch, result: Dispatched) -> None:
         for made in decision.decisions:
@@ -189,8 +188,8 @@ class Dispatcher:
         )
 
 
-def _waiting(transition: Transition, decisions: list[Decision], reason: Reason, until: float | None) -> Dispatch:
-    return Dispatch(transition=transition, decisions=tuple(decisions), wait=reason.value, wait_until=until)
+def _waiting(transition: Transition, decisions: list[Decision], reason: Reason) -> Dispatch:
+    return Dispatch(transition=transition, decisions=tuple(decisions), wait=reason.value)
 
 
 def _decision(reason: Reason, alert: Alert, detail: str = "", *, route: str = "", runbook: str = "") -> Decision:

@@ -165,8 +165,7 @@ class Worker:
         elif isinstance(ending, HandOver):
             text = "this worker stops; another one carries on"
             await queue.hand_over(claim, Entry(kind=kinds.HANDED_OVER, worker=claim.worker, text=text))
-        else:
-            await queue.drop(claim)
+        # Otherwise it ended between the claim and the first look, and its entry with it.
 
     async def _finish(self, claim: Claim, ending: Finish) -> None:
         parts = self._parts

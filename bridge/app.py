@@ -1,0 +1,382 @@
+"""The only place where things are put together: stores, clusters, engine, receiver and API of one process.
+
+`run_serve` is what `alertbridge serve` and `alertbridge worker` call. The listener comes first and the Kubernetes
+client last: alerts are accepted and stored before this process could act on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from bridge import __version__
+from bridge.actions.registry import actions
+from bridge.actions.registry import parameters as action_parameters
+from bridge.api.server import ApiParts, add_api
+from bridge.configuration.configuration import Configuration
+from bridge.configuration.holder import ConfigurationHolder
+from bridge.configuration.loader import load
+from bridge.configuration.runbook_checks import Registry
+from bridge.configuration.sources import Sources
+from bridge.engine.clock import SystemClock
+from bridge.engine.dispatch import Dispatcher
+from bridge.engine.parts import Parts
+from bridge.engine.periodic import Job, run_jobs
+from bridge.engine.routing import ConfiguredRouting
+from bridge.engine.worker import Worker, WorkerOptions
+from bridge.errors import ConfigurationError
+from bridge.evidence.connections import Outside, reaches
+from bridge.evidence.registry import collectors
+from bridge.evidence.registry import parameters as collector_parameters
+from bridge.guards.attempts import AttemptsGuard
+from bridge.guards.cooldown import CooldownGuard
+from bridge.guards.freshness import FreshnessGuard
+from bridge.guards.pause import PauseGuard
+from bridge.ingest.auth import Authenticator
+from bridge.ingest.counters import Counters
+from bridge.ingest.receiver import Receiver
+from bridge.ingest.server import Listening, add_routes, serve
+from bridge.ingest.trigger import TriggerBody
+from bridge.kube.clusters import KubeClusters
+from bridge.model.principal import Principal
+from bridge.model.reason import Reason
+from bridge.notify.log import LogNotifier
+from bridge.stores.factory import Stores, open_stores
+from bridge.telemetry import Metrics, configure_logging, get_logger
+from bridge.wiring import (
+    cluster_connections,
+    cluster_map,
+    connection_limits,
+    credentials,
+    outside_settings,
+    plan_guards,
+    request_limits,
+    store_options,
+    tls_context,
+)
+
+ROLES = ("receiver", "dispatcher", "worker")
+AFTER_RELOAD = (
+    Reason.NO_ROUTE,
+    Reason.MUTED,
+    Reason.UNKNOWN_CLUSTER,
+    Reason.INVALID_TARGET,
+    Reason.OBSERVE_ONLY,
+    Reason.APPROVAL_NEEDED,
+    Reason.PROTECTED_NAMESPACE,
+    Reason.OWN_PART,
+    Reason.OWNER_WOULD_REVERT,
+    Reason.UNDO_NONE,
+)
+"""What an open incident waits on that a new configuration may have ended."""
+
+log = get_logger()
+
+
+def run_serve(
+    config: Path, *, roles: Collection[str] = ROLES, log_format: str | None = None, log_level: str | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError before anything is started.
+
+    What is said here about the log takes precedence over what the configuration says.
+    """
+    import uvloop
+
+    metrics = Metrics(__version__)
+    holder = ConfigurationHolder(lambda sources: read(config, sources), reloaded=_counted(metrics))
+    said = holder.current.settings.log
+    configure_logging("console" if (log_format or said.format) == "console" else "json", log_level or said.level)
+    uvloop.run(_until_signalled(holder, metrics, roles))
+
+
+def read(config: Path, sources: Sources | None = None) -> Configuration:
+    """Return the configuration in `config`, checked against what this process can do. Raises ConfigurationError."""
+    registry = Registry(action_parameters(), collector_parameters())
+    return load(config, registry, sources=sources)
+
+
+def _counted(metrics: Metrics) -> Callable[[bool], None]:
+    return lambda ok: metrics.reloaded(ok=ok)
+
+
+async def _until_signalled(holder: ConfigurationHolder, metrics: Metrics, roles: Collection[str]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    bridge = await Bridge.start(holder, metrics, roles=roles)
+    loop.add_signal_handler(signal.SIGHUP, lambda: bridge.spawn(holder.reload()))
+    try:
+        await bridge.until(stopping)
+    finally:
+        await bridge.stop()
+
+
+class Bridge:
+    """One running process: what was started, so that it can be stopped in the right order."""
+
+    def __init__(self, holder: ConfigurationHolder, metrics: Metrics, roles: Collection[str]) -> None:
+        self.holder = holder
+        self.metrics = metrics
+        self.stopping = asyncio.Event()
+        self.addresses: list[tuple[str, int]] = []
+        self._roles = frozenset(roles)
+        self._settings = holder.current.settings
+        self._clock = SystemClock()
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._routing = self._routing_of(holder.current)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._parts: list[asyncio.Task[None]] = []
+        """Tasks that run as long as the process does."""
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._dispatcher: Dispatcher | None = None
+        self._worker: Worker | None = None
+
+    @classmethod
+    async def start(cls, holder: ConfigurationHolder, metrics: Metrics, *, roles: Collection[str] = ROLES) -> Bridge:
+        """Start everything that `roles` name; stops what was started when one part fails.
+
+        Raises ConfigurationError, StoreUnavailable and OSError (the address is taken).
+        """
+        bridge = cls(holder, metrics, roles)
+        try:
+            await bridge._start()
+        except BaseException:
+            await bridge.stop()
+            raise
+        return bridge
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run `work` beside everything else; it is cancelled at the end if it still runs then."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start(self) -> None:
+        began = time.monotonic()
+        stores = await open_stores(store_options(self.holder.current))
+        self._closers.append(stores.close)
+        for warning in stores.warnings:
+            log.warning("store", warning=warning)
+        self.holder.changed.append(lambda new: self._take_up(new, stores))
+        if "dispatcher" in self._roles:
+            self._make_dispatcher(stores)
+        await self._listen(stores)
+        log.info(
+            "listening",
+            addresses=[f"{host}:{port}" for host, port in self.addresses],
+            seconds=round(time.monotonic() - began, 3),
+            roles=sorted(self._roles),
+        )
+        if "worker" in self._roles:
+            await self._make_worker(stores)
+        self._keep("jobs", run_jobs(self._jobs(stores), self._clock))
+
+    def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._parts.append(asyncio.create_task(work, name=name))
+
+    # -- parts
+
+    async def _listen(self, stores: Stores) -> None:
+        settings, counters = self._settings, Counters()
+        self.metrics.register(counters)
+        receiver = Receiver(
+            intake=stores.intake,
+            refusals=stores.refusals,
+            authenticator=self._authenticator(self.holder.current, stores),
+            clock=self._clock,
+            counters=counters,
+            limits=request_limits(settings),
+        )
+        self.holder.changed.append(lambda new: setattr(receiver, "authenticator", self._authenticator(new, stores)))
+        application = web.Application(client_max_size=0)
+        if "receiver" in self._roles:
+            add_routes(application, receiver)
+        add_api(application, self._api_parts(stores, receiver))
+        listening = await serve(
+            application,
+            receiver,
+            listen=[(settings.listen.host, settings.listen.port)],
+            tls=tls_context(settings),
+            limits=connection_limits(settings),
+        )
+        self.addresses = listening.addresses
+        self._closers.append(lambda: _close(listening))
+
+    def _api_parts(self, stores: Stores, receiver: Receiver) -> ApiParts:
+        return ApiParts(
+            authenticator=_CurrentCredentials(receiver),
+            trigger=receiver.trigger,
+            trigger_body=TriggerBody,
+            waiting=stores.intake_queue,
+            queue=stores.work,
+            journal=stores.journal,
+            guardbook=stores.guardbook,
+            refusals=stores.refusals,
+            health=stores.health,
+            metrics=self.metrics,
+            clock=self._clock,
+            reload=self.reload,
+            stopping=self.stopping,
+            version=__version__,
+        )
+
+    def _make_dispatcher(self, stores: Stores) -> None:
+        self._dispatcher = Dispatcher(
+            stores.intake_queue,
+            lambda: self._routing,
+            name=self._name,
+            clock=self._clock,
+            metrics=self.metrics,
+            new_id=new_id,
+        )
+        self._keep("dispatcher", self._dispatcher.run())
+
+    async def _make_worker(self, stores: Stores) -> None:
+        settings = self._settings
+        clusters = KubeClusters(
+            cluster_connections(self.holder.current),
+            breakers=stores.breakers,
+            clock=self._clock,
+            observe=self.metrics.kube_request,
+        )
+        self._closers.append(clusters.close)
+        outside = Outside(outside_settings(self.holder.current), breakers=stores.breakers, clock=self._clock)
+        self._closers.append(outside.close)
+        parts = Parts(
+            queue=stores.work,
+            journal=stores.journal,
+            locks=stores.locks,
+            guardbook=stores.guardbook,
+            breakers=stores.breakers,
+            clusters=clusters,
+            connections=reaches(clusters.get, self._clock, outside),
+            prometheus=outside.prometheus,
+            actions=actions(),
+            collectors=collectors(secret_namespaces=settings.secret_namespaces),
+            entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
+            plan_guards=lambda: plan_guards(self.holder.current, os.environ),
+            process_mode=lambda: self.holder.current.settings.mode,
+            clock=self._clock,
+            notifier=LogNotifier(),
+            metrics=self.metrics,
+        )
+        options = WorkerOptions(
+            name=self._name, concurrency=settings.concurrency, claim=settings.claim, grace=settings.grace
+        )
+        self._worker = Worker(parts, options)
+        self._keep("worker", self._work(clusters, self._worker))
+
+    async def _work(self, clusters: KubeClusters, worker: Worker) -> None:
+        """Load the client library (0.3 s in a thread) beside the running receiver, then work."""
+        with contextlib.suppress(Exception):
+            # A cluster that is away at the start is met again, and told of, by the first remediation.
+            await clusters.connect()
+        await worker.run()
+
+    def _jobs(self, stores: Stores) -> list[Job]:
+        jobs = [
+            Job("figures", 5.0, lambda: self._figures(stores)),
+            Job("configuration", 5.0, self.holder.look),
+        ]
+        if self._dispatcher is not None:
+            dispatcher = self._dispatcher
+            jobs += [
+                Job("look again", 1.0, dispatcher.look_again),
+                Job("recover", 2.0, dispatcher.recover),
+                Job("expire", 30.0, lambda: stores.intake_queue.expire(limit=1000)),
+            ]
+        if "worker" in self._roles:
+            jobs.append(Job("promote", 0.25, stores.work.promote))
+        return jobs
+
+    async def _figures(self, stores: Stores) -> None:
+        try:
+            self.metrics.queue(await stores.work.depth())
+            self.metrics.breakers(await stores.breakers.states())
+        except Exception:
+            self.metrics.store_down()
+            raise
+
+    # -- configuration
+
+    @staticmethod
+    def _routing_of(configuration: Configuration) -> ConfiguredRouting:
+        return ConfiguredRouting(
+            configuration.table,
+            runbooks=configuration.runbooks,
+            muted=configuration.muted,
+            clusters=cluster_map(configuration),
+        )
+
+    def _authenticator(self, configuration: Configuration, stores: Stores) -> Authenticator:
+        return Authenticator(credentials(configuration), clock=self._clock, replays=stores.replays)
+
+    def _take_up(self, new: Configuration, stores: Stores) -> None:
+        self._routing = self._routing_of(new)
+        self.spawn(stores.intake_queue.wake(AFTER_RELOAD))
+
+    async def reload(self) -> tuple[int, int]:
+        """Read the configuration again and return its numbers of routes and runbooks.
+
+        Raises ConfigurationError; then the old one stays in use.
+        """
+        problems = await self.holder.reload()
+        if problems:
+            raise ConfigurationError(problems)
+        current = self.holder.current
+        return len(current.table.matches()) - 1, len(current.runbooks)
+
+    # -- the end
+
+    async def until(self, stopping: asyncio.Event) -> None:
+        """Return when `stopping` is set; raise when a part of the process ended by itself."""
+        wait = asyncio.create_task(stopping.wait())
+        done, _ = await asyncio.wait({wait, *self._parts}, return_when=asyncio.FIRST_COMPLETED)
+        wait.cancel()
+        for task in done - {wait}:
+            task.result()
+
+    async def stop(self) -> None:
+        """Take no more alerts, hand running remediations over, close everything; bounded by the grace period."""
+        self.stopping.set()
+        for part in (self._dispatcher, self._worker):
+            if part is not None:
+                part.stop()
+        for task in (*self._tasks, *(part for part in self._parts if part.get_name() == "jobs")):
+            task.cancel()
+        if self._parts:
+            await asyncio.wait(self._parts, timeout=self._settings.grace + 2.0)
+        for part_task in self._parts:
+            part_task.cancel()
+        for close in reversed(self._closers):
+            await close()
+
+
+class _CurrentCredentials:
+    """The receiver's credentials of now, for the API: they can change with a reload."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def identify(self, request: web.BaseRequest) -> Principal | None:
+        return self._receiver.authenticator.identify(request)
+
+
+async def _close(listening: Listening) -> None:
+    await listening.close(grace=2.0)
+
+
+def new_id() -> str:
+    """Return an id that sorts by time and cannot be guessed: 12 hex digits of milliseconds, 8 random ones."""
+    return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"

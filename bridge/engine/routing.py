@@ -1,0 +1,64 @@
+"""What the configuration of now asks for an alert. Made by app for each loaded configuration; asked by dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bridge.engine.assign import ClusterMap, Wish
+from bridge.engine.dispatch import Muted
+from bridge.model.alert import Alert
+from bridge.model.mode import Mode
+from bridge.model.route import Match
+from bridge.model.routing import RoutingTable
+from bridge.model.runbook import Runbook
+
+
+class ConfiguredRouting:
+    """Implements dispatch.Routing."""
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        *,
+        runbooks: Mapping[str, Runbook],
+        muted: Callable[[Match, float], str | None],
+        clusters: ClusterMap,
+    ) -> None:
+        self.clusters = clusters
+        self._table = table
+        self._runbooks = runbooks
+        self._muted = muted
+
+    def wishes(self, alert: Alert, *, now: float) -> list[Wish | Muted]:
+        """Return what the alert's routes ask for; a runbook named by hand takes the place of the routes' own."""
+        matches = self._table.match(alert.labels)
+        if alert.runbook:
+            return self._by_hand(alert, matches)
+        return [self._wish(match, now) for match in matches if match.runbook]
+
+    def _by_hand(self, alert: Alert, matches: list[Match]) -> list[Wish | Muted]:
+        runbook = self._runbooks.get(alert.runbook)
+        if runbook is None:
+            return []
+        for match in matches:
+            if match.runbook == alert.runbook:
+                return [_of(match, runbook)]
+        return [Wish(runbook=runbook, path="by hand", mode=Mode.AUTO)]
+
+    def _wish(self, match: Match, now: float) -> Wish | Muted:
+        why = self._muted(match, now)
+        return Muted(match.path, why) if why else _of(match, self._runbooks[match.runbook])
+
+
+def _of(match: Match, runbook: Runbook) -> Wish:
+    return Wish(
+        runbook=runbook,
+        path=match.path,
+        params=match.params,
+        mode=match.mode,
+        cooldown=match.cooldown,
+        max_attempts=match.max_attempts,
+        attempts_window=match.attempts_window,
+        allow_drift=match.allow_drift,
+        allow_irreversible=match.allow_irreversible,
+    )

@@ -1,0 +1,162 @@
+"""From the configuration to what each part wants to be told. Pure; called by app."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from bridge.configuration.configuration import Configuration
+from bridge.engine.assign import ClusterMap
+from bridge.evidence.connections import OutsideSettings, allowed_origins
+from bridge.guards.own_part import OwnPartGuard, OwnParts
+from bridge.guards.owner import OwnerGuard
+from bridge.guards.protected import ProtectedGuard
+from bridge.guards.reversible import ReversibleGuard
+from bridge.ingest.credentials import Credential
+from bridge.ingest.limits import ConnectionLimits, RequestLimits
+from bridge.ingest.tls import server_context
+from bridge.kube.connection import ClusterConnection
+from bridge.ports import PlanGuard
+from bridge.settings import Connection, Settings
+from bridge.stores.options import Endpoint, StoreOptions
+
+_SENTINEL_PORT = 26379
+
+
+def store_options(configuration: Configuration) -> StoreOptions:
+    """Return what the stores need to know."""
+    settings, redis = configuration.settings, configuration.settings.redis
+    tls = redis.tls
+    return StoreOptions(
+        mode=redis.mode,
+        installation=settings.installation,
+        url=redis.url or redis.cluster,
+        sentinels=tuple(map(_endpoint, redis.sentinel.addresses)) if redis.sentinel else (),
+        sentinel_service=redis.sentinel.master if redis.sentinel else "mymaster",
+        sentinel_password=configuration.secrets.sentinel,
+        username=redis.username,
+        password=configuration.secrets.redis,
+        tls=tls is not None,
+        ca_file=tls.ca_file if tls else "",
+        cert_file=tls.cert_file if tls else "",
+        key_file=tls.key_file if tls else "",
+        data_dir=redis.data_dir,
+        fsync=redis.fsync,
+        redis_server=redis.redis_server,
+        deadline=redis.deadline,
+        connections=redis.connections,
+        min_replicas=redis.min_replicas,
+        claim=settings.claim,
+        max_deaths=settings.dead_letter_after,
+        skew=settings.skew_window,
+        incident_ttl=settings.incident_ttl,
+        keep_remediations=settings.retention.remediations,
+        keep_decisions=settings.retention.decisions,
+        keep_runs=settings.retention.runs,
+    )
+
+
+def _endpoint(address: str) -> Endpoint:
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        return Endpoint(host.strip("[]"), int(port))
+    return Endpoint(address.strip("[]"), _SENTINEL_PORT)
+
+
+def credentials(configuration: Configuration) -> list[Credential]:
+    """Return the callers with their secrets."""
+    return [
+        Credential(
+            name=spec.name,
+            type=spec.type,
+            roles=frozenset(spec.roles),
+            secrets=configuration.secrets.credentials.get(spec.name, ()),
+            username=spec.username,
+            subjects=frozenset(spec.subjects),
+            signature_header=spec.header,
+            timestamp_header=spec.timestamp_header,
+        )
+        for spec in configuration.settings.credentials
+    ]
+
+
+def request_limits(settings: Settings) -> RequestLimits:
+    limits = settings.limits
+    return RequestLimits(
+        body_bytes=limits.body,
+        alerts=limits.alerts,
+        labels=limits.labels,
+        label_chars=limits.label_length,
+        alert_chars=limits.alert_length,
+        pending_alerts=limits.pending_alerts,
+    )
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    limits = settings.limits
+    return ConnectionLimits(
+        connections=limits.connections,
+        header_seconds=limits.header_timeout,
+        body_seconds=limits.body_timeout,
+    )
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context to serve with, or None for plain HTTP. Raises ConfigurationError."""
+    tls = settings.listen.tls
+    if tls is None:
+        return None
+    client_ca = Path(tls.client_ca_file) if tls.client_ca_file else None
+    return server_context(Path(tls.cert_file), Path(tls.key_file), client_ca=client_ca)
+
+
+def cluster_connections(configuration: Configuration) -> list[ClusterConnection]:
+    return [_connection(name, way) for name, way in configuration.connections.items()]
+
+
+def _connection(name: str, way: Connection) -> ClusterConnection:
+    return ClusterConnection(
+        name=name,
+        kubeconfig=way.kubeconfig,
+        context=way.context,
+        in_cluster=way.in_cluster,
+        url=way.url,
+        token_file=way.token_file,
+        ca_file=way.ca_file,
+        deadline=way.deadline,
+    )
+
+
+def cluster_map(configuration: Configuration) -> ClusterMap:
+    return ClusterMap(
+        label=configuration.settings.clusters.label,
+        names=configuration.cluster_names,
+        default=configuration.default_connection,
+    )
+
+
+def outside_settings(configuration: Configuration) -> OutsideSettings:
+    """Return what may be reached beyond Kubernetes; a host that is allowed is so by http and by https."""
+    settings = configuration.settings
+    origins = [f"{scheme}://{host}" for host in settings.http.hosts for scheme in ("http", "https")]
+    return OutsideSettings(
+        prometheus=settings.prometheus.url if settings.prometheus else "",
+        prometheus_token=configuration.secrets.prometheus,
+        allowed=tuple(allowed_origins(origins)),
+        deadline=settings.prometheus.timeout if settings.prometheus else 10.0,
+    )
+
+
+def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[PlanGuard]:
+    """Return the plan guards in their order, for the configuration of now."""
+    settings, own = configuration.settings, configuration.settings.own
+    parts = OwnParts(
+        cluster=own.cluster,
+        namespace=own.namespace,
+        pod=own.pod,
+        node=env.get("NODE_NAME", ""),
+        workloads=own.workloads,
+        redis=own.redis,
+    )
+    return [ProtectedGuard(settings.protected_namespaces), OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
