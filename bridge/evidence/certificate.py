@@ -46,7 +46,7 @@ class CertificateEvidence:
         if ref.namespace in self._secret_namespaces:
             facts = await _from_secret(context, ref.namespace, secret)
         elif params.from_secret:
-            raise PermanentError(f"reading Secrets in namespace {ref.namespace} is not allowed (`kube.read_secrets`)")
+            raise PermanentError(f"reading Secrets in namespace {ref.namespace} is not allowed (`secret_namespaces`)")
         else:
             facts = _from_status(document, ref)
         ready, issuing = condition(document, "Ready"), condition(document, "Issuing")

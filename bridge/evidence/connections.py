@@ -7,8 +7,7 @@ environment is used, and a URL whose origin is not allowed is refused before any
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,15 +32,10 @@ class OutsideSettings(msgspec.Struct, frozen=True, kw_only=True):
     prometheus: str = ""
     """Base address, e.g. `http://prometheus:9090`; empty: none is configured."""
     prometheus_token: str = ""
-    prometheus_user: str = ""
-    prometheus_password: str = ""
-    prometheus_ca_file: str = ""
-    prometheus_timeout: float = 10.0
-    """Seconds that one query may take."""
     allowed: tuple[str, ...] = ()
-    """`host` (at its scheme's own port) or `host:port` that HTTP checks may ask."""
+    """`host` (at its scheme's own port), `host:port` or `scheme://host:port` that HTTP checks may ask."""
     deadline: float = 10.0
-    """Seconds that one HTTP check may take."""
+    """Seconds that one query or HTTP check may take."""
 
 
 class Unreachable(TemporaryError):
@@ -56,7 +50,6 @@ class Outside:
     ) -> None:
         self._settings = settings
         self._allowed = frozenset(text.lower() for text in settings.allowed)
-        self._tls: ssl.SSLContext | None = None
         self._http: aiohttp.ClientSession | None = None
         self._circuit: Circuit | None = None
         if breakers is not None and clock is not None:
@@ -106,31 +99,20 @@ class Outside:
         headers = {"Accept": "application/json"}
         if settings.prometheus_token:
             headers["Authorization"] = f"Bearer {settings.prometheus_token}"
-        elif settings.prometheus_user:
-            headers["Authorization"] = aiohttp.encode_basic_auth(
-                settings.prometheus_user, settings.prometheus_password
-            )
         url = f"{settings.prometheus.rstrip('/')}/api/v1/query"
         try:
-            async with asyncio.timeout(settings.prometheus_timeout):
+            async with asyncio.timeout(settings.deadline):
                 async with self._session().post(
-                    url, data={"query": query}, headers=headers, allow_redirects=False, ssl=self._prometheus_tls()
+                    url, data={"query": query}, headers=headers, allow_redirects=False
                 ) as response:
                     body = await response.content.read(_LARGEST_ANSWER + 1)
                     while len(body) <= _LARGEST_ANSWER and (more := await response.content.read(_LARGEST_ANSWER)):
                         body += more
         except TimeoutError as error:
-            raise TemporaryError(f"Prometheus: no answer within {settings.prometheus_timeout:g} s") from error
+            raise TemporaryError(f"Prometheus: no answer within {settings.deadline:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise TemporaryError(f"Prometheus: {error}") from error
         return _samples(response.status, body)
-
-    def _prometheus_tls(self) -> ssl.SSLContext | bool:
-        if not self._settings.prometheus_ca_file:
-            return True
-        if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._settings.prometheus_ca_file)
-        return self._tls
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None or self._http.closed:
@@ -196,5 +178,11 @@ def _origin(url: str) -> tuple[str, frozenset[str]]:
         raise InvalidInput(f"{url[:80]!r} is not an HTTP address")
     own = _PORTS[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    places = {f"{host}:{port or own}"} | ({str(host)} if port in (None, own) else set())
-    return f"{parts.scheme}://{host}:{port or own}", frozenset(places)
+    origin = f"{parts.scheme}://{host}:{port or own}"
+    places = {origin, f"{host}:{port or own}"} | ({str(host)} if port in (None, own) else set())
+    return origin, frozenset(places)
+
+
+def allowed_origins(texts: Sequence[str]) -> list[str]:
+    """Return the normal forms of origins; raise InvalidInput for one that is none."""
+    return [_origin(text)[0] for text in texts]
