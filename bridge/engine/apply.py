@@ -5,7 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from bridge.errors import KubeConflict, KubeError, KubeNotFound, KubeReplyLost, PlanStale, TargetReplaced
+from bridge.errors import (
+    KubeConflict,
+    KubeError,
+    KubeNotFound,
+    KubeReplyLost,
+    KubeUnavailable,
+    PlanStale,
+    TargetReplaced,
+)
 from bridge.model.plan import Change, Field, read_pointer, write_pointer
 from bridge.ports import Cluster
 
@@ -19,19 +27,21 @@ class ChangeApplier:
     def __init__(self, cluster: Cluster, *, tries: int = 5) -> None:
         self._cluster = cluster
         self._tries = tries
+        self._failed: Change | None = None
+        """The change whose write the server answered with an error of its own, which it may have made all the same."""
 
     async def apply(self, change: Change, *, remediation: str) -> bool:
         """Return True when it wrote, False when every field had its after-value already.
 
         Raises TargetReplaced (other uid, or gone), PlanStale (a field has another value than planned, or the
-        object kept changing), and KubeError. A lost reply is settled by reading back: only when that does
-        not tell, or fails, KubeReplyLost is raised.
+        object kept changing), and KubeError. A lost reply is settled by reading back: only when that fails,
+        KubeReplyLost is raised. A third value then is PlanStale: whatever became of ours was overwritten.
         """
         lost: KubeReplyLost | None = None
         for _ in range(self._tries):
             current = await self._read(change, lost)
             if _matches(current, change, after=True):
-                return lost is not None
+                return lost is not None or self._failed == change
             _check_preconditions(current, change)
             try:
                 await self._cluster.patch(
@@ -43,6 +53,9 @@ class ChangeApplier:
             except KubeReplyLost as error:
                 lost = error
                 continue
+            except KubeUnavailable:
+                self._failed = change
+                raise
             return True
         if lost is not None:
             raise lost
