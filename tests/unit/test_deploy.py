@@ -1,0 +1,356 @@
+"""What deploy/ ships: it builds, holds no wildcard, watches figures that exist, and agrees with the configuration."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bridge.app import read
+from bridge.ingest.counters import Counters
+from bridge.model.mode import Mode
+from bridge.telemetry import Metrics
+from tests.support.need import need
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+BUILDS = ("base", "overlays/embedded", "overlays/external-redis")
+WORKLOADS = {"base": "Deployment", "overlays/embedded": "StatefulSet", "overlays/external-redis": "Deployment"}
+
+
+def documents(text: str) -> list[Any]:
+    return list(YAML(typ="safe").load_all(text))
+
+
+@functools.cache
+def built(kubectl: str, folder: str) -> tuple[dict[str, Any], ...]:
+    """Return the objects that `kubectl kustomize` makes of a folder of deploy/."""
+    done = subprocess.run(
+        [kubectl, "kustomize", str(DEPLOY / folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return tuple(documents(done.stdout))
+
+
+@pytest.fixture(params=BUILDS)
+def build(request: pytest.FixtureRequest) -> tuple[str, tuple[dict[str, Any], ...]]:
+    return request.param, built(need("kubectl"), request.param)
+
+
+def of_kind(objects: tuple[dict[str, Any], ...], kind: str) -> list[dict[str, Any]]:
+    return [each for each in objects if each["kind"] == kind]
+
+
+def workload(folder: str) -> dict[str, Any]:
+    (found,) = of_kind(built(need("kubectl"), folder), WORKLOADS[folder])
+    return found
+
+
+# ---- Kubernetes objects -------------------------------------------------------------------------------------
+
+
+def test_every_kustomization_builds_objects_with_kind_name_and_place(build: tuple[str, Any]) -> None:
+    folder, objects = build
+    names = [(each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]) for each in objects]
+    assert len(names) == len(set(names))
+    for each in objects:
+        assert each["kind"] == "Namespace" or each["metadata"]["namespace"]
+    assert len(of_kind(objects, "Deployment")) + len(of_kind(objects, "StatefulSet")) == 1
+    assert of_kind(objects, WORKLOADS[folder])
+
+
+def test_two_generations_of_kustomize_build_the_same(build: tuple[str, Any]) -> None:
+    """Names further kubectl programs in ALERTBRIDGE_TEST_KUBECTLS, separated like PATH."""
+    folder, objects = build
+    others = [each for each in os.environ.get("ALERTBRIDGE_TEST_KUBECTLS", "").split(os.pathsep) if each]
+
+    def content(found: tuple[dict[str, Any], ...]) -> list[str]:
+        # The old one writes empty labels and annotations into a merged ConfigMap.
+        for each in found:
+            each["metadata"] = {key: value for key, value in each["metadata"].items() if value}
+        return sorted(json.dumps(each, sort_keys=True) for each in found)
+
+    for other in others:
+        assert content(built(other, folder)) == content(objects)
+
+
+def test_no_role_holds_a_wildcard_a_cluster_role_or_a_secret_by_any_name() -> None:
+    kubectl = need("kubectl")
+    objects = [each for folder in (*BUILDS, "rbac/certificate-secrets") for each in built(kubectl, folder)]
+    assert not [each for each in objects if each["kind"].startswith("ClusterRole")]
+    roles = [each for each in objects if each["kind"] == "Role"]
+    assert roles
+    for role in roles:
+        for rule in role["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            assert "secrets" not in rule["resources"] or rule.get("resourceNames")
+            assert not {"create", "delete", "deletecollection", "update", "escalate", "bind"} & set(rule["verbs"])
+
+
+def test_every_binding_binds_the_account_that_the_pods_run_as(build: tuple[str, Any]) -> None:
+    folder, objects = build
+    account = workload(folder)["spec"]["template"]["spec"]["serviceAccountName"]
+    (found,) = of_kind(objects, "ServiceAccount")
+    assert found["metadata"]["name"] == account
+    for binding in of_kind(objects, "RoleBinding"):
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "alertbridge"}]
+        roles = [r["metadata"]["name"] for r in of_kind(objects, "Role") if _beside(r, binding)]
+        assert binding["roleRef"]["name"] in roles
+
+
+def _beside(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(one["metadata"]["namespace"] == other["metadata"]["namespace"])
+
+
+def test_pods_meet_the_restricted_pod_security_standard(build: tuple[str, Any]) -> None:
+    folder, objects = build
+    (namespace,) = of_kind(objects, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pod = workload(folder)["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] != 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    allowed = {"configMap", "secret", "emptyDir", "projected", "persistentVolumeClaim", "downwardAPI"}
+    for volume in pod["volumes"]:
+        assert set(volume) - {"name"} <= allowed
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+
+
+def test_service_policy_budget_and_workload_select_the_same_pods(build: tuple[str, Any]) -> None:
+    folder, objects = build
+    labels = workload(folder)["spec"]["template"]["metadata"]["labels"]
+    assert workload(folder)["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    for service in of_kind(objects, "Service"):
+        assert service["spec"]["selector"].items() <= labels.items()
+    for policy in of_kind(objects, "NetworkPolicy"):
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        assert set(policy["spec"]["policyTypes"]) <= {"Ingress", "Egress"}
+    for budget in of_kind(objects, "PodDisruptionBudget"):
+        assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert budget["spec"]["minAvailable"] < workload(folder)["spec"]["replicas"]
+
+
+def test_embedded_redis_has_one_replica_on_a_volume_and_external_has_two_that_avoid_each_other() -> None:
+    embedded = workload("overlays/embedded")
+    assert embedded["spec"]["replicas"] == 1
+    (claim,) = embedded["spec"]["volumeClaimTemplates"]
+    (container,) = embedded["spec"]["template"]["spec"]["containers"]
+    assert {"name": claim["metadata"]["name"], "mountPath": "/data"} in container["volumeMounts"]
+    external = workload("overlays/external-redis")
+    assert external["spec"]["replicas"] == 2
+    assert external["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+    assert not external["spec"].get("volumeClaimTemplates")
+
+
+def test_the_stateful_set_runs_the_same_pod_as_the_deployment_but_for_its_volume() -> None:
+    stateful = json.loads(json.dumps(workload("overlays/embedded")["spec"]["template"]["spec"]))
+    plain = json.loads(json.dumps(workload("overlays/external-redis")["spec"]["template"]["spec"]))
+    for pod in (stateful, plain):
+        (container,) = pod["containers"]
+        container["volumeMounts"] = [m for m in container["volumeMounts"] if m["mountPath"] != "/data"]
+        # The private Redis lives in the same container.
+        del container["resources"]
+        pod["volumes"] = [v for v in pod["volumes"] if v["name"] != "data"]
+        # One pod has no other to avoid.
+        pod.pop("affinity", None)
+    assert stateful == plain
+
+
+def test_probes_ask_for_the_right_endpoints(build: tuple[str, Any]) -> None:
+    (container,) = workload(build[0])["spec"]["template"]["spec"]["containers"]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/-/healthy", "port": "http"}
+    assert container["startupProbe"]["httpGet"]["path"] == "/-/healthy"
+    assert container["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "http"}
+    assert [port["name"] for port in container["ports"]] == ["http"]
+
+
+# ---- configuration ------------------------------------------------------------------------------------------
+
+OVERLAYS = BUILDS[1:]
+
+
+def mounted(folder: str) -> dict[str, str]:
+    """Return the files that a pod of this overlay finds in /etc/alertbridge, by their paths."""
+    maps = of_kind(built(need("kubectl"), folder), "ConfigMap")
+    (config,) = [each for each in maps if each["metadata"]["name"] == "alertbridge-config"]
+    volumes = workload(folder)["spec"]["template"]["spec"]["volumes"]
+    (volume,) = [each["configMap"] for each in volumes if each["name"] == "config"]
+    assert {item["key"] for item in volume["items"]} == set(config["data"])
+    return {item["path"]: config["data"][item["key"]] for item in volume["items"]}
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_pods_find_every_shipped_runbook_at_its_path(folder: str) -> None:
+    files = mounted(folder)
+    shipped = {str(path.relative_to(ROOT / "config")) for path in (ROOT / "config/runbooks").rglob("*.yml")}
+    assert files.keys() == shipped | {"bridge.yml"}
+    for path in shipped:
+        assert files[path] == (ROOT / "config" / path).read_text()
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_the_configuration_of_an_overlay_passes_the_check_and_changes_nothing_by_itself(
+    folder: str, tmp_path: Path
+) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    for name in ("alertmanager", "operator", "redis"):
+        (credentials / name).write_text("a-secret-of-the-test\n")
+    for path, text in mounted(folder).items():
+        file = tmp_path / "config" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.replace("/etc/alertbridge-credentials", str(credentials)))
+    configuration = read(tmp_path / "config/bridge.yml")
+    assert configuration.settings.mode is Mode.OBSERVE
+    assert configuration.settings.listen.port == 9877
+    assert len(configuration.runbooks) == 3
+    assert not configuration.warnings
+
+
+def test_the_pod_reads_the_secret_where_the_configuration_looks_for_it(build: tuple[str, Any]) -> None:
+    (container,) = workload(build[0])["spec"]["template"]["spec"]["containers"]
+    places = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert places["credentials"] == "/etc/alertbridge-credentials"
+    assert container["args"] == ["serve", "--config", f"{places['config']}/bridge.yml"]
+
+
+# ---- image --------------------------------------------------------------------------------------------------
+
+
+def test_the_images_last_stage_has_no_build_tools_and_no_root() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    last = text.rpartition("\nFROM ")[2]
+    assert "USER 65532:65532" in last
+    assert not re.search(r"pip.* install |apt-get|gcc|COPY (?!--from)(?!config)", last)
+    assert "--require-hashes" in text
+
+
+def test_everything_that_the_image_copies_is_let_through_to_its_build() -> None:
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = set()
+    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            copied |= set(line.split()[1:-1])
+    assert copied == let_through
+    for path in copied:
+        assert (ROOT / path).exists(), path
+
+
+# ---- what watches it ----------------------------------------------------------------------------------------
+
+
+def run(program: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [need(program), *arguments], capture_output=True, text=True, timeout=60, cwd=DEPLOY, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_accepts_the_rules_and_each_fires_when_it_should_and_not_before() -> None:
+    run("promtool", "check", "rules", "prometheus/alertbridge.yml")
+    run("promtool", "test", "rules", "prometheus/tests/alertbridge_test.yml")
+
+
+def test_every_rule_is_tested_both_ways() -> None:
+    (rules,) = documents((DEPLOY / "prometheus/alertbridge.yml").read_text())
+    (tests,) = documents((DEPLOY / "prometheus/tests/alertbridge_test.yml").read_text())
+    cases = [case for test in tests["tests"] for case in test["alert_rule_test"]]
+    names = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == names
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == names
+
+
+def test_prometheus_accepts_the_scrape_configuration(tmp_path: Path) -> None:
+    (config,) = documents((DEPLOY / "prometheus/scrape.yml").read_text())
+    for job in config["scrape_configs"]:
+        # Debian builds Prometheus without Kubernetes service discovery; the rest is checked.
+        assert job.pop("kubernetes_sd_configs")[0]["role"] == "pod"
+    file = tmp_path / "prometheus.yml"
+    file.write_text(json.dumps(config))
+    run("promtool", "check", "config", "--syntax-only", str(file))
+
+
+def test_alertmanager_accepts_the_receiver_and_keeps_alerts_about_alertbridge_from_it() -> None:
+    run("amtool", "check-config", "alertmanager/receiver.yml")
+
+    def receivers(*labels: str) -> str:
+        flag = "--config.file=alertmanager/receiver.yml"
+        return run("amtool", "config", "routes", "test", flag, *labels).strip()
+
+    assert receivers("alertname=AlertbridgeDown", "severity=critical") == "people"
+    assert receivers("alertname=Watchdog") == "alertbridge"
+    assert receivers("alertname=GatewayDown", "severity=critical") == "alertbridge,people"
+
+
+def metric_names() -> set[str]:
+    """Return every name that a process exposes, of histograms with their suffixes."""
+    metrics = Metrics("0")
+    metrics.register(Counters())
+    names = set()
+    for family in metrics.registry.collect():
+        suffixes = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",)}.get(family.type, ("",))
+        names |= {family.name + suffix for suffix in suffixes}
+    return names
+
+
+def test_rules_and_dashboard_ask_for_figures_that_exist() -> None:
+    used = set()
+    for path in ("prometheus/alertbridge.yml", "prometheus/tests/alertbridge_test.yml", "grafana/dashboard.json"):
+        used |= set(re.findall(r"\balertbridge_[a-z_]+[a-z](?=[\[{() \"',]|$)", (DEPLOY / path).read_text()))
+    assert len(used) > 15
+    assert used <= metric_names()
+
+
+def test_the_dashboards_panels_ask_something_and_do_not_overlap() -> None:
+    dashboard = json.loads((DEPLOY / "grafana/dashboard.json").read_text())
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+        if panel["type"] != "row":
+            assert panel["title"]
+            assert all(target["expr"] for target in panel["targets"])
+
+
+def test_the_dashboards_queries_are_promql(tmp_path: Path) -> None:
+    dashboard = json.loads((DEPLOY / "grafana/dashboard.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    rules = [
+        {"record": f"q{number}", "expr": query.replace("$__rate_interval", "5m").replace("$job", "alertbridge")}
+        for number, query in enumerate(queries)
+    ]
+    file = tmp_path / "queries.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    run("promtool", "check", "rules", str(file))
+
+
+def test_grafanas_contact_point_signs_with_a_timestamp() -> None:
+    (provisioned,) = documents((DEPLOY / "grafana/contact-point.yml").read_text())
+    (point,) = provisioned["contactPoints"]
+    (receiver,) = point["receivers"]
+    assert receiver["type"] == "webhook"
+    assert receiver["settings"]["hmacConfig"]["timestampHeader"]
+    assert receiver["disableResolveMessage"] is False
