@@ -28,7 +28,7 @@ class ChangeApplier:
         self._cluster = cluster
         self._tries = tries
         self._failed: Change | None = None
-        """The change whose write the server answered with an error of its own, which it may have made all the same."""
+        """The change that the server answered with an error of its own: it may have made it all the same."""
 
     async def apply(self, change: Change, *, remediation: str) -> bool:
         """Return True when it wrote, False when every field had its after-value already.
