@@ -56,7 +56,10 @@ class SimulatedServer:
         return f"http://{self._host}:{self._port}"
 
     def kubeconfig(self) -> dict[str, Any]:
-        """A kubeconfig as data, for the client library and for kubectl."""
+        """A kubeconfig as data, for the client library and for kubectl.
+
+        kubectl sends no token over plain HTTP: start without one to use it.
+        """
         user: dict[str, Any] = {} if self._token is None else {"token": self._token}
         context = {"cluster": "simulated", "user": "admin", "namespace": "default"}
         return {
