@@ -56,7 +56,7 @@ def _operation(op: Operation, refs: dict[type, dict[str, Any]]) -> dict[str, Any
     if op.body:
         described["requestBody"] = {
             "required": op.body_required,
-            "content": {"application/json": {"schema": refs[op.body]}},
+            "content": {"application/json": {"schema": {**refs[op.body], **op.rules}}},
         }
     if op.role:
         described["security"] = _SECURITY

@@ -73,6 +73,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: type | None = None
     body: type | None = None
     body_required: bool = True
+    rules: dict[str, Any] = {}
+    """JSON Schema that the body has to fulfil beyond its type."""
     raw: bool = False
     """The handler decodes the body itself; `body` only describes it."""
     status: int = 200

@@ -44,8 +44,11 @@ class Remediations:
 
     async def list(self, call: Call) -> RemediationList:
         query: ListQuery = call.query
-        state = query.state.value if query.state else None
-        views = await self._queue.list(limit=query.limit, state=state, before=query.before)
+        views = await self._queue.list(
+            limit=query.limit,
+            state=query.state.value if query.state else None,
+            before=query.before or None,
+        )
         last = views[-1].remediation.id if len(views) == query.limit else None
         return RemediationList([item_of(view) for view in views], last)
 

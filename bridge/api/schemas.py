@@ -272,8 +272,9 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which remediations to list."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
-    state: State | None = None
-    before: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    # Unset rather than None: a query cannot say null, and `state=null` must not pass for "all".
+    state: State | msgspec.UnsetType = msgspec.UNSET
+    before: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RefusalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,11 +37,23 @@ from bridge.api.schemas import (
     Welcome,
 )
 from bridge.model.principal import Role
+from bridge.model.reason import Reason
 from bridge.ports import Clock, Guardbook, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
 from bridge.telemetry import Metrics
 
 ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 FINGERPRINT = r"^[0-9a-f]{16}$"
+_TRIGGER_RULES = {
+    "anyOf": [
+        {"required": ["alertname"], "properties": {"alertname": {"minLength": 1}}},
+        {"required": ["runbook"], "properties": {"runbook": {"minLength": 1}}},
+        {"required": ["labels"], "properties": {"labels": {"minProperties": 1}}},
+    ],
+    "properties": {
+        "override": {"items": {"enum": [reason.value for reason in Reason]}},
+        "startsAt": {"anyOf": [{"maxLength": 0}, {"format": "date-time"}]},
+    },
+}
 _ONE = "/api/v1/remediations/{id}"
 
 
@@ -160,6 +172,7 @@ def _by_hand(hand: Operations, trigger_body: type) -> list[Operation]:
             hand.trigger,
             Triggered,
             body=trigger_body,
+            rules=_TRIGGER_RULES,
             raw=True,
             **away,
         ),
