@@ -1,0 +1,160 @@
+"""A Kubernetes API server for tests: the simulated one, or a real one named by ALERTBRIDGE_TEST_KUBECONFIG.
+
+Each test gets a namespace of its own, which is removed afterwards. A workload that must never get ready uses an
+image with `bad` in its tag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bridge.demo.cluster import SimulatedCluster
+from bridge.demo.server import SimulatedServer
+from bridge.engine.clock import SystemClock
+from bridge.engine.context import RunContext
+from bridge.evidence.connections import Outside, OutsideSettings, Reach
+from bridge.kube.client import KubeCluster
+from bridge.kube.connection import ClusterConnection, Sessions
+from bridge.model.target import ObjectRef, Target
+
+REAL = os.environ.get("ALERTBRIDGE_TEST_KUBECONFIG", "")
+HEALTHY = os.environ.get("ALERTBRIDGE_TEST_IMAGE", "registry.k8s.io/pause:3.10")
+BAD = f"{HEALTHY.rpartition(':')[0]}:bad"
+
+_PLURALS = {"apps/v1": "/apis/apps/v1", "v1": "/api/v1"}
+
+
+@dataclass
+class Site:
+    """One namespace of an API server, and a client of ours for it."""
+
+    namespace: str
+    cluster: KubeCluster
+    sessions: Sessions
+    verbs: list[str]
+    """Verb of each request that our client made."""
+    simulated: SimulatedCluster | None
+    server: SimulatedServer | None
+    patience: float
+    """Seconds that a rollout may take here."""
+    deleted: list[str] = field(default_factory=list)
+
+    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request of the test itself; raises AssertionError unless it succeeds."""
+        async with self.sessions.use() as session:
+            headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
+            if authorization := await session.authorization():
+                headers["Authorization"] = authorization
+            data = None if body is None else json.dumps(body)
+            async with session.http.request(method, session.host + path, data=data, headers=headers) as reply:
+                document = await reply.json(content_type=None)
+                assert reply.status < 300, document
+                return dict(document)
+
+    def path(self, plural: str, name: str = "", api: str = "/apis/apps/v1") -> str:
+        return f"{api}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+
+    async def deploy(self, name: str = "web", *, image: str = HEALTHY, replicas: int = 2, **spec: Any) -> ObjectRef:
+        """Make a Deployment and wait until it is complete (unless its image is bad)."""
+        await self.send("POST", self.path("deployments"), deployment(name, image, replicas, **spec))
+        ref = self.ref("Deployment", name)
+        if image == HEALTHY:
+            await self.until(lambda: self.complete(ref))
+        return ref
+
+    async def set_image(self, name: str, image: str) -> None:
+        body = deployment(name, image, 1)["spec"]["template"]["spec"]
+        await self.send("PATCH", self.path("deployments", name), {"spec": {"template": {"spec": body}}})
+
+    def ref(self, kind: str, name: str, api_version: str = "apps/v1") -> ObjectRef:
+        return ObjectRef(api_version, kind, self.namespace, name, cluster=self.cluster.name)
+
+    async def complete(self, ref: ObjectRef) -> bool:
+        document = await self.cluster.get(ref)
+        status, wanted = document.get("status", {}), document["spec"]["replicas"]
+        seen = status.get("observedGeneration") == document["metadata"]["generation"]
+        return seen and [status.get(k) for k in ("replicas", "updatedReplicas", "readyReplicas")] == [wanted] * 3
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Return when `holds` is true; fail after the site's patience."""
+        async with asyncio.timeout(self.patience):
+            while not await holds():
+                await asyncio.sleep(0.02 if self.simulated else 1)
+
+    def context(self, kind: str, name: str, *, planned_at: float | None = None, prometheus: str = "") -> RunContext:
+        clock = SystemClock()
+        return RunContext(
+            remediation="rem-1",
+            planned_at=clock.now() if planned_at is None else planned_at,
+            target=Target(self.cluster.name, kind, self.namespace, name),
+            reach=Reach(self.cluster, clock, Outside(OutsideSettings(prometheus=prometheus))),
+        )
+
+
+def deployment(name: str, image: str, replicas: int, **spec: Any) -> dict[str, Any]:
+    labels = {"app": name}
+    container = {"name": "main", "image": image, "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            **spec,
+        },
+    }
+
+
+@asynccontextmanager
+async def open_site() -> AsyncIterator[Site]:
+    """Make a namespace, at the real server when one is named, and remove it afterwards."""
+    namespace = f"alertbridge-test-{uuid.uuid4().hex[:8]}"
+    if REAL:
+        async with _client(ClusterConnection(name="test", kubeconfig=REAL), namespace) as site:
+            yield site
+        return
+    cluster = SimulatedCluster()
+    cluster.set_behavior(ready_delay=0.05, termination_delay=0.02, issue_delay=0.05, crash_backoff=5.0)
+    async with SimulatedServer(cluster, tick=0.005) as server:
+        connection = ClusterConnection(name="test", url=server.url)
+        async with _client(connection, namespace, cluster, server) as site:
+            yield site
+
+
+@asynccontextmanager
+async def _client(
+    connection: ClusterConnection,
+    namespace: str,
+    simulated: SimulatedCluster | None = None,
+    server: SimulatedServer | None = None,
+) -> AsyncIterator[Site]:
+    verbs: list[str] = []
+    sessions = Sessions(connection)
+    cluster = KubeCluster(connection, sessions, lambda name, verb, status, seconds: verbs.append(verb))
+    site = Site(namespace, cluster, sessions, verbs, simulated, server, 10.0 if simulated else 180.0)
+    try:
+        await site.send("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+        yield site
+    finally:
+        try:
+            await site.send("DELETE", f"/api/v1/namespaces/{namespace}")
+        finally:
+            await cluster.close()
+
+
+def only_simulated(site: Site) -> SimulatedCluster:
+    """Return the simulated cluster; skip the test on a real one, where its condition cannot be made."""
+    if site.simulated is None:
+        pytest.skip("needs a simulated cluster")
+    return site.simulated
