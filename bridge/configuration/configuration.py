@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bridge.configuration.secrets import Secrets
+from bridge.configuration.sources import Sources
 from bridge.model.interval import NamedIntervals
 from bridge.model.route import Match
 from bridge.model.routing import RoutingTable
@@ -29,6 +30,13 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """For alerts without the cluster label; None: they are denied."""
     warnings: tuple[str, ...] = ()
     """What is allowed and probably not meant, one line each."""
+    sources: Sources
+    """The files that it was read from."""
+
+    @property
+    def route_count(self) -> int:
+        """How many routes there are below the root."""
+        return len(self.table.matches()) - 1
 
     @property
     def cluster_names(self) -> dict[str, str]:

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from bridge.configuration.configuration import Configuration
 from bridge.configuration.document import Document, Loc, read_document
+from bridge.configuration.holder import LoadFailed
 from bridge.configuration.problems import Problems
 from bridge.configuration.route_checks import RouteChecks, Written
 from bridge.configuration.runbook_checks import Registry, runbook_problems
@@ -60,14 +61,26 @@ class Main(Settings):
     """Further files, as folders and patterns as well."""
 
 
-def load(
-    path: Path, registry: Registry, *, env: Mapping[str, str] = os.environ, sources: Sources | None = None
-) -> Configuration:
-    """Return the configuration in `path`; raise ConfigurationError with every problem.
+Models = Mapping[str, type[BaseModel]]
 
-    `sources` is told what was read, also when that fails.
+
+def load(
+    path: Path,
+    *,
+    actions: Models | None = None,
+    collectors: Models | None = None,
+    env: Mapping[str, str] = os.environ,
+) -> Configuration:
+    """Return the configuration in `path`; raise ConfigurationError (LoadFailed) with every problem.
+
+    `actions` and `collectors` are what runbooks may call, with the models of their parameters; where one is None,
+    such names are taken as they are.
     """
-    return _Loader(path, registry, env, sources or Sources()).load()
+    sources = Sources()
+    try:
+        return _Loader(path, Registry(actions, collectors), env, sources).load()
+    except ConfigurationError as error:
+        raise LoadFailed(error.problems, sources) from None
 
 
 class _Loader:
@@ -114,6 +127,7 @@ class _Loader:
             table=RoutingTable(main.route, [(route.path, route.spec) for route in self._routes]),
             runbooks=self._runbooks,
             intervals=self._intervals,
+            sources=self._sources,
             connections=ways,
             default_connection=settings.clusters.default_of(ways),
             warnings=tuple(_warnings(document, main, self._routes)),

@@ -30,8 +30,8 @@ Problem = tuple[Loc, str]
 class Registry(msgspec.Struct, frozen=True):
     """What runbooks may call: names to the models of their parameters. Given by app, which knows the actions."""
 
-    actions: Mapping[str, type[BaseModel]]
-    collectors: Mapping[str, type[BaseModel]]
+    actions: Mapping[str, type[BaseModel]] | None
+    collectors: Mapping[str, type[BaseModel]] | None
 
 
 def runbook_problems(runbook: Runbook, registry: Registry) -> Iterator[Problem]:
@@ -94,10 +94,12 @@ def _call_problems(
     given: Mapping[str, Any],
     loc: Loc,
     scope: Scope,
-    known: Mapping[str, type[BaseModel]],
+    known: Mapping[str, type[BaseModel]] | None,
 ) -> Iterator[Problem]:
     for place, text in template_problems(given, scope):
         yield (*loc, "with", *place), text
+    if known is None:
+        return
     if name not in known:
         yield (*loc, key), f"there is no {what} called {name!r}{nearest(name, known)}"
         return

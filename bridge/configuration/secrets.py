@@ -51,7 +51,7 @@ def read_secrets(
             used(Path(file))
             return _file(Path(file), partial(complain, (*loc, key)))
         if name and not env.get(name):
-            complain((*loc, "password_env"), f"the environment variable {name} is not set, or empty")
+            complain((*loc, f"{key}_env"), f"the environment variable {name} is not set, or empty")
         return env.get(name, "") if name else ""
 
     redis, prometheus = settings.redis, settings.prometheus
