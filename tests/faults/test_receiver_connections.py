@@ -31,10 +31,8 @@ def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Served]:
-    quick = ConnectionLimits(
-        header_seconds=1.0, body_seconds=1.0, body_rate=20_000, idle_seconds=3.0, linger_seconds=1.0
-    )
-    async with served(connections=quick) as one:
+    quick = {"header_seconds": 0.4, "body_seconds": 0.4, "idle_seconds": 1.0, "linger_seconds": 0.3}
+    async with served(connections=ConnectionLimits(**quick, body_rate=50_000, look_seconds=0.1)) as one:
         yield one
 
 
