@@ -23,11 +23,7 @@ from bridge import __version__
 from bridge.actions.registry import actions
 from bridge.actions.registry import parameters as action_parameters
 from bridge.api.server import ApiParts, add_api
-from bridge.configuration.configuration import Configuration
-from bridge.configuration.holder import ConfigurationHolder
-from bridge.configuration.loader import load
-from bridge.configuration.runbook_checks import Registry
-from bridge.configuration.sources import Sources
+from bridge.configuration import Configuration, ConfigurationHolder, load
 from bridge.engine.clock import SystemClock
 from bridge.engine.dispatch import Dispatcher
 from bridge.engine.parts import Parts
@@ -93,20 +89,15 @@ def run_serve(
     import uvloop
 
     metrics = Metrics(__version__)
-    holder = ConfigurationHolder(lambda sources: read(config, sources), reloaded=_counted(metrics))
+    holder = ConfigurationHolder(read(config), lambda: read(config))
     said = holder.current.settings.log
     configure_logging("console" if (log_format or said.format) == "console" else "json", log_level or said.level)
     uvloop.run(_until_signalled(holder, metrics, roles))
 
 
-def read(config: Path, sources: Sources | None = None) -> Configuration:
+def read(config: Path) -> Configuration:
     """Return the configuration in `config`, checked against what this process can do. Raises ConfigurationError."""
-    registry = Registry(action_parameters(), collector_parameters())
-    return load(config, registry, sources=sources)
-
-
-def _counted(metrics: Metrics) -> Callable[[bool], None]:
-    return lambda ok: metrics.reloaded(ok=ok)
+    return load(config, actions=action_parameters(), collectors=collector_parameters())
 
 
 async def _until_signalled(holder: ConfigurationHolder, metrics: Metrics, roles: Collection[str]) -> None:
@@ -115,7 +106,7 @@ async def _until_signalled(holder: ConfigurationHolder, metrics: Metrics, roles:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     bridge = await Bridge.start(holder, metrics, roles=roles)
-    loop.add_signal_handler(signal.SIGHUP, lambda: bridge.spawn(holder.reload()))
+    loop.add_signal_handler(signal.SIGHUP, lambda: bridge.spawn(bridge.reload_quietly()))
     try:
         await bridge.until(stopping)
     finally:
@@ -139,6 +130,8 @@ class Bridge:
         self._parts: list[asyncio.Task[None]] = []
         """Tasks that run as long as the process does."""
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._take_ups: list[Callable[[Configuration], None]] = []
+        """Told of every new configuration."""
         self._dispatcher: Dispatcher | None = None
         self._worker: Worker | None = None
 
@@ -168,7 +161,8 @@ class Bridge:
         self._closers.append(stores.close)
         for warning in stores.warnings:
             log.warning("store", warning=warning)
-        self.holder.changed.append(lambda new: self._take_up(new, stores))
+        self.metrics.reloaded(ok=True)
+        self._take_ups.append(lambda _new: self.spawn(stores.intake_queue.wake(AFTER_RELOAD)))
         if "dispatcher" in self._roles:
             self._make_dispatcher(stores)
         await self._listen(stores)
@@ -198,7 +192,7 @@ class Bridge:
             counters=counters,
             limits=request_limits(settings),
         )
-        self.holder.changed.append(lambda new: setattr(receiver, "authenticator", self._authenticator(new, stores)))
+        self._take_ups.append(lambda new: setattr(receiver, "authenticator", self._authenticator(new, stores)))
         application = web.Application(client_max_size=0)
         if "receiver" in self._roles:
             add_routes(application, receiver)
@@ -287,7 +281,7 @@ class Bridge:
     def _jobs(self, stores: Stores) -> list[Job]:
         jobs = [
             Job("figures", 5.0, lambda: self._figures(stores)),
-            Job("configuration", 5.0, self.holder.look),
+            Job("configuration", 5.0, self._look_at_configuration),
         ]
         if self._dispatcher is not None:
             dispatcher = self._dispatcher
@@ -322,20 +316,32 @@ class Bridge:
     def _authenticator(self, configuration: Configuration, stores: Stores) -> Authenticator:
         return Authenticator(credentials(configuration), clock=self._clock, replays=stores.replays)
 
-    def _take_up(self, new: Configuration, stores: Stores) -> None:
-        self._routing = self._routing_of(new)
-        self.spawn(stores.intake_queue.wake(AFTER_RELOAD))
-
     async def reload(self) -> tuple[int, int]:
         """Read the configuration again and return its numbers of routes and runbooks.
 
         Raises ConfigurationError; then the old one stays in use.
         """
-        problems = await self.holder.reload()
-        if problems:
-            raise ConfigurationError(problems)
-        current = self.holder.current
-        return len(current.table.matches()) - 1, len(current.runbooks)
+        try:
+            new = await asyncio.to_thread(self.holder.reload)
+        except ConfigurationError as error:
+            self.metrics.reloaded(ok=False)
+            log.error("configuration refused, the old one stays", problems=error.problems)
+            raise
+        self._routing = self._routing_of(new)
+        for take_up in self._take_ups:
+            take_up(new)
+        self.metrics.reloaded(ok=True)
+        log.info("configuration loaded", routes=new.route_count, runbooks=len(new.runbooks))
+        return new.route_count, len(new.runbooks)
+
+    async def reload_quietly(self) -> None:
+        """Reload for somebody who cannot be answered; the log and a metric tell how it went."""
+        with contextlib.suppress(ConfigurationError):
+            await self.reload()
+
+    async def _look_at_configuration(self) -> None:
+        if await asyncio.to_thread(self.holder.changed):
+            await self.reload_quietly()
 
     # -- the end
 

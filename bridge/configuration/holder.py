@@ -17,7 +17,7 @@ from bridge.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
-_WHILE_RUNNING = frozenset({"mode", "protected_namespaces", "own"})
+_WHILE_RUNNING = frozenset({"mode", "protected_namespaces", "own", "credentials"})
 """Settings of which everybody asks for the value of now; any other is taken at the start."""
 
 
