@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 MAX_BYTES = 1 << 20
-MAX_VALUES = 200_000
+MAX_VALUES = 100_000
 MAX_DEPTH = 100
 
 _TAG = "tag:yaml.org,2002:"

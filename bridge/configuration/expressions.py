@@ -131,8 +131,10 @@ def _compile(text: str) -> Any:
         return cel.compile(text)
     except BaseException as error:  # a panic of the compiler is a BaseException that is none of Python's own
         _raise_ours(error)
-        lines = str(error).splitlines()
-        raise InvalidInput(f"`{text}` is not CEL: {lines[0].partition('ERROR: ')[2] or lines[0]}") from None
+        first = str(error).partition("\n")[0]
+        # What could have stood there instead is a list of every token of the grammar.
+        words = (first.partition("ERROR: <input>:")[2] or first).partition(" expecting {")[0]
+        raise InvalidInput(f"`{text}` is not CEL: {words}") from None
 
 
 def _execute(program: Any, text: str, variables: Mapping[str, Any]) -> Any:

@@ -132,10 +132,28 @@ def sentences(
         elif found["type"] == "missing":
             yield place, "is required"
         else:
-            words = found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            words = words.replace("Input should be", "expected").replace("a valid ", "a ")
-            given = "" if found["type"] in ("value_error", "assertion_error") else f", got {_shown(found['input'])}"
-            yield place, words[:1].lower() + words[1:] + given
+            yield place, _words(found["type"], found["msg"], found["input"])
+
+
+_EXPECTED = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "list": "a list",
+    "tuple": "a list",
+}
+
+
+def _words(kind: str, message: str, given: object) -> str:
+    """Return what was expected and what was given; our own validators have said both already."""
+    if kind in ("value_error", "assertion_error"):
+        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    expected = _EXPECTED.get(kind.split("_")[0]) if kind.endswith(("_type", "_parsing")) else None
+    words = f"expected {expected}" if expected else message.replace("Input should be", "expected")
+    return f"{words[:1].lower()}{words[1:]}, got {_shown(given)}"
 
 
 def _unknown_key(key: str, known: Iterable[str], refused: Mapping[str, str]) -> str:
