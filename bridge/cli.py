@@ -189,10 +189,10 @@ def demo(once: bool, port: int | None, log: bool) -> None:
 @_output
 def check_config(file: Path | None, config: Path | None, output: str) -> None:
     """Check the configuration; every mistake is one line with file, line, column and key."""
-    from bridge.configuration import load
+    from bridge.app import read
 
     place = _place(file or config)
-    loaded = load(place)
+    loaded = read(place)
     found = {"file": str(place), "routes": loaded.route_count, "runbooks": len(loaded.runbooks)}
     _show(output, found, lambda: f"{place}: {found['routes']} routes, {found['runbooks']} runbooks: all well")
 

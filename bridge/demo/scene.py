@@ -1,7 +1,7 @@
-"""What is in the demo's cluster before anything breaks, what breaks, and what a monitoring would say of it.
+"""The demo's three troubles: what is wrong in its cluster, the alert of each, and what a monitoring would see.
 
-Used by `story`. Three troubles, one for each alert: a gateway whose new revision crash-loops, a service with too
-few replicas for its load, a certificate that runs out because its issuer was away when it was due.
+Used by `story`: a gateway whose new revision crash-loops, a service with too few replicas for its load, and a
+certificate that runs out because its issuer was away when it was due.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from typing import Any
 
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.objects import Obj, condition, dig, parse_timestamp
+from bridge.demo.workloads import NAMESPACE, image_of, seed_api, seed_certificate, seed_gateway
 
-NAMESPACE = "o2ims-system"
 GATEWAY = "netweave-gateway"
-WORKER = "netweave-subscriptions"
+API = "netweave-api"
 CERTIFICATE = "netweave-tls"
 
 _DAY = 86400.0
-_GOOD = "registry.example/netweave/gateway:v1.4.2"
-_BROKEN = "registry.example/netweave/gateway:v1.5.0"
-_WORKER_IMAGE = "registry.example/netweave/subscriptions:v1.4.2"
 _CRASH_LOG = (
-    "level=info msg=starting version=v1.5.0",
+    "level=info msg=starting version=1.5.0",
     'level=error msg="reading configuration" error="unknown field cache.ttlSeconds"',
     "panic: configuration is required",
 )
@@ -45,23 +42,13 @@ class Trouble:
 
 def set_the_scene(cluster: SimulatedCluster) -> None:
     """Fill the cluster with things that have a history, then break them."""
-    now = cluster.now()
-    cluster.set_behavior(images={_BROKEN: "crash"}, ready_delay=0.8, termination_delay=0.2, issue_delay=0.8)
-    with cluster.travel(now - 83 * _DAY):
-        cluster.apply(_certificates())
-        cluster.apply(_certificate())
-        cluster.settle(10)
-    with cluster.travel(now - 6 * _DAY):
-        for manifest in (_service(GATEWAY), _service(WORKER)):
-            cluster.apply(manifest)
-        cluster.apply(_deployment(GATEWAY, _GOOD, replicas=3, cause="release v1.4.2"))
-        cluster.apply(_deployment(WORKER, _WORKER_IMAGE, replicas=2, cause="release v1.4.2"))
-        cluster.settle(60)
-    with cluster.travel(now - 240):
-        cluster.apply(_deployment(GATEWAY, _BROKEN, replicas=3, cause="release v1.5.0"))
-        cluster.settle(230)
+    # Slow enough to be seen happening, quick enough to be waited for.
+    cluster.set_behavior(ready_delay=0.8, termination_delay=0.2, issue_delay=0.8)
+    seed_gateway(cluster, name=GATEWAY, ago=240.0)
+    seed_api(cluster, name=API)
+    seed_certificate(cluster, name=CERTIFICATE, days_left=7.0)
     for previous in (False, True):
-        cluster.logs.set(NAMESPACE, f"{GATEWAY}-*", "gateway", _CRASH_LOG, previous=previous)
+        cluster.logs.set(NAMESPACE, f"{GATEWAY}-*", GATEWAY, _CRASH_LOG, previous=previous)
 
 
 def troubles() -> list[Trouble]:
@@ -72,24 +59,24 @@ def troubles() -> list[Trouble]:
             "GatewayDown",
             {**place, "deployment": GATEWAY, "severity": "critical"},
             {"summary": "No gateway pod is ready"},
-            lambda cluster: _complete(cluster, GATEWAY) and _image(cluster, GATEWAY) == _GOOD,
-            "revision v1.5.0 of the gateway crash-loops: 0 of 3 pods are ready",
-            lambda cluster: f"{_ready(cluster, GATEWAY)} of 3 pods are ready, and they run v1.4.2 again",
+            lambda cluster: _complete(cluster, GATEWAY) and _version(cluster, GATEWAY) == "1.4.2",
+            "the gateway's version 1.5.0 crash-loops: 0 of 3 pods are ready",
+            lambda cluster: f"{_ready(cluster, GATEWAY)} of 3 pods are ready, and they run 1.4.2 again",
         ),
         Trouble(
             "HighErrorRate",
-            {**place, "deployment": WORKER, "severity": "warning"},
+            {**place, "deployment": API, "severity": "warning"},
             {"summary": "More than 5 % of the requests fail"},
-            lambda cluster: _complete(cluster, WORKER) and _ready(cluster, WORKER) > 2,
-            "two replicas are too few for the load: 7 % of the requests fail",
-            lambda cluster: f"{_ready(cluster, WORKER)} replicas share the load, and the errors are gone",
+            lambda cluster: _complete(cluster, API) and _ready(cluster, API) > 3,
+            "three replicas of the API are too few for its load: 7 % of the requests fail",
+            lambda cluster: f"{_ready(cluster, API)} replicas share the load, and the errors are gone",
         ),
         Trouble(
             "CertExpiringSoon",
             {**place, "certificate": CERTIFICATE, "severity": "warning"},
             {"summary": "The gateway's certificate runs out in a week"},
             lambda cluster: certificate_days(cluster) > 30,
-            "the certificate runs out in 7 days: its issuer was away when it was due",
+            "the gateway's certificate runs out in 7 days: its issuer was away when it was due",
             lambda cluster: f"the certificate holds for {certificate_days(cluster):.0f} days",
         ),
     ]
@@ -124,9 +111,8 @@ def _ready(cluster: SimulatedCluster, name: str) -> int:
     return int(dig(_deployment_of(cluster, name), "status", "readyReplicas") or 0)
 
 
-def _image(cluster: SimulatedCluster, name: str) -> str:
-    containers: list[Any] = dig(_deployment_of(cluster, name), "spec", "template", "spec", "containers") or [{}]
-    return str(containers[0].get("image", ""))
+def _version(cluster: SimulatedCluster, name: str) -> str:
+    return image_of(_deployment_of(cluster, name)).rpartition(":")[2]
 
 
 def _complete(cluster: SimulatedCluster, name: str) -> bool:
@@ -134,73 +120,3 @@ def _complete(cluster: SimulatedCluster, name: str) -> bool:
     wanted = dig(_deployment_of(cluster, name), "spec", "replicas")
     seen = status.get("observedGeneration") == dig(_deployment_of(cluster, name), "metadata", "generation")
     return seen and [status.get(key) for key in ("replicas", "updatedReplicas", "readyReplicas")] == [wanted] * 3
-
-
-def _deployment(name: str, image: str, *, replicas: int, cause: str) -> Obj:
-    labels = {"app": name, "app.kubernetes.io/name": name.partition("-")[0]}
-    container = {
-        "name": name.partition("-")[2],
-        "image": image,
-        "ports": [{"name": "http", "containerPort": 8080}],
-        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}},
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            "labels": labels,
-            "annotations": {"kubernetes.io/change-cause": cause},
-        },
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": name}},
-            # All at once, as teams do whose versions cannot run side by side; so a bad one takes everything down.
-            "strategy": {"type": "Recreate"},
-            "progressDeadlineSeconds": 120,
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-        },
-    }
-
-
-def _service(name: str) -> Obj:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 8080, "targetPort": "http"}]},
-    }
-
-
-def _certificates() -> Obj:
-    """cert-manager's kind, without its long schema."""
-    names = {
-        "plural": "certificates",
-        "singular": "certificate",
-        "kind": "Certificate",
-        "listKind": "CertificateList",
-    }
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    version = {"name": "v1", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "certificates.cert-manager.io"},
-        "spec": {"group": "cert-manager.io", "names": names, "scope": "Namespaced", "versions": [version]},
-    }
-
-
-def _certificate() -> Obj:
-    return {
-        "apiVersion": "cert-manager.io/v1",
-        "kind": "Certificate",
-        "metadata": {"name": CERTIFICATE, "namespace": NAMESPACE},
-        "spec": {
-            "secretName": CERTIFICATE,
-            "dnsNames": ["netweave.example"],
-            "duration": "2160h",
-            "issuerRef": {"name": "internal", "kind": "ClusterIssuer"},
-        },
-    }

@@ -21,14 +21,16 @@ from typing import Any
 import aiohttp
 import click
 
-from bridge import printing
+from bridge import __version__, printing
+from bridge.app import Bridge, read
+from bridge.configuration import ConfigurationHolder
 from bridge.demo import scene
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.scene import Trouble
 from bridge.demo.server import SimulatedServer
-from bridge.errors import AlertbridgeError
+from bridge.demo.workloads import NAMESPACE
 from bridge.model.alert import fingerprint
-from bridge.telemetry import configure_logging
+from bridge.telemetry import Metrics, configure_logging
 
 PORT = 9877
 PATIENCE = 60.0
@@ -57,6 +59,51 @@ async def _story(once: bool, port: int) -> int:
             healed = [await story.fire(trouble) for trouble in scene.troubles()]
         say(f"\n{sum(healed)} of {len(healed)} healed.", bold=True)
         return 0 if all(healed) else 1
+
+
+@contextlib.asynccontextmanager
+async def _serving(kubernetes: SimulatedServer, port: int) -> AsyncIterator[str]:
+    """Run the whole product in this process, on loopback and with a Redis of its own; yield its URL."""
+    with tempfile.TemporaryDirectory(prefix="alertbridge-demo-") as folder:
+        config = _write_configuration(Path(folder), kubernetes, port)
+        holder = ConfigurationHolder(read(config), lambda: read(config))
+        bridge = await Bridge.start(holder, Metrics(__version__))
+        host, taken = bridge.addresses[0]
+        try:
+            yield f"http://{host}:{taken}"
+        finally:
+            await bridge.stop()
+
+
+def _write_configuration(folder: Path, kubernetes: SimulatedServer, port: int) -> Path:
+    """Write what the server is configured with (JSON is YAML) and return the file."""
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(json.dumps(kubernetes.kubeconfig()), "utf-8")
+    routes = {
+        "GatewayDown": "netweave/all-pods-down",
+        "HighErrorRate": "netweave/high-error-rate",
+        "CertExpiringSoon": "netweave/certificate-expiring",
+    }
+    configuration = {
+        "mode": "auto",
+        "listen": {"host": "127.0.0.1", "port": port},
+        "redis": {"data_dir": str(folder / "redis")},
+        "clusters": {"connections": {"simulated": {"kubeconfig": str(kubeconfig)}}},
+        "secret_namespaces": [NAMESPACE],
+        "grace": "2s",
+        "runbooks": [str(shipped() / "runbooks")],
+        "alerts": {alert: {"runbook": runbook, "mode": "auto"} for alert, runbook in routes.items()},
+    }
+    file = folder / "bridge.yml"
+    file.write_text(json.dumps(configuration), "utf-8")
+    return file
+
+
+def shipped() -> Path:
+    """Return the folder of the shipped configuration: in a checkout beside the package, installed inside it."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent.parent / "config"
+    return beside if (beside / "runbooks").is_dir() else package / "config"
 
 
 def say(text: str = "", **style: Any) -> None:
