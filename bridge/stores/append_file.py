@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 
 _ANALYZED = re.compile(r"ok_up_to=(\d+)")
+_COUNT = re.compile(rb"\*(\d+)\r\n")
+_SIZE = re.compile(rb"\$(\d+)\r\n")
 _COMMAND = re.compile(rb"\r\n\*\d+\r\n\$\d+\r\n[A-Za-z]+\r\n")
 
 
@@ -44,6 +46,27 @@ def only_cut(server: str, file: Path) -> bool:
         return False
     with file.open("rb") as stream:
         stream.seek(int(found[1]))
-        rest = stream.read()
-    # Whole commands behind the unreadable place: that is no cut.
-    return _COMMAND.search(rest) is None
+        return is_cut(stream.read())
+
+
+def is_cut(rest: bytes) -> bool:
+    """Whether `rest` is whole commands (of a transaction that lacks its end) and then the beginning of one."""
+    at = 0
+    while (end := _skip_command(rest, at)) is not None:
+        at = end
+    # Behind a cut nothing follows; behind a wrong length there are other commands.
+    return _COMMAND.search(rest, at) is None and (at == len(rest) or rest[at : at + 1] == b"*")
+
+
+def _skip_command(data: bytes, at: int) -> int | None:
+    """Return where the command at `at` ends, or None when it does not end well."""
+    head = _COUNT.match(data, at)
+    if head is None:
+        return None
+    at = head.end()
+    for _ in range(int(head[1])):
+        size = _SIZE.match(data, at)
+        if size is None or data[(stop := size.end() + int(size[1])) : stop + 2] != b"\r\n":
+            return None
+        at = stop + 2
+    return at

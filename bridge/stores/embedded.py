@@ -31,7 +31,10 @@ SOCKET_PATH = 100
 """Bytes that a socket's path may have: the kernel's limit is 108 on Linux and 104 elsewhere."""
 LOADING = 300.0
 """Seconds that reading the append-only file may take."""
+ADOPTION = 30.0
+"""Seconds in which a server of an earlier run either answers or is gone."""
 _MARK = "redis.version"
+_SERVER_LOCK = "redis.lock"
 
 
 class EmbeddedRedis:
@@ -68,16 +71,23 @@ class EmbeddedRedis:
         return redis
 
     async def _adopt(self) -> bool:
-        try:
-            pid = int((self.folder / "redis.pid").read_text())
-        except (OSError, ValueError):
-            return False
-        if not _is_ours(pid, self.folder):
-            return False
-        self.pid, self.adopted = pid, True
-        await self._until_ready()
-        log.info("the Redis of an earlier run still runs and is used", pid=pid, folder=str(self.folder))
-        return True
+        deadline = time.monotonic() + ADOPTION
+        # As long as somebody holds that lock a server runs here, be it about to start or to stop.
+        while (held := _take(self.folder / _SERVER_LOCK)) is None:
+            self.pid = _pid_in(self.folder)
+            if _is_ours(self.pid, self.folder):
+                with contextlib.suppress(_Ended):
+                    await self._until_ready()
+                    self.adopted = True
+                    log.info("the Redis of an earlier run still runs and is used", pid=self.pid)
+                    return True
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    [f"store: a process that is not known holds the data in {self.folder} (see {_SERVER_LOCK} there)"]
+                )
+            await asyncio.sleep(0.02)
+        held.close()
+        return False
 
     async def _launch(self, options: StoreOptions) -> None:
         server, version = await asyncio.to_thread(find_server, options.redis_server)
@@ -100,7 +110,11 @@ class EmbeddedRedis:
         (self.folder / "redis.log").unlink(missing_ok=True)
         config = self.folder / "redis.conf"
         config.write_text(_config(self.folder, self.socket, options, truncated=truncated))
-        # A session of its own: a Ctrl-C at the terminal must not reach it before we have let go of it.
+        lock = _take(self.folder / _SERVER_LOCK)
+        if lock is None:
+            raise ConfigurationError([f"store: another Redis was started in {self.folder} just now"])
+        # The server inherits the lock, and the kernel frees it with the server: no moment of a crash of ours leads
+        # to two servers over the same data. A session of its own: a Ctrl-C must not reach it before we let go.
         self._child = subprocess.Popen(  # noqa: S603 - the program was looked for by us, no shell
             [server, str(config)],
             cwd=self.folder,
@@ -108,7 +122,9 @@ class EmbeddedRedis:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=(lock.fileno(),),
         )
+        lock.close()
         self.pid = self._child.pid
 
     async def _until_ready(self) -> None:
@@ -171,20 +187,34 @@ def _folder(named: str) -> Path:
 
 def _lock(folder: Path) -> IO[str]:
     """Take the data directory, or say who has it. The kernel frees it with our process."""
-    stream = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.seek(0)
-        owner = stream.read().strip() or "unknown"
-        stream.close()
+    stream = _take(folder / "lock")
+    if stream is None:
+        owner = (folder / "lock").read_text().strip() or "unknown"
         raise ConfigurationError(
             [f"store: the data directory {folder} is in use by another alertbridge (pid {owner})"]
-        ) from None
+        )
     stream.truncate(0)
     stream.write(str(os.getpid()))
     stream.flush()
     return stream
+
+
+def _take(path: Path) -> IO[str] | None:
+    """Return the file with a lock on it, or None when another process has that."""
+    stream = path.open("a+")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        return None
+    return stream
+
+
+def _pid_in(folder: Path) -> int:
+    try:
+        return int((folder / "redis.pid").read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _socket_path(folder: Path) -> Path:
@@ -202,6 +232,8 @@ def _socket_path(folder: Path) -> Path:
 
 def _is_ours(pid: int, folder: Path) -> bool:
     """Whether `pid` is a redis-server that runs in this directory and not a later owner of the number."""
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
         if Path("/proc/self").exists():

@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- ARGV: 3 id, 4 token, 5 journal entry, 6 "1" when a write follows.
 local id = ARGV[3]
 if not owned(id, ARGV[4]) then return 0 end

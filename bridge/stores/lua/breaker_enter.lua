@@ -1,4 +1,4 @@
--- needs: common breaker
+-- needs: common drain breaker
 -- ARGV: 3 name, 4 probe time-out (ms). Answers: go | probe TOKEN | wait MS.
 local name, breaker = ARGV[3], load(ARGV[3])
 if breaker.s == 'closed' then return {'go'} end

@@ -1,4 +1,4 @@
--- needs: common breaker
+-- needs: common drain breaker
 -- ARGV: 3 name, 4 probe token or empty, 5 result (failed, fine, neither), 6 threshold, 7 window (ms), 8 cooldown (ms).
 local name, token, result, breaker = ARGV[3], ARGV[4], ARGV[5], load(ARGV[3])
 local function open()

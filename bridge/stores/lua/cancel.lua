@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- ARGV: 3 id, 4 reason, 5 detail.
 local id = ARGV[3]
 if not cancel(id, ARGV[4], ARGV[5]) then return 0 end

@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- A worker read an entry of `work`. ARGV: 3 entry, 4 id, 5 worker, 6 schema.
 local entry, id = ARGV[3], ARGV[4]
 local field = call('HMGET', rem(id), 'state', 'entry', 'v', 'deaths')

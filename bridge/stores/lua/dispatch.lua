@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- Record what the dispatcher decided about one transition of an alert; idempotent by seq.
 -- ARGV: 3 alert (SOURCE/FINGERPRINT), 4 fingerprint, 5 source, 6 digest, 7 seq, 8 seen, 9 start, 10 transition,
 -- 11 wait reason or empty, 12 wait until (ms, or empty), 13 schema, 14 how many decisions, then those, then

@@ -1,4 +1,4 @@
--- needs: common
+-- needs: common drain
 -- Entries whose alerts are all dispatched or set aside. ARGV: 3.. entries.
 for i = 3, #ARGV do
   call('XACK', P .. 'intake', 'dispatch', ARGV[i])

@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- Take open incidents whose wait is over. ARGV: 3 limit. Each waits on until it is dispatched again: a dispatcher
 -- that dies with it loses nothing.
 local found = {}

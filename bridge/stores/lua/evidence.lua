@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- ARGV: 3 id, 4 token, 5 blob.
 if not owned(ARGV[3], ARGV[4]) then return 0 end
 call('SET', rem(ARGV[3]) .. ':evidence', ARGV[5])

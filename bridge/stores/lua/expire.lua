@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- Close incidents that were not seen for their time to live. ARGV: 3 limit.
 -- `open` orders them by when they were last known to be seen, so that each is looked at about once in that time.
 local closed = {}

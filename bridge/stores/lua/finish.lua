@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- The end of a remediation. ARGV: 3 id, 4 token, 5 outcome, 6 reason, 7 detail, 8 escalated, 9 journal,
 -- 10 "1" when its open incidents are to wait on the reason, 11 until (ms; empty: not known).
 local id, reason = ARGV[3], ARGV[6]

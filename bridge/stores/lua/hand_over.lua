@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- Give a remediation back for another worker, at once. ARGV: 3 id, 4 token, 5 entry, 6 journal.
 local id = ARGV[3]
 if not owned(id, ARGV[4]) then return 0 end

@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- Lock all keys or none. ARGV: 3 id, 4 token, 5 seconds, then keys (sorted).
 -- The value holds the deadline by the store's clock; the key's own expiry is what cleans up.
 local id = ARGV[3]

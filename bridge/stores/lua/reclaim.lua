@@ -1,4 +1,4 @@
--- needs: common remediation
+-- needs: common drain remediation
 -- Take one remediation whose worker stopped renewing. ARGV: 3 worker, 4 schema.
 -- Idle times are Redis's own. The count of deaths stands in the record, so that a restart doesn't lose it.
 local dead = {}

@@ -1,4 +1,4 @@
--- needs: common
+-- needs: common drain
 -- Take entries of the intake whose dispatcher got no further. ARGV: 3 worker, 4 schema, 5 limit.
 local stream, found = P .. 'intake', {}
 for _, waiting in ipairs(call('XPENDING', stream, 'dispatch', 'IDLE', CLAIM_MS, '-', '+', 100)) do

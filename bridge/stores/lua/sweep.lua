@@ -1,4 +1,4 @@
--- needs: common
+-- needs: common drain
 -- Forget what is old: some buckets of the intake's records at a time, and ids of remediations that have expired.
 -- ARGV: 3 how many buckets, 4 how many there are, 5 keep (s). Buckets carry no expiry: it would cost every new
 -- alert one call more, and every bucket 50 bytes.
