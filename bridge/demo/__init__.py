@@ -3,7 +3,7 @@
 Its answers are measured against recordings of a real API server (`tests/contract/recordings`). What it does
 not serve answers 501 with a Status that says so; the list is `bridge.demo.resources.NOT_SERVED`.
 
-The folder stands alone: it imports nothing of the engine, the stores or the client, and talks to nobody.
+The simulated cluster stands alone: none of its modules imports the engine, the stores or the client.
 """
 
 from bridge.demo.behavior import Behavior

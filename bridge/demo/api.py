@@ -243,8 +243,10 @@ class Api:
         if path.subresource == "log" and request.method == "GET":
             text = subresources.read_log(self._cluster, resource, path.namespace, path.name, request.query)
             return ApiReply(200, text)
-        if path.subresource == "proxy" and request.method == "GET":
-            status, body_text = subresources.proxy_service(self._cluster, resource, path.namespace, path.name)
+        if path.subresource == "proxy":
+            status, body_text = subresources.proxy_service(
+                self._cluster, resource, path.namespace, path.name, request.method, path.rest
+            )
             return ApiReply(status, body_text)
         if path.subresource == "exec":
             return self._exec(request, path, resource)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from bridge.demo.objects import Obj
+from bridge.demo.objects import Obj, dig
+from bridge.demo.quantities import value_of
 
 Fate = Literal["ready", "crash", "oom", "never"]
 
@@ -35,6 +36,11 @@ class Behavior:
     """Until the autoscaler has looked at a new HorizontalPodAutoscaler."""
     images: Mapping[str, Fate] = field(default_factory=dict)
     """What containers of an image do, by pattern (`shop/web:*-slow`); before the rule of the tags."""
+    oom_cured_at: str | None = None
+    """The memory limit from which on a container with `oom` in its tag has enough; None: it never has."""
+    respond: Callable[[Obj, str, str], tuple[int, str] | None] | None = None
+    """What the pods behind a service answer through the service proxy, to (service, method, path): a status and a
+    body. None, or an answer of None: 200 with a few words."""
     judge: Callable[[Obj], Fate | None] | None = None
     """Decides for a whole pod that starts, before everything else; None leaves it to its images."""
 
@@ -48,11 +54,18 @@ class Behavior:
             return "crash"
         return "oom" if "oom" in tag else "ready"
 
+    def _of_container(self, container: Obj) -> Fate:
+        fate = self.of_image(container["image"])
+        limit = dig(container, "resources", "limits", "memory")
+        if fate == "oom" and limit and self.oom_cured_at and value_of(limit) >= value_of(self.oom_cured_at):
+            return "ready"
+        return fate
+
     def of_pod(self, pod: Obj) -> dict[str, Fate]:
         """What each container of a pod does, by the container's name."""
         containers = pod["spec"]["containers"]
         judged = self.judge(pod) if self.judge else None
-        fates = {entry["name"]: judged or self.of_image(entry["image"]) for entry in containers}
+        fates = {entry["name"]: judged or self._of_container(entry) for entry in containers}
         if "crash" in fates.values():
             # As in the recordings: one crashing container takes the others of its pod along.
             return dict.fromkeys(fates, "crash")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -230,6 +231,8 @@ def _service(obj: Obj) -> None:
 
 def _secret(obj: Obj) -> None:
     _default(obj, type="Opaque")
+    for key, text in (obj.pop("stringData", None) or {}).items():
+        obj.setdefault("data", {})[key] = base64.b64encode(str(text).encode()).decode()
 
 
 def _namespace(obj: Obj) -> None:

@@ -6,7 +6,6 @@ One plan serves both the simulated server and the recording proxy of the tests.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -116,6 +115,3 @@ class FaultPlan:
                 fault.hits += 1
                 return fault
         return None
-
-
-Cut = Callable[[], Awaitable[None]]

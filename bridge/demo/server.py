@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,9 +18,10 @@ from bridge.demo.api import Api, ApiReply, ApiRequest, ExecSession
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.exec import ExecResult, status_frame
 from bridge.demo.faults import Fault, FaultPlan
-from bridge.demo.status_errors import ApiError, PageNotFound
+from bridge.demo.status_errors import ApiError, PageNotFound, internal_error
 from bridge.demo.watch import Watch
 
+_LOG = logging.getLogger(__name__)
 _LARGEST_BODY = 3 * 1024 * 1024
 _PROTOCOLS = ("v4.channel.k8s.io", "v5.channel.k8s.io")
 
@@ -49,6 +51,7 @@ class SimulatedServer:
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._released = asyncio.Event()
+        self._failure: Exception | None = None
 
     @property
     def url(self) -> str:
@@ -96,18 +99,28 @@ class SimulatedServer:
         self._released.set()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._failure is not None and error is None:
+            raise self._failure
 
     async def _run_controllers(self, tick: float) -> None:
         """Step the cluster shortly after each change, and when something is due; sleep otherwise."""
         while True:
             due = self.cluster.next_due()
             wait = None if due is None else max(due - self.cluster.now(), 0.0)
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
             if self._wake.is_set():
                 await asyncio.sleep(tick)
             self._wake.clear()
-            self.cluster.step()
+            try:
+                self.cluster.step()
+            except Exception as error:
+                # A controller that fails once must not stop the others; whoever leaves the server learns of it.
+                _LOG.exception("a simulated controller failed")
+                self._failure = self._failure or error
+                await asyncio.sleep(1)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
@@ -141,6 +154,9 @@ class SimulatedServer:
             return web.json_response(error.body, status=error.status, headers=error.headers)
         except PageNotFound:
             return web.Response(status=404, text="404 page not found\n")
+        except Exception as error:
+            _LOG.exception("the simulated API server failed at %s %s", request.method, request.path)
+            return web.json_response(internal_error(error).body, status=500)
         if isinstance(reply, Watch):
             return await self._stream(request, reply)
         if isinstance(reply, ExecSession):

@@ -164,6 +164,10 @@ def eviction_refused(budget: str, needed: int, healthy: int) -> ApiError:
     return ApiError(429, "TooManyRequests", message, details=details)
 
 
+def internal_error(error: Exception) -> ApiError:
+    return ApiError(500, "InternalError", f"Internal error occurred: {error!r}")
+
+
 def not_served(what: str) -> ApiError:
     """501: the simulated cluster does not serve this, and makes nothing up."""
     return ApiError(501, "NotImplemented", f"the simulated cluster does not serve {what}")

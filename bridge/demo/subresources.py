@@ -7,12 +7,30 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bridge.demo.deletion import delete_object
-from bridge.demo.objects import Obj, clone, dig, drop_none, is_terminating, name_of, namespace_of, pod_is_ready
+from bridge.demo.objects import (
+    Obj,
+    clone,
+    dig,
+    drop_none,
+    is_terminating,
+    name_of,
+    namespace_of,
+    pod_is_ready,
+    timestamp,
+)
 from bridge.demo.patches import apply_patch
 from bridge.demo.resources import Resource
 from bridge.demo.schema import WrongType, decode
 from bridge.demo.selectors import matches_selector, selector_text
-from bridge.demo.status_errors import ApiError, bad_request, conflict, eviction_refused, invalid, not_found
+from bridge.demo.status_errors import (
+    ApiError,
+    bad_request,
+    conflict,
+    eviction_refused,
+    invalid,
+    not_found,
+    not_served,
+)
 from bridge.demo.structure import fill, zero
 from bridge.demo.validation import scale as validate_scale
 from bridge.demo.verbs import Options, Verbs, invalid_patch
@@ -113,6 +131,10 @@ def read_log(
         raise not_found(resource, name)
     previous = query.get("previous", "").lower() in ("true", "1")
     lines = cluster.logs.read(pod, query.get("container", ""), previous=previous)
+    if query.get("follow", "").lower() in ("true", "1"):
+        raise not_served("following a log")
+    if query.get("timestamps", "").lower() in ("true", "1"):
+        lines = [f"{timestamp(cluster.now())} {line}" for line in lines]
     tail = query.get("tailLines")
     if tail is not None:
         if not tail.isdigit():
@@ -123,7 +145,9 @@ def read_log(
     return text[: int(limit)] if limit.isdigit() else text
 
 
-def proxy_service(cluster: SimulatedCluster, resource: Resource, namespace: str, name: str) -> tuple[int, str | Obj]:
+def proxy_service(
+    cluster: SimulatedCluster, resource: Resource, namespace: str, name: str, method: str, path: str
+) -> tuple[int, str]:
     """A request through the service proxy: 200 while a pod behind the service is ready, 503 otherwise."""
     scheme_name_port = name.split(":")
     service_name = scheme_name_port[1] if len(scheme_name_port) == 3 else scheme_name_port[0]
@@ -134,7 +158,9 @@ def proxy_service(cluster: SimulatedCluster, resource: Resource, namespace: str,
     for pod in cluster.store.list("pods", namespace):
         labels = pod["metadata"].get("labels") or {}
         if selector and selector.items() <= labels.items() and pod_is_ready(pod) and not is_terminating(pod):
-            return 200, json.dumps({"status": "ok", "pod": name_of(pod)})
+            respond = cluster.behavior.respond
+            answered = respond(service, method, f"/{path}") if respond else None
+            return answered or (200, json.dumps({"status": "ok", "pod": name_of(pod)}))
     message = f'no endpoints available for service "{name}"'
     raise ApiError(503, "ServiceUnavailable", message)
 

@@ -67,7 +67,8 @@ def select(cluster: SimulatedCluster, selection: Selection) -> list[Obj]:
 
 def list_page(cluster: SimulatedCluster, selection: Selection, query: Mapping[str, str]) -> Obj:
     """A list, or the page of it that the query asks for. Raises ApiError 400 and 410."""
-    found = select(cluster, selection)
+    # Pages go by the order of the keys as text, in which a name's hyphen comes before the slash.
+    found = sorted(select(cluster, selection), key=lambda obj: _place(selection, obj))
     revision = cluster.store.revision
     token = query.get("continue")
     if token:

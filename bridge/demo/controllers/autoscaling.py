@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bridge.demo.controllers.base import MANAGER, Controller, earliest, set_condition
-from bridge.demo.controllers.rollout import counted
-from bridge.demo.objects import Obj, dig, namespace_of, parse_timestamp, timestamp
+from bridge.demo.controllers.rollout import counted, spec_replicas
+from bridge.demo.objects import Obj, clone, dig, namespace_of, parse_timestamp, timestamp
+from bridge.demo.resources import Resource
 
 _KEY = "horizontalpodautoscalers.autoscaling"
 _NO_METRICS = (
@@ -37,13 +38,26 @@ class Autoscaling(Controller):
             ),
             None,
         )
-        if active is not None:
-            return None
         reference = scaler["spec"]["scaleTargetRef"]
         resource = self.cluster.registry.of_kind(reference.get("apiVersion", ""), reference["kind"])
         target = self.store.get(resource.key, namespace_of(scaler), reference["name"]) if resource else None
-        self._report(scaler, target, now)
+        if active is None:
+            self._report(scaler, target, now)
+        if resource is not None and target is not None:
+            self._keep_within_bounds(scaler, resource, target)
         return None
+
+    def _keep_within_bounds(self, scaler: Obj, resource: Resource, target: Obj) -> None:
+        """Even without metrics the count is held between the bounds; a target at zero is left alone."""
+        present = spec_replicas(target)
+        wanted = min(max(present, scaler["spec"].get("minReplicas", 1)), scaler["spec"]["maxReplicas"])
+        if present in (0, wanted):
+            return
+        scaled = clone(target)
+        scaled["spec"]["replicas"] = wanted
+        self.writes.save(resource, scaled, MANAGER, "scale")
+        text = f"New size: {wanted}; reason: Current number of replicas outside the bounds"
+        self.record(scaler, "SuccessfulRescale", text, "horizontal-pod-autoscaler")
 
     def _report(self, scaler: Obj, target: Obj | None, now: float) -> None:
         if target is None:

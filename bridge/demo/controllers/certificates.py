@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.demo.controllers.authority import self_signed
 from bridge.demo.controllers.base import Controller, earliest, set_condition
-from bridge.demo.objects import Obj, clone, condition, dig, name_of, namespace_of, parse_timestamp, timestamp, uid_of
+from bridge.demo.objects import Obj, clone, condition, dig, name_of, namespace_of, timestamp, uid_of
 
 if TYPE_CHECKING:
     from bridge.demo.cluster import SimulatedCluster
@@ -163,8 +163,3 @@ def _duration(text: object) -> float | None:
         if hours.isdigit():
             return int(hours) * _HOURS
     return None
-
-
-def seconds_left(secret_not_after: str, now: float) -> float:
-    """How long a certificate still holds, from the time in its status."""
-    return parse_timestamp(secret_not_after) - now
