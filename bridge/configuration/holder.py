@@ -68,5 +68,5 @@ class ConfigurationHolder:
     def needs_restart(self) -> list[str]:
         """Return the settings that were changed and wait for a restart."""
         now, then = self.current.settings, self._started_with
-        names = type(now).model_fields.keys() & type(then).model_fields.keys()
-        return sorted(name for name in names - _WHILE_RUNNING if getattr(now, name) != getattr(then, name))
+        names = type(now).model_fields.keys() - _WHILE_RUNNING
+        return sorted(name for name in names if getattr(now, name) != getattr(then, name))

@@ -111,25 +111,24 @@ class _Loader:
         for at, part in parts:
             self._add_part(at, part)
         self._check_routes(document, main)
-        settings = main
-        self._check_settings(document, settings)
+        self._check_settings(document, main)
         secrets = read_secrets(
-            settings,
+            main,
             self._env,
             complain=lambda loc, text: self._problems.add(document, loc, text),
             used=self._sources.use,
         )
         self._problems.raise_if_any()
-        ways = settings.clusters.ways(self._env)
+        ways = main.clusters.ways(self._env)
         return Configuration(
-            settings=_from_env(settings, self._env),
+            settings=_process_settings(main, self._env),
             secrets=secrets,
             table=RoutingTable(main.route, [(route.path, route.spec) for route in self._routes]),
             runbooks=self._runbooks,
             intervals=self._intervals,
             sources=self._sources,
             connections=ways,
-            default_connection=settings.clusters.default_of(ways),
+            default_connection=main.clusters.default_of(ways),
             warnings=tuple(_warnings(document, main, self._routes)),
         )
 
@@ -243,11 +242,12 @@ def _absolute(value: Any, folder: Path, key: str = "") -> Any:
     return value
 
 
-def _from_env(settings: Settings, env: Mapping[str, str]) -> Settings:
-    """Return the settings with what a pod knows of itself."""
-    own = settings.own
+def _process_settings(main: Main, env: Mapping[str, str]) -> Settings:
+    """Return the settings alone, with what a pod knows of itself."""
+    own = main.own
     update = {"namespace": own.namespace or env.get("POD_NAMESPACE", ""), "pod": own.pod or env.get("POD_NAME", "")}
-    return settings.model_copy(update={"own": own.model_copy(update=update)})
+    given = {name: getattr(main, name) for name in main.model_fields_set & Settings.model_fields.keys()}
+    return Settings.model_validate({**given, "own": own.model_copy(update=update)})
 
 
 def _warnings(document: Document, main: Main, more: list[Written]) -> list[str]:
