@@ -197,6 +197,41 @@ def check_config(file: Path | None, config: Path | None, output: str) -> None:
     _show(output, found, lambda: f"{place}: {found['routes']} routes, {found['runbooks']} runbooks: all well")
 
 
+@main.command("route-test")
+@click.argument("labels", metavar="LABEL=VALUE...", nargs=-1, callback=_labels)
+@_configured
+@_output
+def route_test(labels: dict[str, str], config: Path | None, output: str) -> None:
+    """Show which routes an alert with these labels takes. Status 1 when none of them names a runbook."""
+    from bridge import printing
+    from bridge.app import read
+
+    loaded = read(_place(config))
+    ends = [_route_end(loaded, match, labels) for match in loaded.table.match(labels)]
+    _show(output, {"routes": ends}, lambda: printing.routes(loaded.table.explain(labels).render(), ends))
+    if not any(end["runbook"] for end in ends):
+        raise SystemExit(1)
+
+
+def _route_end(loaded: Any, match: Any, labels: dict[str, str]) -> dict[str, Any]:
+    """Return what a route would do with the alert now."""
+    from bridge.model.mode import strictest
+
+    runbook = loaded.runbooks.get(match.runbook)
+    named = labels.get(loaded.settings.clusters.label)
+    cluster = loaded.default_connection if named is None else loaded.cluster_names.get(named)
+    return {
+        "runbook": match.runbook,
+        "route": match.path,
+        "mode": strictest(loaded.settings.mode, match.mode, runbook.mode if runbook else None).value,
+        "cluster": cluster or "unknown: denied",
+        "params": dict(match.params),
+        "cooldown": match.cooldown,
+        "attempts": match.max_attempts,
+        "muted": loaded.muted(match, time.time()) or "no",
+    }
+
+
 # ---- remediations ---------------------------------------------------------------------------------------------
 
 

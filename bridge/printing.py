@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from bridge.model.text import printable
 
 Json = Mapping[str, Any]
 
+_CONDITION = re.compile(r"`[^`]+` is (?:true|false|unknown): ")
 _GOOD = {"succeeded", "fixed"}
 _BAD = {"failed", "unknown", "denied", "not_fixed"}
 
@@ -113,12 +115,21 @@ def journal(entries: Iterable[Json], since: str | None) -> Iterable[str]:
 def journal_entry(entry: Json, since: str | None) -> Iterable[str]:
     """Yield one entry: a line, and below a plan its changes."""
     passed = (_time(entry["at"]) - _time(since)).total_seconds() if entry["at"] and since else 0.0
-    kind = entry["data"].get("answer") or entry["data"].get("outcome") or entry["kind"]
-    text = printable(entry["text"] or entry["reason"] or "")
-    yield f"{passed:>8.1f}s  {coloured(entry['kind'].ljust(11), kind)} {text}".rstrip()
+    word = entry["data"].get("answer") or entry["data"].get("outcome") or entry["kind"]
+    yield f"{passed:>8.1f}s  {coloured(entry['kind'].ljust(11), word)} {printable(brief(entry))}".rstrip()
     if entry["kind"] == "planned" and isinstance(entry["data"].get("plan"), dict):
         for line in plan(entry["data"]["plan"]):
             yield f"             {line}"
+
+
+def brief(entry: Json) -> str:
+    """Return an entry's sentence without what the line before it said already."""
+    if entry["kind"] == "applying":
+        return f"change {entry['data'].get('change', 0) + 1} of the plan"
+    if entry["kind"] == "applied":
+        return "written" if entry["data"].get("wrote", True) else "it was so already: nothing was written"
+    # The condition stands in the line that began the verification; what it came to is the news.
+    return _CONDITION.sub("", entry["text"] or entry["reason"])
 
 
 def plan(of: Json) -> Iterable[str]:
@@ -164,22 +175,31 @@ def _yaml(document: Json) -> list[str]:
 
 def explanation(of: Json) -> str:
     """Return what `explain` prints: the incidents, then each decision."""
-    lines = [f"Alert {printable(of['fingerprint'])}"]
-    for incident in of["incidents"]:
-        lines.append(f"  incident  {_pairs(incident)}")
+    lines = [click.style(f"Alert {printable(of['fingerprint'])}", bold=True)]
+    for one in of["incidents"]:
+        lines += ["", f"  Incident {printable(one['incident'])} is {printable(one['state'])}"]
+        lines.append(f"    started {one['starts_at'] or '-'}, last seen {age(one['last_seen'])} ago")
+        if one["waits_on"]:
+            lines.append(f"    looked at again after: {printable(one['waits_on'])}")
     rows = [
-        (
-            one["at"] or "-",
-            one["reason"],
-            one["remediation"] or "-",
-            one["runbook"] or "-",
-            one["route"] or "-",
-            one["detail"] or "-",
-        )
+        (one["at"] or "-", one["reason"], one["remediation"] or "-", one["route"] or "-", _cut(one["detail"]) or "-")
         for one in of["decisions"]
     ]
     if rows:
-        lines += ["", table(("AT", "REASON", "REMEDIATION", "RUNBOOK", "ROUTE", "DETAIL"), rows)]
+        lines += ["", table(("AT", "REASON", "REMEDIATION", "ROUTE", "DETAIL"), rows)]
+    return "\n".join(lines)
+
+
+def _cut(text: str, longest: int = 100) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def routes(tree: str, ends: Sequence[Json]) -> str:
+    """Return what `route-test` prints: the path through the tree, as amtool draws it, then where it ends."""
+    lines = ["Matching routes:", *map(printable, tree.splitlines())]
+    for end in ends:
+        lines += ["", click.style(printable(end["runbook"] or "no runbook"), bold=True)]
+        lines += [f"  {name + ':':<10} {printable(str(value))}" for name, value in end.items() if name != "runbook"]
     return "\n".join(lines)
 
 

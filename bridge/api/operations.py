@@ -18,6 +18,7 @@ from bridge.api.schemas import (
     ResumeRequest,
     Triggered,
     decision_of,
+    incident_of,
     pause_of,
     refusal_of,
 )
@@ -100,7 +101,7 @@ class Operations:
         return PauseList([pause_of(pause) for pause in await self._guardbook.pauses()])
 
     async def explain(self, call: Call) -> Explanation:
-        incidents = [dict(incident) for incident in await self._guardbook.incidents(call.id)]
+        incidents = [incident_of(incident) for incident in await self._guardbook.incidents(call.id)]
         decisions = [decision_of(decision) for decision in await self._guardbook.explain(call.id)]
         if not incidents and not decisions:
             raise Refused(404, f"nothing is kept about an alert with the fingerprint {call.id}")

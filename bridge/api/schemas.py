@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -161,11 +162,43 @@ def decision_of(decision: Decision) -> DecisionItem:
     )
 
 
+class IncidentItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One source's latest incident of the alert, as far as it is still kept."""
+
+    source: str
+    incident: str
+    state: str
+    """open, closed or held."""
+    starts_at: datetime | None
+    """By the sender's clock; all other times by ours."""
+    ended_at: datetime | None
+    opened_at: datetime | None
+    closed_at: datetime | None
+    last_seen: datetime | None
+    held_since: datetime | None
+    waits_on: str
+    """Reason after whose end it is looked at again."""
+    remediations: list[str]
+
+
+def incident_of(facts: Mapping[str, Any]) -> IncidentItem:
+    """Return what the store keeps of an incident as the API shows it."""
+    times = ("starts_at", "ended_at", "opened_at", "closed_at", "last_seen", "held_since")
+    return IncidentItem(
+        source=facts.get("source", ""),
+        incident=facts.get("incident", ""),
+        state=facts.get("state", ""),
+        waits_on=facts.get("waits_on", ""),
+        remediations=list(facts.get("remediations", ())),
+        **{name: moment(facts.get(name)) for name in times},
+    )
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """What is known of an alert, and every decision about it, oldest first."""
 
     fingerprint: str
-    incidents: list[dict[str, Any]]
+    incidents: list[IncidentItem]
     decisions: list[DecisionItem]
 
 
