@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl as tls
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config import load_kube_config
 
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.server import SimulatedServer
@@ -25,12 +28,11 @@ from bridge.evidence.connections import Outside, OutsideSettings, Reach
 from bridge.kube.client import KubeCluster
 from bridge.kube.connection import ClusterConnection, Sessions
 from bridge.model.target import ObjectRef, Target
+from tests.support.recording_proxy import RecordingProxy
 
 REAL = os.environ.get("ALERTBRIDGE_TEST_KUBECONFIG", "")
 HEALTHY = os.environ.get("ALERTBRIDGE_TEST_IMAGE", "registry.k8s.io/pause:3.10")
 BAD = f"{HEALTHY.rpartition(':')[0]}:bad"
-
-_PLURALS = {"apps/v1": "/apis/apps/v1", "v1": "/api/v1"}
 
 
 @dataclass
@@ -40,13 +42,12 @@ class Site:
     namespace: str
     cluster: KubeCluster
     sessions: Sessions
-    verbs: list[str]
-    """Verb of each request that our client made."""
+    proxy: RecordingProxy
+    """Before the API server: it has seen what our client sent, and can spoil it."""
     simulated: SimulatedCluster | None
     server: SimulatedServer | None
     patience: float
     """Seconds that a rollout may take here."""
-    deleted: list[str] = field(default_factory=list)
 
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send a request of the test itself; raises AssertionError unless it succeeds."""
@@ -87,7 +88,7 @@ class Site:
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
         """Return when `holds` is true; fail after the site's patience."""
         async with asyncio.timeout(self.patience):
-            while not await holds():
+            while not await holds():  # noqa: ASYNC110 - it looks at a cluster from outside
                 await asyncio.sleep(0.02 if self.simulated else 1)
 
     def context(self, kind: str, name: str, *, planned_at: float | None = None, prometheus: str = "") -> RunContext:
@@ -121,28 +122,29 @@ async def open_site() -> AsyncIterator[Site]:
     """Make a namespace, at the real server when one is named, and remove it afterwards."""
     namespace = f"alertbridge-test-{uuid.uuid4().hex[:8]}"
     if REAL:
-        async with _client(ClusterConnection(name="test", kubeconfig=REAL), namespace) as site:
+        connection = ClusterConnection(name="test", kubeconfig=REAL)
+        async with await _real_proxy(connection) as proxy, _client(connection, proxy, namespace) as site:
             yield site
         return
     cluster = SimulatedCluster()
     cluster.set_behavior(ready_delay=0.05, termination_delay=0.02, issue_delay=0.05, crash_backoff=5.0)
-    async with SimulatedServer(cluster, tick=0.005) as server:
+    async with SimulatedServer(cluster, tick=0.005) as server, RecordingProxy(server.url) as proxy:
         connection = ClusterConnection(name="test", url=server.url)
-        async with _client(connection, namespace, cluster, server) as site:
+        async with _client(connection, proxy, namespace, cluster, server) as site:
             yield site
 
 
 @asynccontextmanager
 async def _client(
     connection: ClusterConnection,
+    proxy: RecordingProxy,
     namespace: str,
     simulated: SimulatedCluster | None = None,
     server: SimulatedServer | None = None,
 ) -> AsyncIterator[Site]:
-    verbs: list[str] = []
     sessions = Sessions(connection)
-    cluster = KubeCluster(connection, sessions, lambda name, verb, status, seconds: verbs.append(verb))
-    site = Site(namespace, cluster, sessions, verbs, simulated, server, 10.0 if simulated else 180.0)
+    cluster = KubeCluster(ClusterConnection(name=connection.name, url=proxy.url, deadline=3.0 if simulated else 10.0))
+    site = Site(namespace, cluster, sessions, proxy, simulated, server, 10.0 if simulated else 180.0)
     try:
         await site.send("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         yield site
@@ -151,6 +153,20 @@ async def _client(
             await site.send("DELETE", f"/api/v1/namespaces/{namespace}")
         finally:
             await cluster.close()
+            await sessions.close()
+
+
+async def _real_proxy(connection: ClusterConnection) -> RecordingProxy:
+    """Return a proxy before the server of a kubeconfig, which puts its credentials in."""
+    configuration = Configuration()
+    await load_kube_config(config_file=connection.kubeconfig, client_configuration=configuration)
+    context = tls.create_default_context(cafile=configuration.ssl_ca_cert)
+    if not configuration.verify_ssl:
+        context.check_hostname, context.verify_mode = False, tls.CERT_NONE
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    token = configuration.api_key.get("BearerToken", "").removeprefix("Bearer ").strip()
+    return RecordingProxy(configuration.host, token=token or None, ssl=context)
 
 
 def only_simulated(site: Site) -> SimulatedCluster:
