@@ -17,7 +17,15 @@ from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MovedError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+)
 
 from bridge.errors import ConfigurationError, StoreUnavailable
 from bridge.stores.options import StoreOptions
@@ -26,7 +34,9 @@ REDIS_ERRORS = (RedisError, RedisClusterException, OSError, EOFError, TimeoutErr
 """All that a call through redis-py may end with. `RuntimeError` of a closed loop is not among them on purpose."""
 
 # After these the connection leads to a server that is not the primary, or not yet: the next call must look anew.
-_ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN", "MOVED", "CLUSTERDOWN", "UNBLOCKED")
+_ELSEWHERE = (AskError, BusyLoadingError, ClusterDownError, MovedError, ReadOnlyError)
+# The same when they come out of a script, where 6.2 wraps them.
+_ELSEWHERE_WORDS = ("READONLY", "LOADING", "MASTERDOWN", "MOVED", "CLUSTERDOWN", "UNBLOCKED")
 
 
 class Source(Protocol):
@@ -43,13 +53,12 @@ class Source(Protocol):
 
 def unavailable(error: BaseException) -> StoreUnavailable:
     """Return the error of the project for one of redis-py's."""
-    text = str(error) or type(error).__name__
-    return StoreUnavailable(f"Redis cannot be used: {text}")
+    return StoreUnavailable(f"Redis cannot be used: {type(error).__name__}: {error}")
 
 
 def moved_on(error: BaseException) -> bool:
     """Whether the server said that it is not the one to ask."""
-    return any(word in str(error) for word in _ELSEWHERE)
+    return isinstance(error, _ELSEWHERE) or any(word in str(error) for word in _ELSEWHERE_WORDS)
 
 
 class PoolSource:
@@ -165,9 +174,7 @@ def _cluster(options: StoreOptions, key: str, common: dict[str, Any], size: int)
     common = {name: value for name, value in common.items() if name not in parsed}
     common.pop("client_name", None)
     more = {"ssl": True, **_tls(options)} if tls else {}
-    cluster = RedisCluster(
-        startup_nodes=[start], max_connections=size, cluster_error_retry_attempts=0, **common, **parsed, **more
-    )
+    cluster = RedisCluster(startup_nodes=[start], max_connections=size, **common, **parsed, **more)
     return ClusterSource(cluster, key, size)
 
 

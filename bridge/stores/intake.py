@@ -53,17 +53,8 @@ class RedisIntake:
         self._count = 0
         self._flusher: asyncio.Task[None] | None = None
         options = link.options
-        self._fixed: tuple[Any, ...] = (
-            1,
-            link.key("intake"),
-            link.key("seen:"),
-            link.key("seq"),
-            options.clock_offset_ms,
-            options.skew,
-            options.refresh,
-            options.max_backlog,
-            SCHEMA,
-        )
+        self._keys: tuple[Any, ...] = (1, link.key("intake"), link.key("seen:"), link.key("seq"))
+        self._limits: tuple[Any, ...] = (options.skew, options.refresh, options.max_backlog, SCHEMA)
 
     async def accept(self, alerts: Sequence[Alert]) -> list[Seen]:
         """Store the alerts; see ports.Intake. A large request goes in parts, all of which must succeed.
@@ -118,7 +109,11 @@ class RedisIntake:
     async def _store(self, batch: list[_Request]) -> None:
         meta = b"".join([request.meta for request in batch])
         lines = b"".join([request.lines for request in batch])
-        letters = (await self._lane.script("intake", *self._fixed, meta, lines[:-1])).decode()
+        letters = (
+            await self._lane.script(
+                "intake", *self._keys, self._link.clock_offset_ms, *self._limits, meta, lines[:-1]
+            )
+        ).decode()
         at = 0
         for request in batch:
             if not request.answer.done():

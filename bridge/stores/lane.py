@@ -63,7 +63,7 @@ class Lane:
         packed = connection.pack_command(*args)
         if replicas:
             # On the same connection: WAIT is about what this one has written.
-            patience = int(self._link.options.deadline * 750)
+            patience = int(self._link.options.deadline * 500)
             packed = [*packed, *connection.pack_command("WAIT", replicas, patience)]
         await connection.send_packed_command(packed)
         try:

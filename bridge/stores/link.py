@@ -28,6 +28,8 @@ class Link:
 
     def __init__(self, options: StoreOptions) -> None:
         self.options = options
+        self.clock_offset_ms = options.clock_offset_ms
+        """Added to Redis's time to make the store's clock. Tests move it while they run."""
         self.prefix = prefix(options.installation)
         self.scripts = Scripts(options)
         self.source: Source = open_source(options, self.prefix, size=options.connections)
@@ -51,7 +53,7 @@ class Link:
         One key is named, to lead to the right node of a cluster; the others share its slot.
         """
         sha, text = self.scripts.get(name)
-        tail = (1, self.prefix, self.prefix, self.options.clock_offset_ms, *args)
+        tail = (1, self.prefix, self.prefix, self.clock_offset_ms, *args)
         try:
             return await self._exchange(self.source, ("EVALSHA", sha, *tail), self.options.deadline)
         except NoScriptError:

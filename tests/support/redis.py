@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class RedisServer:
     def __init__(self, folder: Path, *, which: str = "system", config: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.port = free_port()
+        self.bus_port = 0
+        """Of the cluster's own talk, where it is part of one."""
         self._program = server_program(which)
         self._config = {
             "appendonly": "yes",
@@ -49,6 +51,13 @@ class RedisServer:
             **(config or {}),
         }
         self._popen: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def at(cls, port: int) -> RedisServer:
+        """Return one that somebody else started: it can be asked, not started or stopped."""
+        server = cls(Path())
+        server.port = port
+        return server
 
     @property
     def url(self) -> str:
@@ -103,6 +112,14 @@ class RedisServer:
                 return reply.read(int(line[1:]))
             return line
 
+    def keys_in_slot(self, slot: str) -> list[bytes]:
+        """Return the keys of a cluster's slot."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as stream:
+            stream.sendall(f"CLUSTER GETKEYSINSLOT {slot} 1000\r\n".encode())
+            reply = stream.makefile("rb")
+            count = int(reply.readline()[1:])
+            return [reply.read(int(reply.readline()[1:]) + 2)[:-2] for _ in range(count)]
+
     def info(self, section: str) -> dict[str, str]:
         lines = self.call("INFO", section).decode().splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
@@ -151,15 +168,13 @@ class OpenStores:
             await stores.close()
 
 
-def cluster_nodes_of(folder: Path, ports: Sequence[int]) -> list[RedisServer]:
+def cluster_nodes_of(folder: Path, count: int) -> list[RedisServer]:
     """Return servers that are ready to be joined to a cluster."""
     nodes = []
-    for port in ports:
-        node = RedisServer(
-            folder / str(port),
-            config={"cluster-enabled": "yes", "cluster-node-timeout": "2000", "cluster-config-file": "nodes.conf"},
-        )
-        node.port = port
-        node._config["port"] = str(port)
+    for nr in range(count):
+        bus = free_port()
+        config = {"cluster-enabled": "yes", "cluster-port": str(bus), "cluster-node-timeout": "5000"}
+        node = RedisServer(folder / str(nr), config=config)
+        node.bus_port = bus
         nodes.append(node)
     return nodes
