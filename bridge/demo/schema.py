@@ -13,6 +13,8 @@ from bridge.demo.objects import Obj
 Type = Any
 ANY = None
 STRING, INT, BOOL, INT_OR_STRING, QUANTITY = "string", "int32", "bool", "intstr.IntOrString", "resource.Quantity"
+OBJECT = "object"
+"""A map whose content is not described."""
 
 
 class WrongType(Exception):
@@ -27,9 +29,10 @@ def _map(item: Type) -> Type:
     return ("map", item)
 
 
-def _struct(go_name: str, fields: dict[str, Type], anything: str = "") -> Type:
-    """A struct; `anything` names further fields whose content is not described."""
-    return ("struct", go_name, fields | dict.fromkeys(anything.split(), ANY))
+def _struct(go_name: str, fields: dict[str, Type], anything: str = "", *, objects: str = "", lists: str = "") -> Type:
+    """A struct; `objects`, `lists` (of objects) and `anything` name further fields whose content is not described."""
+    further = dict.fromkeys(objects.split(), OBJECT) | {key: [OBJECT] for key in lists.split()}
+    return ("struct", go_name, fields | further | dict.fromkeys(anything.split(), ANY))
 
 
 _METADATA = _struct(
@@ -44,11 +47,11 @@ _METADATA = _struct(
         "annotations": _map(STRING),
         "finalizers": _list(STRING),
     },
-    "generation creationTimestamp deletionTimestamp deletionGracePeriodSeconds ownerReferences "
-    "managedFields selfLink",
+    "generation creationTimestamp deletionTimestamp deletionGracePeriodSeconds selfLink",
+    lists="ownerReferences managedFields",
 )
 _RESOURCES = _struct("ResourceRequirements", {"limits": _map(QUANTITY), "requests": _map(QUANTITY)}, "claims")
-_ENV = _struct("EnvVar", {"name": STRING, "value": STRING}, "valueFrom")
+_ENV = _struct("EnvVar", {"name": STRING, "value": STRING}, objects="valueFrom")
 _PORT = _struct(
     "ContainerPort",
     {"name": STRING, "containerPort": INT, "hostPort": INT, "hostIP": STRING, "protocol": STRING},
@@ -71,8 +74,9 @@ _CONTAINER = _struct(
         "stdinOnce": BOOL,
         "tty": BOOL,
     },
-    "envFrom resizePolicy restartPolicy restartPolicyRules volumeMounts volumeDevices livenessProbe readinessProbe "
-    "startupProbe lifecycle securityContext",
+    "restartPolicy restartPolicyRules",
+    objects="livenessProbe readinessProbe startupProbe lifecycle securityContext",
+    lists="envFrom resizePolicy volumeMounts volumeDevices",
 )
 _POD_SPEC = _struct(
     "PodSpec",
@@ -94,18 +98,20 @@ _POD_SPEC = _struct(
         "priority": INT,
         "enableServiceLinks": BOOL,
     },
-    "volumes ephemeralContainers hostPID hostIPC hostUsers shareProcessNamespace securityContext imagePullSecrets "
-    "hostname subdomain setHostnameAsFQDN affinity tolerations hostAliases preemptionPolicy dnsConfig readinessGates "
-    "runtimeClassName overhead topologySpreadConstraints os schedulingGates resourceClaims resources "
-    "hostnameOverride schedulingGroup",
+    "hostPID hostIPC hostUsers shareProcessNamespace hostname subdomain setHostnameAsFQDN preemptionPolicy "
+    "runtimeClassName hostnameOverride schedulingGroup",
+    objects="securityContext affinity dnsConfig overhead os resources",
+    lists="volumes ephemeralContainers imagePullSecrets tolerations hostAliases readinessGates "
+    "topologySpreadConstraints schedulingGates resourceClaims",
 )
 _TEMPLATE = _struct("PodTemplateSpec", {"metadata": _METADATA, "spec": _POD_SPEC})
-_SELECTOR = _struct("LabelSelector", {"matchLabels": _map(STRING)}, "matchExpressions")
+_EXPRESSION = _struct("LabelSelectorRequirement", {"key": STRING, "operator": STRING, "values": _list(STRING)})
+_SELECTOR = _struct("LabelSelector", {"matchLabels": _map(STRING), "matchExpressions": _list(_EXPRESSION)})
 
 
-def _kind(name: str, fields: dict[str, Type], anything: str = "") -> Type:
-    base = {"apiVersion": STRING, "kind": STRING, "metadata": _METADATA}
-    return _struct(name, base | fields, anything)
+def _kind(name: str, fields: dict[str, Type], anything: str = "", *, objects: str = "") -> Type:
+    base = {"apiVersion": STRING, "kind": STRING, "metadata": _METADATA, "status": OBJECT}
+    return _struct(name, base | fields, anything, objects=objects)
 
 
 _TYPES: dict[str, Type] = {
@@ -135,7 +141,6 @@ _TYPES: dict[str, Type] = {
                 },
             )
         },
-        "status",
     ),
     "ReplicaSet": _kind(
         "ReplicaSet",
@@ -145,7 +150,6 @@ _TYPES: dict[str, Type] = {
                 {"replicas": INT, "minReadySeconds": INT, "selector": _SELECTOR, "template": _TEMPLATE},
             )
         },
-        "status",
     ),
     "StatefulSet": _kind(
         "StatefulSet",
@@ -161,10 +165,10 @@ _TYPES: dict[str, Type] = {
                     "revisionHistoryLimit": INT,
                     "minReadySeconds": INT,
                 },
-                "volumeClaimTemplates updateStrategy persistentVolumeClaimRetentionPolicy ordinals",
+                objects="updateStrategy persistentVolumeClaimRetentionPolicy ordinals",
+                lists="volumeClaimTemplates",
             )
         },
-        "status",
     ),
     "DaemonSet": _kind(
         "DaemonSet",
@@ -177,28 +181,119 @@ _TYPES: dict[str, Type] = {
                     "minReadySeconds": INT,
                     "revisionHistoryLimit": INT,
                 },
-                "updateStrategy",
+                objects="updateStrategy",
             )
         },
-        "status",
     ),
-    "Pod": _kind("Pod", {"spec": _POD_SPEC}, "status"),
+    "Pod": _kind("Pod", {"spec": _POD_SPEC}),
     "ConfigMap": _kind("ConfigMap", {"data": _map(STRING), "binaryData": _map(STRING), "immutable": BOOL}),
     "Secret": _kind(
         "Secret",
         {"data": _map(STRING), "stringData": _map(STRING), "immutable": BOOL, "type": STRING},
     ),
-    "Scale": _kind("Scale", {"spec": _struct("ScaleSpec", {"replicas": INT})}, "status"),
+    "Scale": _kind("Scale", {"spec": _struct("ScaleSpec", {"replicas": INT})}),
     "HorizontalPodAutoscaler": _kind(
         "HorizontalPodAutoscaler",
         {
             "spec": _struct(
                 "HorizontalPodAutoscalerSpec",
-                {"minReplicas": INT, "maxReplicas": INT, "targetCPUUtilizationPercentage": INT},
-                "scaleTargetRef metrics behavior",
+                {
+                    "minReplicas": INT,
+                    "maxReplicas": INT,
+                    "scaleTargetRef": _struct(
+                        "CrossVersionObjectReference", {"apiVersion": STRING, "kind": STRING, "name": STRING}
+                    ),
+                },
+                objects="behavior",
+                lists="metrics",
             )
         },
-        "status",
+    ),
+    "Service": _kind(
+        "Service",
+        {
+            "spec": _struct(
+                "ServiceSpec",
+                {
+                    "selector": _map(STRING),
+                    "type": STRING,
+                    "clusterIP": STRING,
+                    "ports": _list(
+                        _struct(
+                            "ServicePort",
+                            {
+                                "name": STRING,
+                                "port": INT,
+                                "targetPort": INT_OR_STRING,
+                                "protocol": STRING,
+                                "nodePort": INT,
+                                "appProtocol": STRING,
+                            },
+                        )
+                    ),
+                },
+                "clusterIPs ipFamilies ipFamilyPolicy sessionAffinity sessionAffinityConfig externalIPs externalName "
+                "externalTrafficPolicy internalTrafficPolicy healthCheckNodePort loadBalancerIP loadBalancerClass "
+                "loadBalancerSourceRanges allocateLoadBalancerNodePorts publishNotReadyAddresses trafficDistribution",
+            )
+        },
+    ),
+    "PersistentVolumeClaim": _kind(
+        "PersistentVolumeClaim",
+        {
+            "spec": _struct(
+                "PersistentVolumeClaimSpec",
+                {
+                    "accessModes": _list(STRING),
+                    "resources": _RESOURCES,
+                    "storageClassName": STRING,
+                    "volumeMode": STRING,
+                    "volumeName": STRING,
+                    "volumeAttributesClassName": STRING,
+                    "selector": _SELECTOR,
+                },
+                objects="dataSource dataSourceRef",
+            )
+        },
+    ),
+    "PodDisruptionBudget": _kind(
+        "PodDisruptionBudget",
+        {
+            "spec": _struct(
+                "PodDisruptionBudgetSpec",
+                {"minAvailable": INT_OR_STRING, "maxUnavailable": INT_OR_STRING, "selector": _SELECTOR},
+                "unhealthyPodEvictionPolicy",
+            )
+        },
+    ),
+    "Job": _kind(
+        "Job",
+        {
+            "spec": _struct(
+                "JobSpec",
+                {
+                    "template": _TEMPLATE,
+                    "selector": _SELECTOR,
+                    "parallelism": INT,
+                    "completions": INT,
+                    "backoffLimit": INT,
+                    "activeDeadlineSeconds": INT,
+                    "ttlSecondsAfterFinished": INT,
+                    "manualSelector": BOOL,
+                    "suspend": BOOL,
+                    "completionMode": STRING,
+                    "podReplacementPolicy": STRING,
+                },
+                "backoffLimitPerIndex maxFailedIndexes managedBy",
+                objects="podFailurePolicy successPolicy",
+            )
+        },
+    ),
+    "Event": _kind(
+        "Event",
+        {"reason": STRING, "message": STRING, "type": STRING, "count": INT},
+        "firstTimestamp lastTimestamp eventTime reportingComponent reportingInstance action",
+        objects="involvedObject source series related",
     ),
 }
 
@@ -216,6 +311,7 @@ _SCALARS: dict[str, Callable[[Any], bool]] = {
     INT: lambda value: isinstance(value, int) and not isinstance(value, bool),
     INT_OR_STRING: lambda value: isinstance(value, int | str) and not isinstance(value, bool),
     QUANTITY: lambda value: isinstance(value, int | float | str) and not isinstance(value, bool),
+    OBJECT: lambda value: isinstance(value, dict),
 }
 
 

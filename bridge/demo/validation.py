@@ -155,12 +155,27 @@ def _deployment(obj: Obj, before: Obj | None) -> list[Obj]:
         text = "may not be specified when strategy `type` is 'Recreate'"
         causes.append(forbidden_value("spec.strategy.rollingUpdate", text))
     rolling = strategy.get("rollingUpdate") or {}
+    for key in ("maxUnavailable", "maxSurge"):
+        causes += _count_or_share(rolling.get(key), f"spec.strategy.rollingUpdate.{key}")
     if rolling and _is_none(rolling.get("maxUnavailable")) and _is_none(rolling.get("maxSurge")):
         text = "may not be 0 when `maxSurge` is 0"
         causes.append(
             invalid_value("spec.strategy.rollingUpdate.maxUnavailable", shown(rolling["maxUnavailable"]), text)
         )
     return causes
+
+
+_PERCENT = re.compile(r"^[0-9]+%$")
+
+
+def _count_or_share(value: Any, path: str) -> list[Obj]:
+    """The causes in a number of pods, or a share of them."""
+    if isinstance(value, str) and not _PERCENT.match(value):
+        text = "a valid percent string must be a numeric string followed by an ending '%'"
+        return [invalid_value(path, shown(value), text)]
+    if isinstance(value, int) and value < 0:
+        return [invalid_value(path, str(value), _AT_LEAST_ZERO)]
+    return []
 
 
 def _is_none(value: Any) -> bool:
@@ -308,7 +323,9 @@ def _budget(obj: Obj, before: Obj | None) -> list[Obj]:
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         text = "minAvailable and maxUnavailable cannot be both set"
         return [invalid_value("spec", shown(spec), text)]
-    return []
+    return [
+        cause for key in ("minAvailable", "maxUnavailable") for cause in _count_or_share(spec.get(key), f"spec.{key}")
+    ]
 
 
 def _role_binding(obj: Obj, before: Obj | None) -> list[Obj]:

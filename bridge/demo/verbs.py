@@ -109,9 +109,7 @@ class Verbs:
         return place
 
     def _finish_new(self, resource: Resource, obj: Obj, options: Options) -> None:
-        if not resource.custom:
-            apply_defaults(resource.kind, obj)
-        causes = validate(resource.built_in_kind, obj, None)
+        causes = _default_and_validate(resource, obj, None)
         if causes:
             raise invalid(resource.kind, resource.group, str(obj["metadata"].get("name") or ""), causes)
         tracked = dict(obj)
@@ -232,9 +230,11 @@ class Verbs:
         if not resource.custom:
             after = fill(zero(resource.kind), without_nulls(after))
             _drop_empty(resource, after)
-            apply_defaults(resource.kind, after)
-        if subresource != "status":
-            causes = validate(resource.built_in_kind, after, before)
+        if subresource == "status":
+            if not resource.custom:
+                apply_defaults(resource.kind, after)
+        else:
+            causes = _default_and_validate(resource, after, before)
             if causes:
                 raise invalid(resource.kind, resource.group, name, causes)
             check_resize(self._cluster, resource, after, before)
@@ -266,6 +266,18 @@ class Verbs:
         waiting = metadata.get("finalizers") or (obj.get("spec") or {}).get("finalizers")
         graceful = metadata.get("deletionGracePeriodSeconds", 0)
         return "deletionTimestamp" in metadata and not waiting and not graceful
+
+
+def _default_and_validate(resource: Resource, obj: Obj, before: Obj | None) -> list[Obj]:
+    """Fill in the defaults. Returns the causes for which the result is refused."""
+    try:
+        if not resource.custom:
+            apply_defaults(resource.kind, obj)
+        return validate(resource.built_in_kind, obj, before)
+    except (AttributeError, KeyError, TypeError) as error:
+        # A wrong type, in a part that `schema` doesn't describe.
+        text = f"json: cannot unmarshal into Go value of type {resource.kind}: {error!r}"
+        raise bad_request(_cannot_be_handled(resource, text)) from error
 
 
 def _check_kind(resource: Resource, body: Obj) -> None:

@@ -129,6 +129,8 @@ class Deployments(Controller):
             past.append(annotations.get(REVISION, "1"))
             annotations[_HISTORY] = ",".join(past)
             annotations[REVISION] = str(revision)
+        changed["spec"].pop("minReadySeconds", None)
+        changed["spec"].update(_least_time(deployment["spec"]))
         return self.writes.save(self.sets, changed, MANAGER)
 
     def _create(self, deployment: Obj, owned: list[Obj], revision: int) -> Obj | None:
@@ -155,7 +157,7 @@ class Deployments(Controller):
                     "annotations": annotations,
                     "ownerReferences": [owner_reference(deployment)],
                 },
-                "spec": {"replicas": count, "selector": selector, "template": template},
+                "spec": {"replicas": count, **_least_time(spec), "selector": selector, "template": template},
                 "status": {"replicas": 0},
             },
             MANAGER,
@@ -286,3 +288,8 @@ def _age(found: Obj) -> tuple[str, int]:
 def _copied(deployment: Obj) -> dict[str, str]:
     annotations = deployment["metadata"].get("annotations") or {}
     return {key: value for key, value in annotations.items() if key not in _NOT_COPIED}
+
+
+def _least_time(spec: Obj) -> Obj:
+    """For how long a pod must be ready to count as available, as the ReplicaSet gets it."""
+    return {"minReadySeconds": spec["minReadySeconds"]} if spec.get("minReadySeconds") else {}
