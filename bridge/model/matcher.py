@@ -6,8 +6,7 @@ Two notations, parsed as Alertmanager does since 0.27 without feature flags: the
 classic meaning wherever that is valid, also where the two differ; so the classic one is tried first here.
 Source: prometheus/alertmanager, matcher/compat and its two parsers.
 
-Regular expressions are RE2's and anchored at both ends. RE2 takes time linear in the length of the value, whatever
-the expression: no label can make a match slow.
+Regular expressions are RE2's and anchored at both ends: no label can make a match slow.
 """
 
 from __future__ import annotations
@@ -16,22 +15,15 @@ import re
 from collections.abc import Callable
 from enum import Enum
 
-import re2
-
 from bridge.errors import InvalidInput
 from bridge.model import matcher_utf8
+from bridge.model.regex import MEMO, MEMO_LENGTH, compile_anchored, encode
 
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # Go's unicode.IsSpace
 _CLASSIC = re.compile(r"[\t\n\f\r ]*([a-zA-Z_:][a-zA-Z0-9_:]*)[\t\n\f\r ]*(=~|=|!=|!~)[\t\n\f\r ]*(.*)\Z", re.DOTALL)
 _TRIM = re.compile(f"[{_SPACE}]*(.*?)[{_SPACE}]*\\Z", re.DOTALL)
 _NEEDS_QUOTES = re.compile(f"[{_SPACE}{{}}!=~,\\\\\"'`]")
 _ALTERNATIVES = re.compile(r"[\w-]+(?:\|[\w-]+)*\Z", re.ASCII)
-_BYTE_ESCAPE = re.compile(r"(?:[^\\]|\\[^C])*\\C", re.DOTALL)
-
-_MEMO = 128
-"""Values of which one regular expression keeps the answer."""
-_MEMO_LENGTH = 256
-"""Characters of the longest value that is kept."""
 
 
 class MatchType(Enum):
@@ -176,35 +168,17 @@ def _trimmed(text: str) -> str:
 
 def _regex(expression: str, *, wanted: bool) -> Callable[[str], bool]:
     """Return a test for the anchored expression, which remembers its latest answers."""
-    if _BYTE_ESCAPE.match(expression):  # RE2 has it, Go's syntax doesn't
-        raise InvalidInput(f"regular expression `{expression}`: invalid escape sequence: `\\C`")
-    # Put together as Alertmanager does it, so that whatever is odd about that is odd here too.
-    compiled = _compile(f"^(?:{expression})$".encode(), expression)
-    search = compiled.search
+    search = compile_anchored(expression)
     memo: dict[str, bool] = {}
 
     def test(value: str) -> bool:
         answer = memo.get(value)
         if answer is None:
-            answer = (search(value.encode("utf-8", "surrogatepass")) is not None) is wanted
-            if len(value) <= _MEMO_LENGTH:
-                if len(memo) >= _MEMO:
+            answer = search(encode(value)) is wanted
+            if len(value) <= MEMO_LENGTH:
+                if len(memo) >= MEMO:
                     memo.clear()
                 memo[value] = answer
         return answer
 
     return test
-
-
-def _compile(anchored: bytes, expression: str) -> re2._Regexp:
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
-    # What one expression may take while it matches; one that needs more for its program gets RE2's own default.
-    for options.max_mem in (1 << 20, 8 << 20):
-        try:
-            return re2.compile(anchored, options)
-        except re2.error as error:
-            problem = error.args[0]
-    words = problem.decode(errors="replace") if isinstance(problem, bytes) else str(problem)
-    raise InvalidInput(f"regular expression `{expression}`: {words}")

