@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
@@ -155,14 +156,15 @@ async def test_two_clustered_alertmanagers_send_the_same_alert_and_one_action_is
         pair = await start_pair(
             processes, f"{server.url}/webhook", token=SENDER, peer_timeout="0s", group_wait="200ms"
         )
+        began = datetime.now(UTC)
         for peer in pair:
-            await peer.fire(labels)
+            await peer.fire(labels, starts_at=began)
         done = await server.outcome(seconds=30)
         assert done["outcome"] == "succeeded"
         assert await server.figure("alertbridge_alerts_total", seen="new") == 1
         assert await server.figure("alertbridge_alerts_total", seen="duplicate") == 1
         for peer in pair:
-            await peer.resolve(labels)
+            await peer.resolve(labels, starts_at=began)
         fingerprint = done["incidents"][0].split("/")[1]
         await until(lambda: closed(server, fingerprint), what="the resolve to close the incident")
         assert len(await server.remediations()) == 1

@@ -205,7 +205,8 @@ class Installation:
     ) -> None:
         """Take the cluster's URL, what is done about which alert, and further settings of `bridge.yml`.
 
-        An alert that names nothing but its runbook gets the mode `auto`. `redis` is a URL; without one, the (single) process has a private Redis. `runbook_files` are texts by name.
+        An alert that names nothing but its runbook gets the mode `auto`. `redis` is a URL; without one, the
+        (single) process has a private Redis. `runbook_files` are texts by name.
         """
         self.processes = processes
         self.folder = processes.folder / "installation"
