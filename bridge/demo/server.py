@@ -83,6 +83,8 @@ class SimulatedServer:
         await site.start()
         self._port = self._runner.addresses[0][1]
         if self._tick is not None:
+            # What was seeded is finished before the first request comes.
+            self.cluster.step()
             self._stop_listening = self.cluster.store.listen(lambda _: self._wake.set())
             self._wake.set()
             self._ticker = asyncio.create_task(self._run_controllers(self._tick), name="simulated-controllers")

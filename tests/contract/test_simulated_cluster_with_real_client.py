@@ -220,6 +220,7 @@ async def test_the_service_proxy_answers_only_while_a_pod_is_ready(lab: Lab) -> 
 async def test_a_dry_run_leaves_no_trace(lab: Lab) -> None:
     core = client.CoreV1Api(lab.api)
     await core.create_namespaced_config_map("default", {"metadata": {"name": "a"}, "data": {"k": "1"}})
+    lab.cluster.step()
     before = lab.cluster.store.revision
     await core.patch_namespaced_config_map("a", "default", {"data": {"k": "2"}}, dry_run="All")
     await core.create_namespaced_config_map("default", {"metadata": {"name": "b"}}, dry_run="All")
