@@ -15,8 +15,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-import cel
-
+from bridge.configuration.cel_library import cel
 from bridge.configuration.cel_text import references, split_template
 from bridge.errors import InvalidInput, UnknownValue
 

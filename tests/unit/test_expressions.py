@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,3 +191,8 @@ def test_splitting_a_template_loses_nothing(parts: list[str]) -> None:
     assert all(piece.text for piece in pieces)
     if "${" not in text:
         assert "".join(piece.text for piece in pieces) == text
+
+
+def test_expressions_bring_no_toolkit_for_terminals_into_the_process() -> None:
+    code = "import sys, bridge.configuration.expressions; sys.exit('prompt_toolkit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, cwd=Path(__file__).parents[2]).returncode == 0
