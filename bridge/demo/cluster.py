@@ -37,7 +37,7 @@ class SimulatedCluster:
 
     def __init__(self, clock: Callable[[], float] = time.time, *, nodes: int = 3, seed: int = 0) -> None:
         self._clock = clock
-        self._floor = 0.0
+        self._ahead = 0.0
         self._travelling: float | None = None
         self.rng = Random(seed)  # noqa: S311 - names and uids of a simulation
         self.behavior = Behavior()
@@ -61,10 +61,10 @@ class SimulatedCluster:
     # Time
 
     def now(self) -> float:
-        """Unix seconds. Never goes back, but for a journey into the past with `travel`."""
+        """Unix seconds: the clock's, ahead by what `step` and `settle` let pass; another time within `travel`."""
         if self._travelling is not None:
             return self._travelling
-        return max(self._clock(), self._floor)
+        return self._clock() + self._ahead
 
     @contextmanager
     def travel(self, start: float) -> Iterator[None]:
@@ -77,12 +77,15 @@ class SimulatedCluster:
             self._due = dict.fromkeys(self._controllers, 0.0)
 
     def step(self, now: float | None = None) -> None:
-        """Run the controllers until nothing is left to do at this time (or at `now`, if it is later)."""
+        """Run the controllers until nothing is left to do at this time, or at `now` if that is later.
+
+        Time goes on from there, as the clock does.
+        """
         if now is not None:
             if self._travelling is not None:
                 self._travelling = now
             else:
-                self._floor = max(self._floor, now)
+                self._ahead += max(now - self.now(), 0.0)
         for _ in range(_MOST_ROUNDS):
             if not self._round():
                 return

@@ -17,8 +17,10 @@ import pytest
 from cryptography import x509
 from kubernetes_asyncio import client, config, watch
 from kubernetes_asyncio.client import ApiException
+from kubernetes_asyncio.stream import WsApiClient
 
 from bridge.demo import Behavior, SimulatedCluster, SimulatedServer
+from bridge.demo.exec import ExecResult
 from bridge.demo.workloads import NAMESPACE, ready_of, seed_certificate, seed_demo, seed_gateway
 
 pytestmark = pytest.mark.cluster
@@ -253,6 +255,32 @@ async def test_an_idle_cluster_stays_idle(lab: Lab) -> None:
     lab.cluster.settle(3600)
     assert lab.cluster.store.revision == before
     assert lab.cluster.next_due() is None
+
+
+async def test_time_that_was_let_pass_does_not_stop_a_running_cluster(lab: Lab) -> None:
+    lab.cluster.settle(3600)
+    await client.AppsV1Api(lab.api).create_namespaced_deployment("default", web())
+    await lab.until(lambda: ready_of(lab.cluster, "web", "default") == (3, 3))
+
+
+async def test_a_delete_holds_to_the_revision_it_names(lab: Lab) -> None:
+    core = client.CoreV1Api(lab.api)
+    made = await core.create_namespaced_config_map("default", {"metadata": {"name": "a"}})
+    await core.patch_namespaced_config_map("a", "default", {"data": {"k": "2"}})
+    stale = {"preconditions": {"resourceVersion": made.metadata.resource_version}}
+    with pytest.raises(ApiException) as refused:
+        await core.delete_namespaced_config_map("a", "default", body=stale)
+    assert refused.value.status == 409
+
+
+async def test_exec_works_through_the_real_clients_websocket(lab: Lab) -> None:
+    lab.cluster.exec_handler = lambda pod, container, command: ExecResult(" ".join(command))
+    spec = {"containers": [{"name": "c", "image": "x:1"}]}
+    lab.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
+    async with WsApiClient(lab.api.configuration) as sockets:
+        core = client.CoreV1Api(sockets)
+        printed = await core.connect_get_namespaced_pod_exec("p", "default", command=["redis-cli", "PING"])
+    assert printed == "redis-cli PING"
 
 
 def test_behavior_is_judged_by_tag_pattern_and_pod() -> None:

@@ -83,8 +83,7 @@ class Replay:
     """The state of one playing-through: the cluster, the names that ours have, the token in use."""
 
     def __init__(self) -> None:
-        self.time = 1_795_000_000.0
-        self.cluster = SimulatedCluster(clock=lambda: self.time, nodes=0)
+        self.cluster = SimulatedCluster(clock=lambda: 1_795_000_000.0, nodes=0)
         self.api = Api(self.cluster)
         self.names: dict[str, str] = {}
         self.token = ADMIN
@@ -99,7 +98,7 @@ class Replay:
 
     def _create_nodes(self) -> None:
         for index in range(3):
-            manifest = node_manifest(f"node-{index}", self.time)
+            manifest = node_manifest(f"node-{index}", self.cluster.now())
             status = {"status": manifest.pop("status")}
             self.call("POST", "/api/v1/nodes", manifest)
             path = f"/api/v1/nodes/node-{index}/status"
@@ -107,7 +106,6 @@ class Replay:
 
     def settle(self, seconds: float) -> None:
         self.cluster.settle(seconds)
-        self.time = self.cluster.now()
 
     def pod(self, recorded: str) -> str:
         """Our pod that stands for a recorded one."""
