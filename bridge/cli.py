@@ -193,8 +193,15 @@ def check_config(file: Path | None, config: Path | None, output: str) -> None:
 
     place = _place(file or config)
     loaded = read(place)
-    found = {"file": str(place), "routes": loaded.route_count, "runbooks": len(loaded.runbooks)}
-    _show(output, found, lambda: f"{place}: {found['routes']} routes, {found['runbooks']} runbooks: all well")
+    found = {
+        "file": str(place),
+        "routes": loaded.route_count,
+        "runbooks": sorted(loaded.runbooks),
+        "warnings": list(loaded.warnings),
+    }
+    for warning in loaded.warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)
+    _show(output, found, lambda: f"{place}: {loaded.route_count} routes, {len(loaded.runbooks)} runbooks: all well")
 
 
 @main.command("route-test")

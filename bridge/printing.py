@@ -39,7 +39,12 @@ def age(then: str | None, now: datetime | None = None) -> str:
     """Return how long ago an RFC 3339 time was, as kubectl says it: 45s, 12m, 3h4m, 2d."""
     if not then:
         return "-"
-    seconds = max(int(((now or datetime.now(UTC)) - _time(then)).total_seconds()), 0)
+    return span(((now or datetime.now(UTC)) - _time(then)).total_seconds())
+
+
+def span(passed: float) -> str:
+    """Return seconds as kubectl says them: 45s, 12m, 3h4m, 2d."""
+    seconds = max(int(passed), 0)
     if seconds < 120:
         return f"{seconds}s"
     minutes = seconds // 60

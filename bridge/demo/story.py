@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import os
 import socket
@@ -28,8 +29,10 @@ from bridge.demo import scene
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.scene import Trouble
 from bridge.demo.server import SimulatedServer
+from bridge.demo.telling import tell
 from bridge.demo.workloads import NAMESPACE
 from bridge.model.alert import fingerprint
+from bridge.model.text import printable
 from bridge.telemetry import Metrics, configure_logging
 
 PORT = 9877
@@ -52,8 +55,8 @@ async def _story(once: bool, port: int) -> int:
     cluster = SimulatedCluster()
     scene.set_the_scene(cluster)
     async with SimulatedServer(cluster) as kubernetes, _serving(kubernetes, port) as url:
-        story = Story(cluster, url)
-        async with story:
+        say(f"alertbridge {__version__} on {url}, with a Redis of its own and a simulated cluster ({kubernetes.url})")
+        async with Story(cluster, url) as story:
             if not once:
                 return await story.stay()
             healed = [await story.fire(trouble) for trouble in scene.troubles()]
@@ -130,119 +133,118 @@ class Story:
     def __init__(self, cluster: SimulatedCluster, url: str) -> None:
         self._cluster = cluster
         self._url = url
+        self._troubles = {trouble.alert: trouble for trouble in scene.troubles()}
         self._told: set[str] = set()
 
     async def __aenter__(self) -> Story:
         self._http = aiohttp.ClientSession(self._url, timeout=aiohttp.ClientTimeout(total=None, sock_connect=5))
+        self._monitoring = asyncio.create_task(self._monitor())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._monitoring.cancel()
+        await asyncio.gather(self._monitoring, return_exceptions=True)
         await self._http.close()
 
     async def fire(self, trouble: Trouble) -> bool:
         """Fire one alert as Alertmanager does and tell its repair; return whether it healed."""
         say(f"\n{trouble.alert}", bold=True, fg="yellow")
-        say(f"  Trouble:  {trouble.before}")
-        began = time.monotonic()
-        status = await self._webhook(trouble, firing=True)
-        say(f"  Alert:    POST {self._url}/webhook, answered {status}\n")
-        item = await self._tell_next(began + PATIENCE, trouble.alert)
-        return item is not None and await self._after(trouble, item, began)
+        say(f"    trouble   {trouble.before}")
+        labels = {"alertname": trouble.alert, **trouble.labels}
+        status = await self._webhook(trouble, labels)
+        say(f"    alert     POST {self._url}/webhook, as Alertmanager sends it: {status}")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._tell(await self._next(trouble.alert))
+        except TimeoutError:
+            say(f"    not healed within {PATIENCE:g} s", fg="red")
+            return False
 
     async def stay(self) -> int:
         """Fire the first alert, then tell whatever is fired by hand, until Ctrl-C."""
-        first, *others = scene.troubles()
+        first, *others = self._troubles.values()
         await self.fire(first)
         self._invite(others)
         while True:
-            item = await self._tell_next(float("inf"))
-            trouble = next((one for one in others if item and one.alert == item["labels"].get("alertname")), None)
-            if trouble is not None and item is not None:
-                await self._after(trouble, item, time.monotonic())
+            item = await self._next()
+            say(f"\n{printable(item['labels'].get('alertname', ''))}, by hand", bold=True, fg="yellow")
+            await self._tell(item)
 
     def _invite(self, others: list[Trouble]) -> None:
         say("\nFire the other two yourself, from another terminal:", bold=True)
         for trouble in others:
-            body = json.dumps({"alertname": trouble.alert, "labels": trouble.labels})
-            say(f"\n  curl -H 'Content-Type: application/json' {self._url}/api/v1/trigger \\\n    -d '{body}'")
-        say(f"\nLook around:  alertbridge list{self._flag()}    alertbridge show ID{self._flag()}")
-        say(f"              curl {self._url}/api/v1/remediations    curl {self._url}/metrics")
+            labels = {name: value for name, value in trouble.labels.items() if name != "severity"}
+            body = json.dumps({"alertname": trouble.alert, "labels": labels})
+            say(f"\n  curl {self._url}/api/v1/trigger -H 'Content-Type: application/json' \\\n    -d '{body}'")
+        flag = "" if self._url.endswith(f":{PORT}") else f" --url {self._url}"
+        say(f"\nLook around:  alertbridge list{flag}")
+        say(f"              alertbridge show ID{flag}")
+        say(f"              curl {self._url}/metrics")
         say("Ctrl-C ends it.")
-
-    def _flag(self) -> str:
-        return "" if self._url.endswith(f":{PORT}") else f" --url {self._url}"
 
     # -- one remediation
 
-    async def _tell_next(self, until: float, alert: str = "") -> dict[str, Any] | None:
-        """Wait for a remediation that was not told yet, tell it to its end, and return it."""
-        while time.monotonic() < until:
-            found = (await self._get("/api/v1/remediations"))["remediations"]
-            for item in reversed(found):
-                if item["id"] not in self._told and (not alert or item["labels"].get("alertname") == alert):
+    async def _next(self, alert: str = "") -> dict[str, Any]:
+        """Wait for a remediation that was not told yet (of `alert`, if it is named)."""
+        while True:
+            for item in reversed((await self._get("/api/v1/remediations"))["remediations"]):
+                if item["id"] not in self._told and alert in ("", item["labels"].get("alertname")):
                     self._told.add(item["id"])
-                    return await self._tell(item, until)
+                    return dict(item)
             await asyncio.sleep(_LOOK)
-        say("  nothing came of it in time", fg="red")
-        return None
 
-    async def _tell(self, item: dict[str, Any], until: float) -> dict[str, Any]:
-        name = item["labels"].get("alertname", "")
-        say(f"  {item['id']}: {item['runbook']} for {printing.target(item['target'])}", bold=True)
-        monitoring = asyncio.create_task(self._resolve_when_well(name, item))
-        path = f"/api/v1/remediations/{item['id']}/journal"
-        try:
-            async with self._http.get(path, params={"follow": "true"}) as stream:
-                async for line in stream.content:
-                    if line.strip():
-                        for text in printing.journal_entry(json.loads(line), item["created_at"]):
-                            say(f"  {text}")
-        finally:
-            monitoring.cancel()
-            await asyncio.gather(monitoring, return_exceptions=True)
-        detail: dict[str, Any] = await self._get(f"/api/v1/remediations/{item['id']}")
-        ended: dict[str, Any] = detail["remediation"]
-        return ended
-
-    async def _after(self, trouble: Trouble, item: dict[str, Any], began: float) -> bool:
-        healed = item["outcome"] == "succeeded" and trouble.healed(self._cluster)
-        took = time.monotonic() - began
-        if not healed:
-            say(f"\n  Not healed: {item['outcome']}, {item['reason']}: {item['detail']}", fg="red")
+    async def _tell(self, item: dict[str, Any]) -> bool:
+        """Tell a remediation to its end; return whether it healed."""
+        began = time.monotonic()
+        say(f"    runbook   {printable(item['runbook'])} for {printable(printing.target(item['target']))}")
+        path = f"/api/v1/remediations/{item['id']}"
+        async with self._http.get(f"{path}/journal", params={"follow": "true"}) as stream:
+            async for line in stream.content:
+                if line.strip():
+                    await self._tell_entry(path, json.loads(line))
+        ended = (await self._get(path))["remediation"]
+        trouble = self._troubles.get(item["labels"].get("alertname", ""))
+        if ended["outcome"] != "succeeded" or trouble is None or not trouble.healed(self._cluster):
+            text = f"    not healed: {ended['outcome']}, {ended['reason']}: {ended['detail']}"
+            say(printable(text), fg="red")
             return False
-        say(f"\n  Healed in {took:.1f} s: {trouble.after(self._cluster)}.", fg="green", bold=True)
-        await self._webhook(trouble, firing=False, started=_started(item))
+        say(
+            f"    healed    in {time.monotonic() - began:.1f} s: {trouble.after(self._cluster)}",
+            fg="green",
+            bold=True,
+        )
         return True
+
+    async def _tell_entry(self, path: str, entry: dict[str, Any]) -> None:
+        evidence: dict[str, Any] = {}
+        if entry["kind"] == "evidence":
+            async with self._http.get(f"{path}/evidence") as answer:
+                evidence = json.loads(gzip.decompress(await answer.read()))["evidence"] if answer.ok else {}
+        for line in tell(entry, evidence):
+            say(line)
 
     # -- the monitoring
 
-    async def _resolve_when_well(self, alert: str, item: dict[str, Any]) -> None:
-        """Send the resolve as soon as the cluster looks well: where no Prometheus is asked, that is the proof."""
-        trouble = next((one for one in scene.troubles() if one.alert == alert), None)
-        while trouble is not None:
+    async def _monitor(self) -> None:
+        """Send the resolve of each alert as soon as the cluster looks well: where no Prometheus is, that is proof."""
+        while True:
             await asyncio.sleep(_LOOK)
-            if trouble.healed(self._cluster):
-                await self._webhook(trouble, firing=False, started=_started(item), labels=item["labels"])
-                return
+            for item in (await self._get("/api/v1/remediations"))["remediations"]:
+                trouble = self._troubles.get(item["labels"].get("alertname", ""))
+                if item["open_incidents"] and trouble is not None and trouble.healed(self._cluster):
+                    await self._webhook(trouble, item["labels"], started=_started(item))
 
-    async def _webhook(
-        self,
-        trouble: Trouble,
-        *,
-        firing: bool,
-        started: str | None = None,
-        labels: dict[str, str] | None = None,
-    ) -> int:
+    async def _webhook(self, trouble: Trouble, labels: dict[str, str], *, started: str = "") -> int:
+        """Post an alert that fires, or one that is over and `started` then, in Alertmanager's form."""
         now = datetime.now(UTC).isoformat()
-        given = labels or {"alertname": trouble.alert, **trouble.labels}
         alert = {
-            "status": "firing" if firing else "resolved",
-            "labels": given,
+            "status": "resolved" if started else "firing",
+            "labels": labels,
             "annotations": trouble.annotations,
             "startsAt": started or now,
-            "endsAt": _NEVER if firing else now,
+            "endsAt": now if started else _NEVER,
             "generatorURL": "",
-            "fingerprint": fingerprint(given),
+            "fingerprint": fingerprint(labels),
         }
         body = {
             "version": "4",
@@ -251,7 +253,7 @@ class Story:
             "status": alert["status"],
             "receiver": "alertbridge",
             "groupLabels": {"alertname": trouble.alert},
-            "commonLabels": given,
+            "commonLabels": labels,
             "commonAnnotations": trouble.annotations,
             "externalURL": "http://alertmanager.example",
             "alerts": [alert],

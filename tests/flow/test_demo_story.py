@@ -1,0 +1,86 @@
+"""`alertbridge demo` as a newcomer runs it: a process of its own, on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.support.need import need
+
+COMMAND = [sys.executable, "-m", "bridge", "demo", "--port", "0"]
+ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+
+
+@pytest.fixture(autouse=True)
+def _redis() -> None:
+    need("redis-server")
+
+
+def test_once_heals_all_three_and_ends_by_itself() -> None:
+    done = subprocess.run([*COMMAND, "--once"], capture_output=True, text=True, env=ENV, timeout=110)
+    told = done.stdout
+    assert done.returncode == 0, told + done.stderr
+    assert "3 of 3 healed" in told
+    in_order = [
+        "GatewayDown",
+        "0 of 3 pods are ready",
+        "as Alertmanager sends it: 200",
+        "crashlooping 3",
+        "panic: configuration is required",
+        "bad deployment",
+        "-      - image: registry.example/netweave-gateway:1.5.0-bad",
+        "+      - image: registry.example/netweave-gateway:1.4.2",
+        "written",
+        "3 of 3 updated, 3 ready",
+        "3 of 3 pods are ready, and they run 1.4.2 again",
+        "HighErrorRate",
+        "+  replicas: 5",
+        "5 replicas share the load",
+        "CertExpiringSoon",
+        "the certificate holds for 90 days",
+    ]
+    at = -1
+    for words in in_order:
+        at = told.find(words, at + 1)
+        assert at >= 0, f"{words!r} is not told, or not in its place:\n{told}"
+    assert "\x1b" not in told
+    assert "Traceback" not in done.stderr
+
+
+def test_it_stays_takes_the_curl_that_it_shows_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    log = tmp_path / "told"
+    with log.open("w") as out:
+        demo = subprocess.Popen(COMMAND, stdout=out, stderr=subprocess.STDOUT, env=ENV)
+    try:
+        shown = until(log, r"curl (\S+/api/v1/trigger) .*\n\s+-d '(.*CertExpiringSoon.*)'")
+        url, body = shown.groups()
+        request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert json.load(answer)["seen"] == "new"
+        until(log, r"CertExpiringSoon, by hand[\s\S]*the certificate holds for 90 days")
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(20) == 0
+        assert "Traceback" not in log.read_text()
+    finally:
+        demo.kill()
+        demo.wait()
+
+
+def until(log: Path, pattern: str, seconds: float = 50.0) -> re.Match[str]:
+    """Wait until the process has told what `pattern` describes."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = re.search(pattern, log.read_text())
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{pattern!r} was not told:\n{log.read_text()}")
