@@ -41,6 +41,7 @@ from bridge.guards.freshness import FreshnessGuard
 from bridge.guards.pause import PauseGuard
 from bridge.ingest.auth import Authenticator
 from bridge.ingest.counters import Counters
+from bridge.ingest.pace import GiveWay
 from bridge.ingest.receiver import Receiver
 from bridge.ingest.server import Listening, add_routes, serve
 from bridge.ingest.trigger import TriggerBody
@@ -137,6 +138,8 @@ class Bridge:
         self._roles = frozenset(roles)
         self._settings = holder.current.settings
         self._clock = SystemClock()
+        self._counters = Counters()
+        metrics.register(self._counters)
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._routing = self._routing_of(holder.current)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -195,14 +198,13 @@ class Bridge:
     # -- parts
 
     async def _listen(self, stores: Stores) -> None:
-        settings, counters = self._settings, Counters()
-        self.metrics.register(counters)
+        settings = self._settings
         receiver = Receiver(
             intake=stores.intake,
             refusals=stores.refusals,
             authenticator=self._authenticator(self.holder.current, stores),
             clock=self._clock,
-            counters=counters,
+            counters=self._counters,
             limits=request_limits(settings),
         )
         self._take_ups.append(lambda new: setattr(receiver, "authenticator", self._authenticator(new, stores)))
@@ -246,6 +248,7 @@ class Bridge:
             clock=self._clock,
             metrics=self.metrics,
             new_id=new_id,
+            give_way=GiveWay(self._counters),
         )
         self._keep("dispatcher", self._dispatcher.run())
 

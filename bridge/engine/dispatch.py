@@ -7,7 +7,7 @@ alert that cannot be handled is set aside with its error; its siblings go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -58,7 +58,9 @@ class Dispatcher:
         metrics: Metrics,
         new_id: Callable[[], str],
         side_by_side: int = 32,
+        give_way: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`give_way` is awaited before each alert: it returns soon, later while its process is busy receiving."""
         self._queue = queue
         self._routing = routing
         self._name = name
@@ -66,6 +68,8 @@ class Dispatcher:
         self._metrics = metrics
         self._new_id = new_id
         self._gate = asyncio.Semaphore(side_by_side)
+        self._give_way = give_way
+        self._turn = asyncio.Lock()
         self._stopping = False
 
     async def run(self) -> None:
@@ -112,6 +116,10 @@ class Dispatcher:
         await self._queue.done([entry.id])
 
     async def _settle_alert(self, entry: IntakeEntry, index: int, transition: Transition) -> None:
+        if self._give_way is not None:
+            # One at a time, so that all those side by side together give way, not each for itself.
+            async with self._turn:
+                await self._give_way()
         if entry.deliveries > 1 and await self._queue.begin_alert(entry.id, index) > _TRIES:
             await self._set_aside(entry, index, transition, "its dispatchers died while they handled it")
             return

@@ -46,6 +46,8 @@ class Counters(Collector):
         """Beyond the cap on connections: an idle one closed for a new one, an answer of 503, closed at once."""
         self.bad_http = 0
         self.connections = 0
+        self.in_progress = 0
+        """Webhook requests that are not answered yet."""
         self.last_accepted_at = 0.0
         """Unix seconds of the last 200."""
         self._slots = [0] * (len(_BOUNDS) + 1)
@@ -85,6 +87,9 @@ class Counters(Collector):
         yield _by("connections_turned_away", "Connections beyond the cap", "how", self.turned_away)
         yield _one("bad_http", "Requests that are not HTTP", self.bad_http)
         yield GaugeMetricFamily("alertbridge_connections", "Open connections", value=self.connections)
+        yield GaugeMetricFamily(
+            "alertbridge_webhooks_in_progress", "Webhook requests not answered yet", value=self.in_progress
+        )
         yield GaugeMetricFamily(
             "alertbridge_webhook_last_accepted_timestamp_seconds",
             "When a webhook was last accepted; 0 before the first",

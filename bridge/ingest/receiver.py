@@ -85,6 +85,7 @@ class Receiver:
     ) -> web.Response:
         begin = perf_counter()
         sender: str = "unknown"
+        self.counters.in_progress += 1
         try:
             signed, body = await self._authenticated(request)
             try:
@@ -107,6 +108,8 @@ class Receiver:
             # What Redis said may name hosts and users: the log has it, the sender gets the fact.
             self._log.warning("alerts not stored", sender=sender, error=str(exc))
             response = problem(503, "the alerts could not be stored: send them again")
+        finally:
+            self.counters.in_progress -= 1
         self.counters.answered(sender, response.status, perf_counter() - begin)
         return response
 
