@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from bridge.demo import SimulatedCluster, SimulatedServer
+from bridge.demo.controllers.authority import self_signed
 from tests.support.recording_proxy import RecordingProxy
 
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -106,3 +111,36 @@ async def test_a_hanging_request_ends_with_its_clients_patience(bench: Bench) ->
         )
     async with bench.session.patch(f"{CONFIGMAPS}/a", data=b"{}", headers=MERGE) as reply:
         assert reply.status == 200
+
+
+async def test_an_upstream_with_tls_is_reached_with_a_client_certificate(tmp_path: Path) -> None:
+    now = time.time()
+    for name in ("localhost", "client"):
+        public, private = self_signed(name, [name], now - 60, now + 3600)
+        (tmp_path / f"{name}.crt").write_bytes(public)
+        (tmp_path / f"{name}.pem").write_bytes(public + private)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "client.crt"))
+    serving.load_cert_chain(tmp_path / "localhost.pem")
+    serving.verify_mode = ssl.CERT_REQUIRED
+    calling = ssl.create_default_context(cafile=str(tmp_path / "localhost.crt"))
+    calling.load_cert_chain(tmp_path / "client.pem")
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"authorization": request.headers.get("Authorization")})
+
+    app = web.Application()
+    app.router.add_get("/version", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "localhost", 0, ssl_context=serving).start()
+    try:
+        upstream = f"https://localhost:{runner.addresses[0][1]}"
+        headers = {"Authorization": "Bearer theirs"}
+        async with (
+            RecordingProxy(upstream, token="ours", ssl=calling) as proxy,
+            aiohttp.ClientSession(proxy.url) as session,
+            session.get("/version", headers=headers) as reply,
+        ):
+            assert await reply.json() == {"authorization": "Bearer theirs"}
+    finally:
+        await runner.cleanup()
