@@ -1,0 +1,183 @@
+"""The plan guards: protected places, our own parts, owners, what cannot be undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from bridge.engine.context import RunContext
+from bridge.evidence.connections import Outside, OutsideSettings, Reach
+from bridge.guards.own_part import OwnPartGuard, OwnParts
+from bridge.guards.owner import OwnerGuard
+from bridge.guards.protected import ProtectedGuard
+from bridge.guards.reversible import ReversibleGuard
+from bridge.model.mode import Mode
+from bridge.model.plan import Change, Field, Plan, Undo
+from bridge.model.reason import Reason, Verdict
+from bridge.model.remediation import Remediation
+from bridge.model.target import ObjectRef, Target
+from bridge.ports import PlanGuard
+from tests.support.clock import FakeClock
+from tests.support.fake_cluster import FakeCluster
+
+
+def remediation(**settings: Any) -> Remediation:
+    return Remediation(
+        id="rem-1", runbook="r", target=Target("test", "Deployment", "shop", "web"), mode=Mode.AUTO, **settings
+    )
+
+
+def plan(
+    namespace: str = "shop",
+    name: str = "web",
+    *,
+    kind: str = "Deployment",
+    pointer: str = "/spec/template",
+    action: str = "rollout_undo",
+    subresource: str = "",
+    undo: Undo = Undo.EXACT,
+) -> Plan:
+    ref = ObjectRef("apps/v1", kind, namespace, name, "u", "test")
+    change = Change(ref=ref, fields=(Field(pointer, 1, 2),), summary="s", subresource=subresource)
+    return Plan(action=action, summary="s", changes=(change,), undo=undo)
+
+
+async def check(guard: PlanGuard, wanted: Plan, *documents: dict[str, Any], **settings: Any) -> Verdict:
+    rem = remediation(**settings)
+    reach = Reach(FakeCluster(*documents), FakeClock(), Outside(OutsideSettings()))
+    context = RunContext(remediation=rem.id, planned_at=0, target=rem.target, reach=reach)
+    return await guard.check(rem, wanted, context)
+
+
+def web(
+    labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **meta: Any
+) -> dict[str, Any]:
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": "web", "labels": labels or {}, "annotations": annotations or {}, **meta},
+    }
+
+
+async def test_a_protected_namespace_is_not_changed() -> None:
+    """Fault 64."""
+    verdict = await check(ProtectedGuard(), plan("kube-system", "coredns"))
+    assert (verdict.decision, verdict.reason) == ("deny", Reason.PROTECTED_NAMESPACE)
+    itself = plan("", "kube-system", kind="Namespace")
+    assert (await check(ProtectedGuard(), itself)).reason is Reason.PROTECTED_NAMESPACE
+    assert (await check(ProtectedGuard(), plan())).allowed
+    assert (await check(ProtectedGuard(()), plan("kube-system", "coredns"))).allowed
+    assert not (await check(ProtectedGuard(["shop"]), plan())).allowed
+
+
+async def test_an_object_that_is_marked_off_is_not_changed() -> None:
+    verdict = await check(ProtectedGuard(), plan(), web(annotations={"alertbridge.io/mode": "off"}))
+    assert (verdict.decision, verdict.reason) == ("deny", Reason.PROTECTED_OBJECT)
+    assert (await check(ProtectedGuard(), plan(), web(annotations={"alertbridge.io/mode": "auto"}))).allowed
+
+
+OWN = OwnParts(
+    namespace="alertbridge",
+    pod="bridge-worker-7c9d8f-abcde",
+    node="node-1",
+    workloads=("alertbridge",),
+    redis=("data/redis",),
+)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "kind", "own"),
+    [
+        ("alertbridge", "alertbridge", "Deployment", True),
+        ("alertbridge", "alertbridge-0", "Pod", True),
+        ("alertbridge", "bridge-worker", "Deployment", True),
+        ("alertbridge", "bridge-worker-7c9d8f", "ReplicaSet", True),
+        ("data", "redis", "StatefulSet", True),
+        ("data", "redis-0", "Pod", True),
+        ("", "node-1", "Node", True),
+        ("", "alertbridge", "Namespace", True),
+        ("alertbridge", "grafana", "Deployment", False),
+        ("shop", "alertbridge", "Deployment", False),
+        ("shop", "redis", "StatefulSet", False),
+        ("data", "redisinsight", "Deployment", False),
+        ("", "node-2", "Node", False),
+    ],
+)
+async def test_what_we_run_on_is_not_changed(namespace: str, name: str, kind: str, own: bool) -> None:
+    """Fault 63."""
+    verdict = await check(OwnPartGuard(OWN), plan(namespace, name, kind=kind))
+    assert verdict.reason is (Reason.OWN_PART if own else Reason.ALLOWED)
+
+
+async def test_another_clusters_namesakes_are_not_our_parts() -> None:
+    """Fault 63."""
+    elsewhere = msgspec.structs.replace(OWN, cluster="home")
+    assert (await check(OwnPartGuard(elsewhere), plan("alertbridge", "alertbridge"))).allowed
+    assert (await check(OwnPartGuard(OwnParts()), plan("alertbridge", "web"))).allowed
+
+
+HELM = {"app.kubernetes.io/managed-by": "Helm"}
+RELEASE = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "apps"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "hint"),
+    [
+        (HELM, RELEASE, "helm rollback shop -n apps"),
+        (HELM, {}, "helm rollback RELEASE -n shop"),
+        ({}, {"argocd.argoproj.io/tracking-id": "store:apps/Deployment:shop/web"}, "argocd app rollback store"),
+        ({"argocd.argoproj.io/instance": "store"}, {}, "argocd app rollback store"),
+        (
+            {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"},
+            {},
+            "flux suspend kustomization apps -n flux-system",
+        ),
+        (HELM | {"helm.toolkit.fluxcd.io/name": "shop"}, RELEASE, "flux suspend helmrelease shop"),
+    ],
+)
+async def test_an_owners_object_is_left_to_it_with_the_command_to_use(
+    labels: dict[str, str], annotations: dict[str, str], hint: str
+) -> None:
+    verdict = await check(OwnerGuard(), plan(), web(labels, annotations))
+    assert (verdict.decision, verdict.reason) == ("deny", Reason.OWNER_WOULD_REVERT)
+    assert hint in verdict.detail
+    assert (await check(OwnerGuard(), plan(), web(labels, annotations), allow_drift=True)).allowed
+
+
+async def test_an_operators_object_is_left_to_it() -> None:
+    owner = {"kind": "Gateway", "name": "main", "controller": True}
+    verdict = await check(OwnerGuard(), plan(), web(ownerReferences=[owner]))
+    assert "gateway/main" in verdict.detail
+    assert (await check(OwnerGuard(), plan(), web(ownerReferences=[{**owner, "controller": False}]))).allowed
+
+
+async def test_an_autoscaler_owns_the_count_and_nothing_else() -> None:
+    """Fault 66."""
+    hpa = {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "auto"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}},
+    }
+    verdict = await check(OwnerGuard(), plan(pointer="/spec/replicas", action="scale"), web(), hpa)
+    assert verdict.reason is Reason.OWNER_WOULD_REVERT
+    assert (await check(OwnerGuard(), plan(), web(), hpa)).allowed
+
+
+async def test_a_status_is_nobodys_manifest() -> None:
+    assert (await check(OwnerGuard(), plan(subresource="status"), web(HELM, RELEASE))).allowed
+
+
+async def test_what_nobody_owns_may_be_changed() -> None:
+    assert (await check(OwnerGuard(), plan(), web({"app.kubernetes.io/managed-by": "kustomize"}))).allowed
+    assert (await check(OwnerGuard(), plan())).allowed
+
+
+async def test_what_cannot_be_undone_needs_leave_or_a_person() -> None:
+    irreversible = plan(undo=Undo.NONE)
+    assert (await check(ReversibleGuard(), irreversible)).reason is Reason.UNDO_NONE
+    assert (await check(ReversibleGuard(), irreversible, allow_irreversible=True)).allowed
+    asked = msgspec.structs.replace(remediation(), mode=Mode.APPROVE)
+    context = RunContext(remediation="r", planned_at=0, target=asked.target, reach=None)  # type: ignore[arg-type]
+    assert (await ReversibleGuard().check(asked, irreversible, context)).allowed
+    assert (await check(ReversibleGuard(), plan())).allowed
