@@ -6,7 +6,6 @@ the scripts leave a record of a newer version to a newer worker.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,8 +33,6 @@ ANSWERS: dict[str, Seen] = {
     "L": Seen.STALE,
 }
 """The letters in which intake.lua answers."""
-STORED = struct.Struct(">cd")
-"""Of each alert in an entry of the intake: letter and seq."""
 
 
 def stamped(record: Entry | Decision) -> bytes:
@@ -92,15 +89,16 @@ def transitions_of(fields: dict[bytes, bytes]) -> tuple[list[Transition], list[t
     received = float(fields[b"at"])
     good: list[Transition] = []
     bad: list[tuple[int, bytes, str]] = []
-    marks = STORED.iter_unpack(fields[b"m"])
-    for index, ((letter, seq), line) in enumerate(zip(marks, fields[b"a"].split(b"\n"), strict=False)):
+    first = int(fields[b"s"])
+    letters = fields[b"m"].decode()
+    for index, (letter, line) in enumerate(zip(letters, fields[b"a"].split(b"\n"), strict=False)):
         try:
             alert = ALERT.decode(line)
-            seen = ANSWERS[letter.decode()]
-        except (msgspec.DecodeError, KeyError, UnicodeDecodeError, RecursionError) as error:
+            seen = ANSWERS[letter]
+        except (msgspec.DecodeError, KeyError, RecursionError) as error:
             bad.append((index, line, str(error)))
         else:
-            good.append(Transition(alert=alert, seq=int(seq), seen=seen, received_at=received))
+            good.append(Transition(alert=alert, seq=first + index, seen=seen, received_at=received))
     return good, bad
 
 

@@ -109,11 +109,9 @@ class RedisIntake:
     async def _store(self, batch: list[_Request]) -> None:
         meta = b"".join([request.meta for request in batch])
         lines = b"".join([request.lines for request in batch])
-        letters = (
-            await self._lane.script(
-                "intake", *self._keys, self._link.clock_offset_ms, *self._limits, meta, lines[:-1]
-            )
-        ).decode()
+        count = sum([request.count for request in batch])
+        fixed = (*self._keys, self._link.clock_offset_ms, *self._limits)
+        letters = (await self._lane.script("intake", *fixed, count, meta, lines[:-1])).decode()
         at = 0
         for request in batch:
             if not request.answer.done():

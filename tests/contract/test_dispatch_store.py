@@ -257,7 +257,7 @@ async def test_alert_that_cannot_be_decoded_is_set_aside_and_its_siblings_run(op
     link = stores.work._link
     ((entry, flat),) = await link.command("XRANGE", link.key("intake"), "-", "+")
     await link.command("XDEL", link.key("intake"), entry)
-    flat[7] = flat[7].replace(b'{"source"', b'{"sourceless"', 1)
+    flat[-1] = flat[-1].replace(b'{"source"', b'{"sourceless"', 1)
     await link.command("XADD", link.key("intake"), "*", *flat)
     (read,) = await stores.intake_queue.read("w", count=10, block=0)
     assert (read.undecodable, [t.alert.labels["pod"] for t in read.transitions]) == (1, ["b"])
