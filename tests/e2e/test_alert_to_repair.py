@@ -152,9 +152,9 @@ async def test_two_clustered_alertmanagers_send_the_same_alert_and_one_action_is
     labels = {"alertname": "GatewayDown", "namespace": NAMESPACE, "deployment": GATEWAY}
     try:
         server = await installation.start()
-        # Peers that don't wait for each other: both send, as they do when gossip is slower than the wait.
+        # Both send, as they do when gossip is slower than the wait of the second.
         pair = await start_pair(
-            processes, f"{server.url}/webhook", token=SENDER, peer_timeout="0s", group_wait="200ms"
+            processes, f"{server.url}/webhook", token=SENDER, peer_timeout="100ms", gossip_interval="5m"
         )
         began = datetime.now(UTC)
         for peer in pair:

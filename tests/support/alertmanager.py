@@ -109,8 +109,12 @@ async def start_alertmanager(
     max_alerts: int = 0,
     gossip: Gossip | None = None,
     peer_timeout: str = "15s",
+    gossip_interval: str = "50ms",
 ) -> Alertmanager:
-    """Start one Alertmanager that sends everything to `webhook`, with `token` as its bearer token."""
+    """Start one Alertmanager that sends everything to `webhook`, with `token` as its bearer token.
+
+    With a `gossip_interval` of minutes its peers hear too late of what it has sent, and send as well.
+    """
     program = need("prometheus-alertmanager")
     port = free_port()
     folder = processes.folder / f"alertmanager-{port}"
@@ -137,7 +141,7 @@ async def start_alertmanager(
             f"--config.file={folder}/alertmanager.yml",
             f"--storage.path={folder}/data",
             f"--web.listen-address=127.0.0.1:{port}",
-            *_cluster_flags(gossip, peer_timeout),
+            *_cluster_flags(gossip, peer_timeout, gossip_interval),
         ],
         ready=f"http://127.0.0.1:{port}/-/ready",
     )
@@ -162,7 +166,7 @@ async def joined(*members: Alertmanager) -> None:
     await until(all_see_all, seconds=15, what="the Alertmanager cluster")
 
 
-def _cluster_flags(gossip: Gossip | None, peer_timeout: str) -> list[str]:
+def _cluster_flags(gossip: Gossip | None, peer_timeout: str, gossip_interval: str) -> list[str]:
     if gossip is None:
         return ["--cluster.listen-address="]
     return [
@@ -170,8 +174,8 @@ def _cluster_flags(gossip: Gossip | None, peer_timeout: str) -> list[str]:
         f"--cluster.advertise-address=127.0.0.1:{gossip.advertise}",
         *(f"--cluster.peer=127.0.0.1:{peer}" for peer in gossip.peers),
         f"--cluster.peer-timeout={peer_timeout}",
-        "--cluster.gossip-interval=50ms",
-        "--cluster.pushpull-interval=1s",
+        f"--cluster.gossip-interval={gossip_interval}",
+        "--cluster.pushpull-interval=1m",
         "--cluster.settle-timeout=2s",
         "--cluster.reconnect-interval=1s",
     ]
