@@ -1,0 +1,298 @@
+"""The shipped netweave runbooks decide and prove what the people's runbooks say, at a simulated cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bridge.actions.registry import actions
+from bridge.configuration.expressions import Condition, render
+from bridge.demo import SimulatedCluster, SimulatedServer
+from bridge.demo.workloads import (
+    NAMESPACE,
+    deployment,
+    seed_api,
+    seed_autoscaled,
+    seed_certificate,
+    seed_gateway,
+    service,
+)
+from bridge.engine.apply import ChangeApplier
+from bridge.engine.choose import Choice, choose
+from bridge.engine.clock import SystemClock
+from bridge.engine.context import RunContext, variables
+from bridge.engine.gather import gather
+from bridge.errors import PlanError
+from bridge.evidence.connections import Outside, OutsideSettings, Reach
+from bridge.evidence.registry import collectors
+from bridge.kube.client import KubeCluster
+from bridge.kube.connection import ClusterConnection
+from bridge.model.mode import Mode
+from bridge.model.plan import Plan
+from bridge.model.remediation import Remediation, RemediationView, State
+from bridge.model.runbook import Runbook
+from bridge.model.target import Target
+
+FOLDER = Path(__file__).parents[2] / "config" / "runbooks" / "netweave"
+DAY = 86400.0
+
+
+@dataclass
+class Bench:
+    """A run of one runbook by hand: evidence, choice, plan, write, proof."""
+
+    simulated: SimulatedCluster
+    server: SimulatedServer
+    cluster: KubeCluster
+    params: dict[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = (NAMESPACE,)
+    started_at: float = 0.0
+    resolved: bool = False
+
+    def load(self, name: str, labels: dict[str, str]) -> None:
+        self.runbook = Runbook.model_validate(YAML(typ="safe").load((FOLDER / f"{name}.yml").read_text()))
+        params = {key: parameter.default for key, parameter in self.runbook.params.items()} | self.params
+        scope = {"labels": labels, "annotations": {}, "params": params}
+        spec = self.runbook.target
+        target = Target("test", spec.kind, render(spec.namespace, scope), render(spec.name, scope))
+        now = self.simulated.now()
+        remediation = Remediation(
+            id="rem-1",
+            runbook=name,
+            target=target,
+            mode=Mode.AUTO,
+            params=params,
+            labels=labels,
+            started_at=self.started_at or now,
+            created_at=now,
+        )
+        opened = () if self.resolved else ("i",)
+        self.view = RemediationView(
+            remediation=remediation, state=State.RUNNING, incidents=("i",), open_incidents=opened
+        )
+        reach = Reach(self.cluster, SystemClock(), Outside(OutsideSettings()))
+        self.context = RunContext(remediation="rem-1", planned_at=now, target=target, reach=reach)
+        self.evidence: dict[str, Any] = {}
+
+    def variables(self) -> Mapping[str, Any]:
+        return variables(self.view, now=self.simulated.now(), prometheus=False, evidence=self.evidence)
+
+    async def look(self, wanted: Any) -> dict[str, str]:
+        found = await gather(
+            wanted,
+            collectors=collectors(secret_namespaces=self.secrets),
+            context=self.context,
+            variables=self.variables(),
+        )
+        self.evidence = {**self.evidence, **found.values}
+        for name in found.missing:
+            self.evidence.pop(name, None)
+        return found.missing
+
+    async def choice(self, name: str, labels: dict[str, str] | None = None) -> Choice:
+        self.load(name, labels or {})
+        self.missing = await self.look(self.runbook.evidence)
+        return choose(self.runbook.scenarios, self.variables())
+
+    async def plan(self, choice: Choice) -> Plan:
+        assert choice.scenario is not None, choice.why
+        step = choice.scenario.steps[0]
+        action = actions()[step.action]
+        return await action.plan(self.context, action.params.model_validate(render(step.with_, self.variables())))
+
+    async def apply(self, plan: Plan) -> None:
+        for change in plan.changes:
+            assert await ChangeApplier(self.cluster).apply(change, remediation="rem-1")
+
+    async def proof(self) -> tuple[bool | None, str]:
+        assert self.runbook.verify is not None
+        await self.look(self.runbook.verify.evidence)
+        return Condition(self.runbook.verify.fixed).evaluate_detailed(self.variables())
+
+    async def proved(self) -> None:
+        async with asyncio.timeout(10):
+            while (answer := await self.proof())[0] is not True:  # noqa: ASYNC110 - it looks from outside
+                await asyncio.sleep(0.05)
+        assert answer[0] is True
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    simulated = SimulatedCluster()
+    simulated.set_behavior(ready_delay=0.05, termination_delay=0.02, issue_delay=0.05)
+    async with SimulatedServer(simulated, tick=0.005) as server:
+        cluster = KubeCluster(ClusterConnection(name="test", url=server.url))
+        yield Bench(simulated, server, cluster)
+        await cluster.close()
+
+
+async def test_a_gateway_whose_new_version_never_got_ready_is_rolled_back(bench: Bench) -> None:
+    seed_gateway(bench.simulated)
+    choice = await bench.choice("all-pods-down")
+    assert choice.scenario is not None
+    assert choice.scenario.name == "bad deployment"
+    plan = await bench.plan(choice)
+    assert "1.5.0-bad" in plan.summary
+    assert plan.disruption.ready_pods == 0
+    assert (await bench.proof())[0] is False
+    await bench.apply(plan)
+    await bench.proved()
+    assert bench.missing == {}
+
+
+async def test_a_gateway_that_was_well_in_this_version_is_restarted(bench: Bench) -> None:
+    name = "netweave-gateway"
+    with bench.simulated.travel(bench.simulated.now() - DAY):
+        bench.simulated.apply(service(name))
+        bench.simulated.apply(deployment(name, "gateway:1"))
+        bench.simulated.settle(30)
+    bench.server.faults.answer(503, method="GET", path="/proxy/", times=1)
+    choice = await bench.choice("all-pods-down")
+    assert choice.scenario is not None
+    assert choice.scenario.name == "anything else"
+    plan = await bench.plan(choice)
+    assert plan.action == "rollout_restart"
+    await bench.apply(plan)
+    await bench.proved()
+
+
+async def test_a_version_that_was_never_ready_but_is_old_is_not_rolled_back(bench: Bench) -> None:
+    seed_gateway(bench.simulated, ago=2 * DAY)
+    choice = await bench.choice("all-pods-down")
+    assert choice.scenario is not None
+    assert choice.scenario.name == "anything else"
+
+
+@pytest.mark.parametrize("path", ["/replicasets", "/deployments/"])
+async def test_evidence_that_is_missing_leads_to_no_scenario(bench: Bench, path: str) -> None:
+    seed_gateway(bench.simulated)
+    bench.server.faults.answer(403, path=path, times=None)
+    choice = await bench.choice("all-pods-down")
+    assert choice.scenario is None
+    assert choice.unknown
+    assert "rollout" in bench.missing
+
+
+async def test_the_labels_of_the_alert_say_which_gateway(bench: Bench) -> None:
+    seed_gateway(bench.simulated, name="second")
+    choice = await bench.choice("all-pods-down", {"namespace": NAMESPACE, "deployment": "second"})
+    plan = await bench.plan(choice)
+    assert plan.changes[0].ref.name == "second"
+
+
+async def test_a_health_check_that_fails_is_not_fixed_and_a_hung_one_is_unknown(bench: Bench) -> None:
+    """Decision 8."""
+    name = "netweave-gateway"
+    with bench.simulated.travel(bench.simulated.now() - DAY):
+        bench.simulated.apply(deployment(name, "gateway:1"))
+        bench.simulated.settle(30)
+    bench.load("all-pods-down", {})
+    # There is no such Service: that is no evidence about the gateway's health.
+    assert (await bench.proof())[0] is None
+    bench.simulated.apply(service(name))
+    assert (await bench.proof())[0] is True
+    bench.server.faults.answer(500, path="/proxy/", times=1)
+    assert (await bench.proof())[0] is None
+
+
+def _release(bench: Bench, ago: float, image: str = "api:2") -> None:
+    with bench.simulated.travel(bench.simulated.now() - ago):
+        bench.simulated.apply(deployment("netweave-api", image))
+        bench.simulated.settle(20)
+
+
+API = {"namespace": NAMESPACE, "deployment": "netweave-api"}
+
+
+async def test_errors_that_began_after_a_release_roll_it_back(bench: Bench) -> None:
+    seed_api(bench.simulated)
+    _release(bench, ago=900)
+    bench.started_at = bench.simulated.now() - 300
+    choice = await bench.choice("high-error-rate", API)
+    assert choice.scenario is not None
+    assert choice.scenario.name == "bug in a recent deployment"
+    plan = await bench.plan(choice)
+    assert "netweave-api:2.1.0" in plan.summary
+    await bench.apply(plan)
+
+
+@pytest.mark.parametrize(("released", "alerted"), [(DAY, 300), (100, 600)])
+async def test_a_release_long_before_or_after_the_alert_is_not_suspected(
+    bench: Bench, released: float, alerted: float
+) -> None:
+    seed_api(bench.simulated)
+    _release(bench, ago=released)
+    bench.started_at = bench.simulated.now() - alerted
+    choice = await bench.choice("high-error-rate", API)
+    plan = await bench.plan(choice)
+    assert plan.action == "scale"
+    assert plan.changes[0].fields[0].after == 5
+
+
+async def test_a_restart_before_the_alert_is_no_release(bench: Bench) -> None:
+    seed_api(bench.simulated)
+    restarted = deployment("netweave-api", "registry.example/netweave-api:2.1.0")
+    notes = {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+    restarted["spec"]["template"]["metadata"]["annotations"] = notes
+    with bench.simulated.travel(bench.simulated.now() - 900):
+        bench.simulated.apply(restarted)
+        bench.simulated.settle(20)
+    choice = await bench.choice("high-error-rate", API)
+    assert choice.scenario is not None
+    assert choice.scenario.name == "too few replicas"
+
+
+async def test_replicas_are_added_up_to_the_limit_and_never_behind_an_autoscaler(bench: Bench) -> None:
+    """Fault 66."""
+    seed_api(bench.simulated)
+    bench.params = {"max_replicas": 4}
+    plan = await bench.plan(await bench.choice("high-error-rate", API))
+    assert plan.changes[0].fields[0].after == 4
+    assert plan.notes
+    seed_autoscaled(bench.simulated, name="netweave-worker")
+    choice = await bench.choice("high-error-rate", {"namespace": NAMESPACE, "deployment": "netweave-worker"})
+    with pytest.raises(PlanError, match="HorizontalPodAutoscaler"):
+        await bench.plan(choice)
+
+
+async def test_without_prometheus_the_resolve_is_the_witness(bench: Bench) -> None:
+    seed_api(bench.simulated)
+    bench.load("high-error-rate", API)
+    assert (await bench.proof())[0] is False
+    bench.resolved = True
+    bench.load("high-error-rate", API)
+    assert (await bench.proof())[0] is True
+
+
+async def test_a_certificate_that_runs_out_is_renewed_and_proved_from_itself(bench: Bench) -> None:
+    seed_certificate(bench.simulated, days_left=7)
+    choice = await bench.choice("certificate-expiring")
+    plan = await bench.plan(choice)
+    assert (plan.action, plan.changes[0].subresource) == ("certificate_renew", "status")
+    await bench.apply(plan)
+    await bench.proved()
+    assert bench.evidence["certificate"]["source"] == "secret"
+    assert bench.evidence["certificate"]["days_left"] > 80
+
+
+async def test_without_leave_to_read_the_secret_the_proof_is_unknown_unless_the_status_will_do(bench: Bench) -> None:
+    seed_certificate(bench.simulated, days_left=60)
+    bench.secrets = ()
+    bench.load("certificate-expiring", {})
+    assert (await bench.proof())[0] is None
+    bench.params = {"from_secret": False}
+    bench.load("certificate-expiring", {})
+    assert (await bench.proof())[0] is True
+
+
+async def test_a_certificate_that_lasts_has_no_scenario(bench: Bench) -> None:
+    seed_certificate(bench.simulated, days_left=60)
+    choice = await bench.choice("certificate-expiring")
+    assert choice.scenario is None
+    assert not choice.unknown
