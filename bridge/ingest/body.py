@@ -24,8 +24,6 @@ class BodyReader:
         if hdrs.CONTENT_ENCODING in headers and headers[hdrs.CONTENT_ENCODING].strip().lower() != "identity":
             raise Refuse(415, "a compressed body is not read: send it without Content-Encoding")
         longest = self._limits.body_bytes
-        if (request.content_length or 0) > longest:
-            raise self._too_long()
         content = request.content
         try:
             if content.is_eof():
@@ -34,6 +32,8 @@ class BodyReader:
                 if len(body) > longest:
                     raise self._too_long()
                 return body
+            if (request.content_length or 0) > longest:
+                raise self._too_long()
             return await self._read_on(request)
         except TimeoutError:
             # Set by the server's look at its connections.

@@ -28,15 +28,18 @@ class DuplicateKeys:
         self._left = SAVED
         self._at = monotonic()
 
-    def look(self, body: bytes) -> int | None:
-        """Return how many keys are given again within their object; None when it was not looked at."""
+    def may_look(self, body: bytes) -> bool:
+        """Whether a look at this body is within the share."""
         if len(body) > LONGEST:
-            return None
+            return False
+        now = self._monotonic()
+        self._left = min(SAVED, self._left + (now - self._at) * SHARE)
+        self._at = now
+        return self._left > 0
+
+    def look(self, body: bytes) -> int:
+        """Return how many keys are given again within their object."""
         begin = self._monotonic()
-        self._left = min(SAVED, self._left + (begin - self._at) * SHARE)
-        self._at = begin
-        if self._left <= 0:
-            return None
         found = count_duplicates(body)
         self._left -= self._monotonic() - begin
         return found

@@ -59,14 +59,14 @@ class Receiver:
         self._log = SampledLog()
         self._pending = 0
 
-    async def webhook(self, request: web.Request) -> web.Response:
+    async def webhook(self, request: web.Request) -> web.StreamResponse:
         """Take a webhook of any sender."""
         return await self._answer(request, None)
 
-    async def alertmanager(self, request: web.Request) -> web.Response:
+    async def alertmanager(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "alertmanager")
 
-    async def grafana(self, request: web.Request) -> web.Response:
+    async def grafana(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "grafana")
 
     async def trigger(self, body: bytes, principal: Principal) -> Triggered:
@@ -82,9 +82,10 @@ class Receiver:
 
     async def _answer(
         self, request: web.Request, expected: Literal["alertmanager", "grafana"] | None
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         begin = perf_counter()
         sender: str = "unknown"
+        response: web.StreamResponse
         self.counters.in_progress += 1
         try:
             signed, body = await self._authenticated(request)
@@ -96,7 +97,10 @@ class Receiver:
                 # It was not stored, so that the very same bytes are right to come again.
                 await self._forget(signed)
                 raise
-            asyncio.get_running_loop().call_soon(self._look_through, body)
+            if self._duplicates.may_look(body):
+                asyncio.get_running_loop().call_soon(self._look_through, body)
+            else:
+                self.counters.unchecked_bodies += 1
         except Refuse as refuse:
             response = self._refused(request, refuse)
         except Malformed as exc:
@@ -142,7 +146,7 @@ class Receiver:
             detail = "a credential is needed, and a known one"
         raise Refuse(401, detail, headers={hdrs.WWW_AUTHENTICATE: "Bearer, Basic"})
 
-    async def _take(self, batch: Batch, body: bytes, principal: Principal) -> web.Response:
+    async def _take(self, batch: Batch, body: bytes, principal: Principal) -> web.StreamResponse:
         if batch.sender == "manual":
             return await self._by_hand(body, principal)
         if not principal.may(Role.SENDER):
@@ -165,7 +169,7 @@ class Receiver:
         finally:
             self._pending -= len(alerts)
 
-    async def _by_hand(self, body: bytes, principal: Principal) -> web.Response:
+    async def _by_hand(self, body: bytes, principal: Principal) -> web.StreamResponse:
         if not principal.may(Role.OPERATOR):
             raise Refuse(403, f"a trigger by hand needs the role 'operator', which {principal.name!r} has not")
         triggered = await self.trigger(body, principal)
@@ -173,7 +177,7 @@ class Receiver:
 
     # ---- what went wrong
 
-    async def _with_refusals(self, batch: Batch, seen: Sequence[Seen], principal: Principal) -> web.Response:
+    async def _with_refusals(self, batch: Batch, seen: Sequence[Seen], principal: Principal) -> web.StreamResponse:
         """Record the refused alerts and answer; a record that cannot be kept costs nobody else anything."""
         now = self._clock.now()
         records = [_refusal(one, batch.sender, principal.name, now) for one in batch.rejected[:_TOLD]]
@@ -229,9 +233,7 @@ class Receiver:
 
     def _look_through(self, body: bytes) -> None:
         found = self._duplicates.look(body)
-        if found is None:
-            self.counters.unchecked_bodies += 1
-        elif found:
+        if found:
             self.counters.duplicate_keys += found
             self._log.warning("duplicate keys in a body", count=found)
 

@@ -71,6 +71,36 @@ async def test_a_body_announced_with_expect_is_taken(receiver: Served) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("version", "headers", "closed"),
+    [("1.1", {}, False), ("1.1", {"Connection": "close"}, True), ("1.0", {}, True)],
+)
+async def test_a_connection_is_kept_as_the_request_asks(
+    version: str, headers: dict[str, str], closed: bool, receiver: Served
+) -> None:
+    data = body(alert(1))
+    request = head("POST", "/webhook", [*BEARER.items(), *headers.items(), ("Content-Length", str(len(data)))]) + data
+    reader, writer = await receiver.connect()
+    for _ in range(1 if closed else 3):
+        writer.write(request.replace(b"HTTP/1.1", b"HTTP/" + version.encode()))
+        answer = await read_answer(reader)
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["date"].endswith("GMT")
+    if closed:
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_requests_that_come_together_are_answered_in_order(receiver: Served) -> None:
+    data = [body(*(alert(n) for n in range(count))) for count in (1, 2, 3)]
+    reader, writer = await receiver.connect()
+    headers = [head("POST", "/webhook", [*BEARER.items(), ("Content-Length", str(len(one)))]) for one in data]
+    writer.write(b"".join(first + one for first, one in zip(headers, data, strict=True)))
+    assert [(await read_answer(reader)).json["alerts"] for _ in data] == [1, 2, 3]
+    writer.close()
+
+
 async def test_an_operator_triggers_by_hand_and_a_sender_does_not(receiver: Served) -> None:
     data = json.dumps({"alertname": "X", "labels": {"namespace": "net"}, "why": "drill"}).encode()
     refused = await receiver.post(data)
