@@ -47,7 +47,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IntakeEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """The new alerts of one request: one entry of the stream `intake`."""
+    """The new alerts of one request, or of several that shared a script call: one entry of the stream `intake`."""
 
     id: str
     transitions: tuple[Transition, ...]

@@ -52,19 +52,25 @@ async def open_stores(options: StoreOptions) -> Stores:
     link = Link(options)
     try:
         warnings = await check_server(link)
-        stores = connect(link, warnings=warnings, embedded=embedded)
-        await Groups(link).make()
+        groups = Groups(link)
+        await groups.make()
     except BaseException:
         await link.close()
         if embedded is not None:
             await embedded.stop()
         raise
-    return stores
+    return connect(link, groups=groups, warnings=warnings, embedded=embedded)
 
 
-def connect(link: Link, *, warnings: tuple[str, ...] = (), embedded: EmbeddedRedis | None = None) -> Stores:
+def connect(
+    link: Link,
+    *,
+    groups: Groups | None = None,
+    warnings: tuple[str, ...] = (),
+    embedded: EmbeddedRedis | None = None,
+) -> Stores:
     """Return the stores over `link` without looking at the server first."""
-    groups = Groups(link)
+    groups = groups or Groups(link)
     intake = RedisIntake(link)
 
     async def close() -> None:

@@ -61,16 +61,18 @@ class RedisIntake:
 
         Raises StoreUnavailable: some may be stored then, and the sender's next attempt finds those known.
         """
+        if not alerts:
+            return []
+        if self._count + len(alerts) > MOST_WAITING:
+            raise StoreUnavailable("too many alerts wait to be stored")
         if len(alerts) <= BATCH:
-            letters = await self._enqueue(alerts) if alerts else ""
+            letters = await self._enqueue(alerts)
         else:
             parts = [self._enqueue(alerts[at : at + BATCH]) for at in range(0, len(alerts), BATCH)]
-            letters = "".join([await part for part in parts])
+            letters = "".join(await asyncio.gather(*parts))
         return [ANSWERS[letter] for letter in letters]
 
     def _enqueue(self, alerts: Sequence[Alert]) -> asyncio.Future[str]:
-        if self._count + len(alerts) > MOST_WAITING:
-            raise StoreUnavailable("too many alerts wait to be stored")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[str] = loop.create_future()
         self._waiting.append(_Request(_meta_of(alerts), ENCODER.encode_lines(alerts), len(alerts), answer))

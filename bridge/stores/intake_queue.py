@@ -12,6 +12,7 @@ from bridge.model.reason import Reason
 from bridge.model.remediation import SCHEMA, Decision
 from bridge.stores.codec import ENCODER, TRANSITION, milliseconds, pairs, stamped, texts, transitions_of
 from bridge.stores.groups import Groups
+from bridge.stores.holds import Holds
 from bridge.stores.keys import BUCKETS, digest, runs_key
 from bridge.stores.link import Link
 
@@ -25,8 +26,7 @@ class RedisIntakeQueue:
     def __init__(self, link: Link, groups: Groups) -> None:
         self._link = link
         self._groups = groups
-        self._held: dict[str, str] = {}
-        self._renewed = 0.0
+        self._holds = Holds(link.options.claim)
 
     async def read(self, worker: str, *, count: int, block: float) -> list[IntakeEntry]:
         """See ports.IntakeQueue. Entries of a newer schema are left pending for a newer dispatcher."""
@@ -35,15 +35,18 @@ class RedisIntakeQueue:
         for entry, flat in rows:
             fields = pairs(flat)
             if int(fields[b"v"]) <= SCHEMA:
-                found.append(await self._entry(worker, entry, fields, 1))
+                found.append(await self._entry(entry, fields, 1))
+        self._holds.add(worker, found, asyncio.get_running_loop().time())
         return found
 
     async def reclaim(self, worker: str) -> list[IntakeEntry]:
         await self._groups.tidy()
         rows = await self._groups.script("stalled", worker, SCHEMA, 10)
-        return [await self._entry(worker, entry, pairs(flat), int(nr)) for entry, flat, nr in rows]
+        found = [await self._entry(entry, pairs(flat), int(nr)) for entry, flat, nr in rows]
+        self._holds.add(worker, found, asyncio.get_running_loop().time())
+        return found
 
-    async def _entry(self, worker: str, raw: bytes, fields: dict[bytes, bytes], deliveries: int) -> IntakeEntry:
+    async def _entry(self, raw: bytes, fields: dict[bytes, bytes], deliveries: int) -> IntakeEntry:
         entry = raw.decode()
         good, bad = transitions_of(fields)
         for index, line, error in bad:
@@ -55,7 +58,6 @@ class RedisIntakeQueue:
                 "excerpt": base64.b64encode(line[:500]).decode(),
             }
             await self._link.script("dead_alert", "", ENCODER.encode(record), "")
-        self._held[entry] = worker
         return IntakeEntry(id=entry, transitions=tuple(good), deliveries=deliveries, undecodable=len(bad))
 
     async def begin_alert(self, entry: str, index: int) -> int:
@@ -63,8 +65,10 @@ class RedisIntakeQueue:
 
     async def dispatch(self, dispatch: Dispatch) -> Dispatched:
         """Record it in one script; see ports.IntakeQueue and lua/dispatch.lua."""
-        await self._hold()
         transition = dispatch.transition
+        held = self._holds.progress(transition.seq, asyncio.get_running_loop().time())
+        if held is not None:
+            await self._groups.script("hold", held[0], *held[1])
         alert = transition.alert
         args: list[Any] = [
             alert.key,
@@ -105,7 +109,7 @@ class RedisIntakeQueue:
         if entries:
             await self._link.script("done", *entries)
         for entry in entries:
-            self._held.pop(entry, None)
+            self._holds.done(entry)
 
     async def due(self, *, limit: int) -> list[Transition]:
         return [TRANSITION.decode(blob) for blob in await self._link.script("due", limit)]
@@ -130,18 +134,6 @@ class RedisIntakeQueue:
         # Later than an incident's end, so that its record is still there when that is decided.
         await self._link.script("sweep", SWEEP, BUCKETS, int(self._link.options.incident_ttl * 1.25))
         return list(texts(closed))
-
-    async def _hold(self) -> None:
-        """Prolong this process's hold on its entries, now that it gets on with one of them.
-
-        Tied to progress and not to a timer: a dispatcher that is stuck loses its entries.
-        """
-        now = asyncio.get_running_loop().time()
-        if not self._held or now - self._renewed < self._link.options.claim / 4:
-            return
-        self._renewed = now
-        for worker in set(self._held.values()):
-            await self._groups.script("hold", worker, *(e for e, w in self._held.items() if w == worker))
 
 
 def _about(decision: Decision, transition: Transition) -> Decision:

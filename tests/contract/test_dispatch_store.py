@@ -237,6 +237,17 @@ async def test_dispatcher_that_gets_on_keeps_its_entries(opened: OpenStores) -> 
     assert await stores.intake_queue.reclaim("second") == []
 
 
+async def test_entry_that_a_dispatcher_gave_up_is_not_held_by_what_it_does_later(opened: OpenStores) -> None:
+    stores = await opened.open()
+    await stores.intake.accept([firing(pod="given-up")])
+    (given_up,) = await stores.intake_queue.read("w", count=10, block=0)
+    for nr in range(5):
+        await asyncio.sleep(0.03)
+        await fire(stores, alert=firing(pod=str(nr)))
+    (again,) = await stores.intake_queue.reclaim("w")
+    assert again.id == given_up.id
+
+
 async def test_poison_alert_is_set_aside_with_its_error_and_costs_no_sibling(opened: OpenStores) -> None:
     stores = await opened.open()
     await stores.intake.accept([firing(pod="bad"), firing(pod="good")])
