@@ -57,3 +57,21 @@ async def test_an_answer_waits_at_a_closed_valve_while_the_request_has_arrived()
         valve.open()
         assert await asyncio.wait_for(reader.read(100), 2) == b"done"
         writer.close()
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_a_trap_holds_one_request_and_nothing_else(arrives: bool) -> None:
+    async with echo() as (port, received), open_valve(port) as valve:
+        valve.trap(b"poison", arrives=arrives)
+        reader, writer = await asyncio.open_connection("127.0.0.1", valve.port)
+        writer.write(b"some poison")
+        await asyncio.wait_for(valve.held.wait(), 2)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(reader.read(100), 0.1)
+        assert received == ([b"some poison"] if arrives else [])
+        writer.transport.abort()
+        reader, writer = await asyncio.open_connection("127.0.0.1", valve.port)
+        writer.write(b"more poison")
+        assert await asyncio.wait_for(reader.read(100), 2) == b"more poison"
+        writer.close()
+    assert received == ([b"some poison"] if arrives else []) + [b"more poison"]

@@ -25,7 +25,8 @@ class Valve:
         self.there.set()
         self.back.set()
         self.held = asyncio.Event()
-        """Set as soon as a closed valve holds something."""
+        """Set as soon as a closed valve, or the trap, holds something."""
+        self._trap: tuple[bytes, bool] | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -38,6 +39,14 @@ class Valve:
         """Hold the answers from now on."""
         self.held.clear()
         self.back.clear()
+
+    def trap(self, marker: bytes, *, arrives: bool) -> None:
+        """Hold the next request that holds `marker`; or, with `arrives`, let it through and hold its answer.
+
+        Everything else flows on, also over other connections.
+        """
+        self.held.clear()
+        self._trap = marker, arrives
 
     def open(self) -> None:
         """Let both ways flow again. What was held for a connection that is gone is lost."""
@@ -66,23 +75,41 @@ class Valve:
             writer.transport.abort()
             return
         both = {writer, target_writer}
+        here = asyncio.Event()
+        here.set()
         self._writers |= both
         try:
             await asyncio.gather(
-                self._pump(reader, target_writer, self.there),
-                self._pump(target_reader, writer, self.back),
+                self._pump(reader, target_writer, self.there, here, asks=True),
+                self._pump(target_reader, writer, self.back, here),
             )
         finally:
             for end in both:
                 end.close()
             self._writers -= both
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, valve: asyncio.Event) -> None:
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        valve: asyncio.Event,
+        here: asyncio.Event,
+        *,
+        asks: bool = False,
+    ) -> None:
+        """Forward until an end closes; `here` is the valve of this connection's answers."""
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
-                if not valve.is_set():
+                if asks and self._trap is not None and self._trap[0] in data:
+                    arrives, self._trap = self._trap[1], None
+                    here.clear()
                     self.held.set()
-                    await self._wait_or_lose(valve, source)
+                    if not arrives:
+                        await self._wait_or_lose(here, source)
+                for each in (valve, *(() if asks else (here,))):
+                    if not each.is_set():
+                        self.held.set()
+                        await self._wait_or_lose(each, source)
                 if sink.is_closing():
                     break
                 sink.write(data)
