@@ -89,7 +89,7 @@ class Site:
         """Return when `holds` is true; fail after the site's patience."""
         async with asyncio.timeout(self.patience):
             while not await holds():  # noqa: ASYNC110 - it looks at a cluster from outside
-                await asyncio.sleep(0.02 if self.simulated else 1)
+                await asyncio.sleep(0.02 if self.simulated else 0.3)
 
     def context(self, kind: str, name: str, *, planned_at: float | None = None, prometheus: str = "") -> RunContext:
         clock = SystemClock()
