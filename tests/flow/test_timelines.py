@@ -213,7 +213,7 @@ async def test_two_rules_for_one_target_run_one_after_the_other(redis_server: Re
         await stage.fire("WebSlow", deployment="web")
         await stage.fire("WebSlow", deployment="shop")
         await stage.dispatch()
-        claims = [await stage.stores.work.claim("a", block=0.01) for _ in range(3)]
+        claims = [await stage.stores.work.claim("a", block=0.0) for _ in range(3)]
         held = [claim for claim in claims if claim is not None]
         assert len(held) == 2, "the second run for web waits for the first, the one for shop doesn't"
         for claim in held:

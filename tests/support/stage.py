@@ -206,7 +206,7 @@ class Stage:
 
     async def dispatch(self) -> None:
         """Everything that has arrived, and everything that is to be looked at again, is dispatched."""
-        for entry in await self.stores.intake_queue.read("stage", count=100, block=0.01):
+        for entry in await self.stores.intake_queue.read("stage", count=100, block=0.0):
             await self._dispatcher.settle(entry)
         await self._dispatcher.look_again()
 
@@ -216,7 +216,7 @@ class Stage:
         while quiet < 2:
             await self.dispatch()
             await self.stores.work.promote()
-            claim = await self.stores.work.claim("stage", block=0.01)
+            claim = await self.stores.work.claim("stage", block=0.0)
             if claim is None:
                 quiet += 1
                 continue
