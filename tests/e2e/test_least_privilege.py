@@ -1,0 +1,99 @@
+"""The shipped role is enough for the shipped runbooks, and holds nothing that none of them uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bridge.demo import SimulatedCluster, SimulatedServer, scene
+from tests.support.installation import Installation
+from tests.support.processes import Processes, until
+from tests.support.recording_proxy import Recorded, RecordingProxy
+from tests.support.shipped import shipped_runbooks
+
+RBAC = Path(__file__).resolve().parents[2] / "deploy" / "rbac" / "target-namespace"
+
+
+def manifest(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe").load((RBAC / name).read_text())
+    return found
+
+
+def asked(entry: Recorded) -> tuple[str, str, str]:
+    """Return API group, resource (with its subresource) and verb, as RBAC sees a request in a namespace."""
+    parts = entry.path.strip("/").split("/")
+    group, rest = (parts[1], parts[3:]) if parts[0] == "apis" else ("", parts[2:])
+    # namespaces/NAMESPACE/RESOURCE[/NAME[/SUBRESOURCE[/…]]]
+    resource, *names = rest[2:]
+    full = f"{resource}/{names[1]}" if len(names) > 1 else resource
+    verb = {"GET": "get" if names else "list", "PATCH": "patch"}[entry.verb]
+    return group, full, verb
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[tuple[SimulatedCluster, RecordingProxy, Path]]:
+    """A cluster with the demo's three troubles that enforces the shipped role; the token of our account."""
+    cluster = SimulatedCluster()
+    scene.set_the_scene(cluster)
+    for name in ("role.yml", "rolebinding.yml"):
+        cluster.apply(manifest(name))
+    token = tmp_path / "token"
+    token.write_text(cluster.issue_token("alertbridge", "alertbridge"))
+    async with SimulatedServer(cluster, token="the-admin", tick=0.005) as server, RecordingProxy(server.url) as proxy:
+        yield cluster, proxy, token
+
+
+async def test_the_three_runbooks_heal_with_the_shipped_role_and_use_all_of_it(
+    processes: Processes, guarded: tuple[SimulatedCluster, RecordingProxy, Path]
+) -> None:
+    cluster, proxy, token = guarded
+    act: dict[str, Any] = {"mode": "auto"}
+    installation = Installation(
+        processes,
+        kubernetes=proxy.url,
+        alerts={
+            "GatewayDown": {**act, "runbook": "netweave/all-pods-down"},
+            "HighErrorRate": {**act, "runbook": "netweave/high-error-rate"},
+            "CertExpiringSoon": {
+                **act,
+                "runbook": "netweave/certificate-expiring",
+                "params": {"from_secret": False},
+            },
+        },
+        runbooks=[],
+        runbook_files=shipped_runbooks(),
+        clusters={"connections": {"simulated": {"url": proxy.url, "token_file": str(token)}}},
+    )
+    troubles = scene.troubles()
+    began = time.time()
+    try:
+        server = await installation.start()
+        for trouble in troubles:
+            await server.fire(trouble.alert, starts_at=began, **trouble.labels)
+
+        async def healed() -> bool:
+            return all(trouble.healed(cluster) for trouble in troubles)
+
+        await until(healed, seconds=30, what="all three being healed")
+        for trouble in troubles:
+            await server.resolve(trouble.alert, starts_at=began, **trouble.labels)
+        for done in await server.finished(3, seconds=30):
+            assert done["outcome"] == "succeeded", (done["runbook"], done["reason"], done["detail"])
+            assert not any(entry["data"].get("missing") for entry in await server.journal(done["id"]))
+    finally:
+        installation.end_private_redis()
+    assert not [entry.path for entry in proxy.requests if entry.status == 403]
+    used = {asked(entry) for entry in proxy.requests if "/namespaces/" in entry.path}
+    granted = {
+        (group, resource, verb)
+        for rule in manifest("role.yml")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert used == granted
