@@ -18,6 +18,7 @@ from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.receiver import Receiver
 from bridge.ingest.server import add_routes, serve
 from bridge.model.principal import Role
+from bridge.stores import Stores
 from tests.support.intake import MemoryIntake, MemoryRefusals, MemoryReplays
 
 TOKEN = "t0ken-of-alertmanager"
@@ -59,16 +60,20 @@ class Answer:
 class Served:
     """A receiver that listens, and everything that it has seen."""
 
-    def __init__(self, credentials: Iterable[Credential], limits: RequestLimits) -> None:
+    def __init__(
+        self, credentials: Iterable[Credential], limits: RequestLimits, stores: Stores | None = None
+    ) -> None:
         self.intake = MemoryIntake()
         self.refusals = MemoryRefusals()
         self.replays = MemoryReplays()
         self.clock = MovedClock()
         self.counters = Counters()
         self.receiver = Receiver(
-            intake=self.intake,
-            refusals=self.refusals,
-            authenticator=Authenticator(list(credentials), clock=self.clock, replays=self.replays),
+            intake=stores.intake if stores else self.intake,
+            refusals=stores.refusals if stores else self.refusals,
+            authenticator=Authenticator(
+                list(credentials), clock=self.clock, replays=stores.replays if stores else self.replays
+            ),
             clock=self.clock,
             counters=self.counters,
             limits=limits,
@@ -123,9 +128,10 @@ async def served(
     limits: RequestLimits | None = None,
     connections: ConnectionLimits | None = None,
     tls: Any = None,
+    stores: Stores | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve with these credentials: by default a bearer, a basic and an hmac one."""
-    one = Served(credentials or (SENDER, OPERATOR, GRAFANA), limits or RequestLimits())
+    """Serve with these credentials: by default a bearer, a basic and an hmac one. Over `stores`, or over memory."""
+    one = Served(credentials or (SENDER, OPERATOR, GRAFANA), limits or RequestLimits(), stores)
     app = web.Application()
     add_routes(app, one.receiver)
 
