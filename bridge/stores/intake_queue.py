@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
+from bridge.errors import StoreUnavailable
 from bridge.model.intake import Assignment, Dispatch, Dispatched, IntakeEntry, Transition
 from bridge.model.reason import Reason
 from bridge.model.remediation import SCHEMA, Decision
@@ -15,7 +17,10 @@ from bridge.stores.groups import Groups
 from bridge.stores.holds import Holds
 from bridge.stores.keys import BUCKETS, digest, runs_key
 from bridge.stores.link import Link
+from bridge.stores.together import Together
 
+TOGETHER = 64
+"""Dispatches that share one script call: some milliseconds of Redis's time."""
 SWEEP = 512
 """Buckets of the intake's records that one call of `expire` looks through."""
 
@@ -27,6 +32,7 @@ class RedisIntakeQueue:
         self._link = link
         self._groups = groups
         self._holds = Holds(link.options.claim)
+        self._dispatches = Together(self._dispatch, most=TOGETHER)
 
     async def read(self, worker: str, *, count: int, block: float) -> list[IntakeEntry]:
         """See ports.IntakeQueue. Entries of a newer schema are left pending for a newer dispatcher."""
@@ -69,28 +75,12 @@ class RedisIntakeQueue:
         held = self._holds.progress(transition.seq, asyncio.get_running_loop().time())
         if held is not None:
             await self._groups.script("hold", held[0], *held[1])
-        alert = transition.alert
-        args: list[Any] = [
-            alert.key,
-            alert.fingerprint,
-            alert.source,
-            digest(alert.key),
-            transition.seq,
-            transition.seen.value,
-            alert.starts_at,
-            ENCODER.encode(transition),
-            dispatch.wait,
-            milliseconds(dispatch.wait_until),
-            SCHEMA,
-            len(dispatch.decisions),
-            *(stamped(_about(decision, transition)) for decision in dispatch.decisions),
-        ]
-        for assignment in dispatch.assignments:
-            args.extend(_flat(assignment))
-        reply = await self._link.script("dispatch", *args)
-        if reply[0] == b"stale":
-            return Dispatched(stale=True)
-        return Dispatched(created=texts(reply[1]), joined=texts(reply[2]), cancelled=texts(reply[3]))
+        return await self._dispatches(_arguments(dispatch))
+
+    async def _dispatch(self, many: list[list[Any]]) -> list[Dispatched | Exception]:
+        """Run the script for what several callers have to record."""
+        replies = await self._link.script("dispatch", SCHEMA, *chain.from_iterable(many))
+        return [_dispatched(reply) for reply in replies]
 
     async def dead_letter(self, entry: str, index: int, transition: Transition, error: str) -> None:
         record = {
@@ -161,3 +151,35 @@ def _flat(assignment: Assignment) -> list[Any]:
         remediation.runbook,
         remediation.route,
     ]
+
+
+def _arguments(dispatch: Dispatch) -> list[Any]:
+    """Return one dispatch as lua/dispatch.lua reads it."""
+    transition = dispatch.transition
+    alert = transition.alert
+    args: list[Any] = [
+        alert.key,
+        alert.fingerprint,
+        alert.source,
+        digest(alert.key),
+        transition.seq,
+        transition.seen.value,
+        alert.starts_at,
+        ENCODER.encode(transition),
+        dispatch.wait,
+        milliseconds(dispatch.wait_until),
+        len(dispatch.decisions),
+        *(stamped(_about(decision, transition)) for decision in dispatch.decisions),
+        len(dispatch.assignments),
+    ]
+    for assignment in dispatch.assignments:
+        args.extend(_flat(assignment))
+    return args
+
+
+def _dispatched(reply: list[Any]) -> Dispatched | Exception:
+    if reply[0] == b"done":
+        return Dispatched(created=texts(reply[1]), joined=texts(reply[2]), cancelled=texts(reply[3]))
+    if reply[0] == b"stale":
+        return Dispatched(stale=True)
+    return StoreUnavailable(f"Redis could not record it: {reply[1].decode('utf-8', 'replace')}")

@@ -7,22 +7,17 @@ stay redis-py's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-import hiredis
 from redis.exceptions import NoScriptError, RedisError
 
 from bridge.errors import StoreUnavailable
 from bridge.stores.connection import REDIS_ERRORS, moved_on, unavailable
-from bridge.stores.link import Link
+from bridge.stores.link import Link, pack
 
 IDLE = 1.0
 """Seconds after which the connection is looked at before it is used again: the server may have gone meanwhile."""
-
-# redis-py's asyncio connections pack in Python, ten times slower. (hiredis's type stub knows tuples of one only.)
-_pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 
 
 class Lane:
@@ -65,11 +60,11 @@ class Lane:
 
     async def _call(self, connection: Any, args: tuple[Any, ...]) -> bytes:
         replicas = self._link.options.min_replicas
-        packed = _pack(args)
+        packed = pack(args)
         if replicas:
             # On the same connection: WAIT is about what this one has written.
             patience = int(self._link.options.deadline * 500)
-            packed += _pack(("WAIT", replicas, patience))
+            packed += pack(("WAIT", replicas, patience))
         await connection.send_packed_command(packed)
         try:
             reply: bytes = await connection.read_response(disable_decoding=True)

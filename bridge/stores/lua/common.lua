@@ -19,15 +19,14 @@ local function journal(id, json)
   if call('LLEN', key) < 10000 then call('RPUSH', key, stamp(json)) end
 end
 
--- Keep a decision about a fingerprint. One that repeats the last only moves its time.
-local function decide(fingerprint, json)
+-- Keep a decision about a fingerprint. One that repeats the last only moves its time; `first` says that none can.
+local function decide(fingerprint, json, first)
   local key = P .. 'why:' .. fingerprint
-  local last = call('LINDEX', key, -1)
+  local last = not first and call('LINDEX', key, -1)
   if last and string.match(last, '^(.*),"at":[%d.]+}$') == string.sub(json, 1, -2) then
     call('LSET', key, -1, stamp(json))
   else
-    call('RPUSH', key, stamp(json))
-    call('LTRIM', key, -MAX_DECISIONS, -1)
+    if call('RPUSH', key, stamp(json)) > MAX_DECISIONS then call('LTRIM', key, -MAX_DECISIONS, -1) end
   end
   call('EXPIRE', key, KEEP_DECISIONS)
 end

@@ -1,96 +1,126 @@
 -- needs: common drain remediation
--- Record what the dispatcher decided about one transition of an alert; idempotent by seq.
--- ARGV: 3 alert (SOURCE/FINGERPRINT), 4 fingerprint, 5 source, 6 digest, 7 seq, 8 seen, 9 start, 10 transition,
--- 11 wait reason or empty, 12 wait until (ms, or empty), 13 schema, 14 how many decisions, then those, then
--- seven for each assignment: id, join key, queue key, runs key, document, runbook, route.
-local alert, fingerprint, seq = ARGV[3], ARGV[4], tonumber(ARGV[7])
-local key, incident = P .. 'inc:' .. alert, ARGV[3] .. '/' .. ARGV[9]
-local old = call('HMGET', key, 'seq', 'open', 'start', 'again')
-local last = tonumber(old[1] or '0')
--- `due` marks an open incident that may be dispatched again under the seq that it has.
-local redispatch = seq == last and old[4] == '1' and old[2] == '1'
-if seq < last or (seq == last and not redispatch) then return {'stale'} end
+-- Record what the dispatcher decided about transitions of alerts; each is idempotent by its seq.
+-- ARGV: 3 schema, then for each: alert (SOURCE/FINGERPRINT), fingerprint, source, digest, seq, seen, start,
+-- transition, wait reason or empty, wait until (ms, or empty), how many decisions, those, how many assignments,
+-- and seven for each of these: id, join key, queue key, runs key, document, runbook, route.
+-- Runs for every alert that is work: calls are counted.
+local at, schema = 3, ARGV[3]
+local function take()
+  at = at + 1
+  return ARGV[at]
+end
 
-local created, joined, cancelled = {}, {}, {}
-local first = 15 + tonumber(ARGV[14])
+local function read()
+  local d = {alert = take(), fingerprint = take(), source = take(), digest = take(), seq = take(), seen = take(),
+    start = take(), transition = take(), wait = take(), due = take(), decisions = {}, assignments = {}}
+  for i = 1, tonumber(take()) do d.decisions[i] = take() end
+  for i = 1, tonumber(take()) do
+    d.assignments[i] = {id = take(), join = take(), queue = take(), runs = take(), document = take(),
+      runbook = take(), route = take()}
+  end
+  d.key, d.incident = P .. 'inc:' .. d.alert, d.alert .. '/' .. d.start
+  return d
+end
 
-local function close_incident()
-  call('HSET', key, 'seq', ARGV[7], 'open', '0', 'closed', text(NOW), 'fp', fingerprint, 'start', old[3] or ARGV[9])
-  call('HDEL', key, 'again')
-  clear_wait(alert)
-  call('ZREM', P .. 'open', alert)
-  call('EXPIRE', key, KEEP_DECISIONS)
-  local ended = alert .. '/' .. (old[3] or ARGV[9])
-  for _, id in pairs(asked_for(alert)) do
-    if detach(id, ended, 'resolved', 'every alert that asked for it resolved') then
-      cancelled[#cancelled + 1] = id
+local function close_incident(d, old)
+  local start = old[3] or d.start
+  call('HSET', d.key, 'seq', d.seq, 'open', '0', 'closed', text(NOW), 'fp', d.fingerprint, 'start', start)
+  call('EXPIRE', d.key, KEEP_DECISIONS)
+  if not old[1] then return end
+  call('HDEL', d.key, 'again')
+  clear_wait(d.alert)
+  call('ZREM', P .. 'open', d.alert)
+  for _, id in pairs(asked_for(d.alert)) do
+    if detach(id, d.alert .. '/' .. start, 'resolved', 'every alert that asked for it resolved') then
+      d.cancelled[#d.cancelled + 1] = id
     end
   end
 end
 
-local function ask(i, kept)
-  local id, join, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local mine = call('HGET', key, 'j:' .. join)
-  if redispatch and mine then
-    local ran = call('HMGET', rem(mine), 'state', 'again')
-    -- It was dealt with for this incident; only what ended without acting is tried again.
-    if not ran[1] or (ran[1] == 'done' and ran[2] ~= '1') then
-      kept[join] = mine
-      return
-    end
-  end
-  local reason = 'joined'
-  local open = call('HGET', P .. 'joins', join)
-  if open then
-    id = open
-  else
-    reason = 'created'
-    call('HSET', rem(id), 'doc', ARGV[i + 4], 'v', ARGV[13], 'state', 'queued', 'jk', join, 'qk', queue,
-      'rk', ARGV[i + 3], 'created', text(NOW), 'updated', text(NOW), 'token', '')
-    call('HSET', P .. 'joins', join, id)
-    call('ZADD', P .. 'index', text(NOW), id)
-    if call('RPUSH', P .. 'queue:' .. queue, id) == 1 then enqueue(id) end
-    created[#created + 1] = id
-  end
-  call('HSET', key, 'j:' .. join, id)
-  kept[join] = id
-  call('SADD', rem(id) .. ':inc', incident)
-  if call('SADD', rem(id) .. ':open', incident) == 1 then
-    if reason == 'joined' then joined[#joined + 1] = id end
-    decide(fingerprint, cjson.encode({reason = reason, incident = incident, remediation = id,
-      runbook = ARGV[i + 5], route = ARGV[i + 6]}))
-  end
+local function create(a)
+  call('HSET', rem(a.id), 'doc', a.document, 'v', schema, 'state', 'queued', 'jk', a.join, 'qk', a.queue,
+    'rk', a.runs, 'created', text(NOW), 'updated', text(NOW), 'token', '')
+  call('HSET', P .. 'joins', a.join, a.id)
+  call('ZADD', P .. 'index', text(NOW), a.id)
+  if call('RPUSH', P .. 'queue:' .. a.queue, a.id) == 1 then enqueue(a.id) end
 end
 
-local function open_incident()
+-- Whether an earlier dispatch of this incident led to a remediation that settles the wish: one that was over
+-- without acting is tried again.
+local function settled(d, a)
+  local mine = d.redispatch and call('HGET', d.key, 'j:' .. a.join)
+  if not mine then return nil end
+  local ran = call('HMGET', rem(mine), 'state', 'again')
+  return (not ran[1] or (ran[1] == 'done' and ran[2] ~= '1')) and mine
+end
+
+local function ask(d, a)
+  local mine = settled(d, a)
+  if mine then return mine end
+  local open = call('HGET', P .. 'joins', a.join)
+  local id = open or a.id
+  if not open then
+    create(a)
+    d.created[#d.created + 1] = id
+  end
+  call('HSET', d.key, 'j:' .. a.join, id)
+  call('SADD', rem(id) .. ':inc', d.incident)
+  if call('SADD', rem(id) .. ':open', d.incident) == 1 then
+    if open then d.joined[#d.joined + 1] = id end
+    decide(d.fingerprint, cjson.encode({reason = open and 'joined' or 'created', incident = d.incident,
+      remediation = id, runbook = a.runbook, route = a.route}))
+  end
+  return id
+end
+
+local function open_incident(d, old)
   local before, kept = {}, {}
-  if not redispatch then
-    before = asked_for(alert)
-    for join in pairs(before) do call('HDEL', key, 'j:' .. join) end
-    call('HSET', key, 'seq', ARGV[7], 'open', '1', 'start', ARGV[9], 't', ARGV[10], 'fp', fingerprint,
-      'source', ARGV[5], 'sid', ARGV[6], 'opened', text(NOW))
-    call('HDEL', key, 'closed')
-    call('PERSIST', key)
-    call('ZADD', P .. 'open', text(NOW), alert)
-    call('SADD', P .. 'sources', ARGV[5])
+  if old[1] then
+    if not d.redispatch then
+      before = asked_for(d.alert)
+      for join in pairs(before) do call('HDEL', d.key, 'j:' .. join) end
+      call('PERSIST', d.key)
+    end
+    call('HDEL', d.key, 'again', not d.redispatch and 'closed' or 'again')
+    clear_wait(d.alert)
   end
-  call('HDEL', key, 'again')
-  clear_wait(alert)
-  for i = first, #ARGV, 7 do ask(i, kept) end
+  if not d.redispatch then
+    call('HSET', d.key, 'seq', d.seq, 'open', '1', 'start', d.start, 't', d.transition, 'fp', d.fingerprint,
+      'source', d.source, 'sid', d.digest, 'opened', text(NOW))
+    call('ZADD', P .. 'open', text(NOW), d.alert)
+    if not old[1] then call('SADD', P .. 'sources', d.source) end
+  end
+  for _, a in ipairs(d.assignments) do kept[a.join] = ask(d, a) end
   -- After the joins: a remediation that the new incident joined must not lose its last one in between.
-  local ended = alert .. '/' .. (old[3] or '')
+  local ended = d.alert .. '/' .. (old[3] or '')
   for join, id in pairs(before) do
-    if ended ~= incident or kept[join] ~= id then
-      if detach(id, ended, 'superseded', 'the alert fired anew and asks for something else') then
-        cancelled[#cancelled + 1] = id
-      end
+    if (ended ~= d.incident or kept[join] ~= id)
+      and detach(id, ended, 'superseded', 'the alert fired anew and asks for something else') then
+      d.cancelled[#d.cancelled + 1] = id
     end
   end
-  if ARGV[11] ~= '' then
-    set_wait(alert, ARGV[11], ARGV[12] ~= '' and tonumber(ARGV[12]) or NOW + RECHECK_MS)
+  if d.wait ~= '' then
+    add_wait(d.alert, d.wait, d.due ~= '' and tonumber(d.due) or NOW + RECHECK_MS)
   end
 end
 
-if ARGV[8] == 'resolved' then close_incident() else open_incident() end
-for i = 15, first - 1 do decide(fingerprint, ARGV[i]) end
-return {'done', created, joined, cancelled}
+local function dispatch(d)
+  local old = call('HMGET', d.key, 'seq', 'open', 'start', 'again')
+  local seq, last = tonumber(d.seq), tonumber(old[1] or '0')
+  -- `due` marks an open incident that may be dispatched again under the seq that it has.
+  d.redispatch = seq == last and old[4] == '1' and old[2] == '1'
+  if seq < last or (seq == last and not d.redispatch) then return {'stale'} end
+  d.created, d.joined, d.cancelled = {}, {}, {}
+  if d.seen == 'resolved' then close_incident(d, old) else open_incident(d, old) end
+  for _, decision in ipairs(d.decisions) do decide(d.fingerprint, decision, not old[1]) end
+  return {'done', d.created, d.joined, d.cancelled}
+end
+
+local answers = {}
+while at < #ARGV do
+  local d = read()
+  -- What goes wrong with one costs no other.
+  local fine, answer = pcall(dispatch, d)
+  answers[#answers + 1] = fine and answer or {'failed', tostring(answer.err or answer)}
+end
+return answers

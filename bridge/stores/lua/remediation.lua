@@ -46,11 +46,16 @@ local function clear_wait(incident)
   call('ZREM', P .. 'waiting', incident)
 end
 
-local function set_wait(incident, reason, due)
-  clear_wait(incident)
+-- For one that waits on nothing.
+local function add_wait(incident, reason, due)
   call('HSET', P .. 'inc:' .. incident, 'wait', reason)
   call('SADD', P .. 'waits:' .. reason, incident)
   call('ZADD', P .. 'waiting', text(due), incident)
+end
+
+local function set_wait(incident, reason, due)
+  clear_wait(incident)
+  add_wait(incident, reason, due)
 end
 
 -- `SOURCE/FINGERPRINT/START` -> key of the alert, start
