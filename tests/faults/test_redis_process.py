@@ -302,7 +302,7 @@ async def test_with_min_replicas_an_alert_counts_only_when_a_replica_has_it(
             return replica.info("replication").get("master_link_status") == "up"
 
         await until(linked)
-        async with stores_of(server, min_replicas=1, deadline=0.5) as stores:
+        async with stores_of(server, min_replicas=1, deadline=2.0) as stores:
             assert await stores.intake.accept([firing()]) == [Seen.NEW]
             replica.signal(signal.SIGSTOP)
             with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
