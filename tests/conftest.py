@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support.processes import Processes
 from tests.support.redis import OpenStores, RedisServer, fresh_options
@@ -49,3 +50,14 @@ def _running(server: RedisServer) -> Iterator[RedisServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def quiet_log() -> Iterator[None]:
+    """Log nothing: what structlog prints of an exception before it is configured costs more than most tests."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from bridge.engine.context import RunContext
 from bridge.engine.ending import Ended, Finish
 from bridge.engine.parts import Parts
@@ -17,6 +19,9 @@ async def check_entry(parts: Parts, view: RemediationView) -> GuardFacts:
     """Return the facts when every entry guard allows the run; raise Ended otherwise."""
     remediation = view.remediation
     facts = await parts.guardbook.facts(remediation)
+    if view.writing:
+        # This run announced a write before (which was refused): its own attempt must not speak against it.
+        facts = msgspec.structs.replace(facts, attempts=facts.attempts[:-1])
     if view.incidents and not view.open_incidents:
         raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
     for guard in parts.entry_guards:

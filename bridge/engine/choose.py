@@ -25,6 +25,7 @@ def choose(scenarios: Sequence[Scenario], variables: Mapping[str, Any]) -> Choic
     An unknown one ends the search (its evidence may be what matters) unless it says `on_unknown: continue`.
     """
     seen: list[str] = []
+    unknown = False
     for scenario in scenarios:
         if scenario.when is None:
             return Choice(scenario, False, "; ".join([*seen, f"{scenario.name}: otherwise"]))
@@ -32,9 +33,10 @@ def choose(scenarios: Sequence[Scenario], variables: Mapping[str, Any]) -> Choic
         if holds:
             return Choice(scenario, False, "; ".join([*seen, f"{scenario.name}: {scenario.when}"]))
         if holds is None:
+            unknown = True
             seen.append(f"{scenario.name}: unknown ({detail})")
             if scenario.on_unknown == "escalate":
                 return Choice(None, True, "; ".join(seen))
         else:
             seen.append(f"{scenario.name}: no")
-    return Choice(None, False, "; ".join(seen))
+    return Choice(None, unknown, "; ".join(seen))

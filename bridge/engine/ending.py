@@ -29,10 +29,15 @@ class Park(msgspec.Struct, frozen=True):
     detail: str
     retry: bool = False
     """Whether this counts against the cap on retries."""
+    fixed_since: float | None = None
+    """Since when a verification that has not settled yet says fixed (unix seconds)."""
 
 
 class HandOver(msgspec.Struct, frozen=True):
     """This process stops; another worker carries on at once."""
+
+    fixed_since: float | None = None
+    """As in Park."""
 
 
 Ending = Finish | Park | HandOver

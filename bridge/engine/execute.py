@@ -6,10 +6,14 @@ returns how this stretch of work ended and raises only LeaseLost (let go at once
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import msgspec
 import structlog
 from pydantic import ValidationError
 
+from bridge.configuration.cel_text import references
 from bridge.configuration.expressions import Condition
 from bridge.engine import admission
 from bridge.engine import journal as kinds
@@ -22,7 +26,7 @@ from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
 from bridge.engine.steps import Steps
-from bridge.engine.verify import Watch, watch
+from bridge.engine.verify import Watch
 from bridge.errors import LeaseLost, PlanStale, StoreUnavailable
 from bridge.model.mode import Mode, strictest
 from bridge.model.plan import Plan
@@ -65,12 +69,16 @@ class Run:
             return ending_for(error, self._record.progress, self._parts)
 
     async def _run(self) -> Ending:
+        if not self._record.resumed:
+            waited = self._parts.clock.now() - self._rem.created_at
+            self._parts.metrics.remediation_started(self._rem.runbook, waited)
         await self._record.write(kinds.STARTED, "taken up")
         if self._record.progress.undoing:
             return await self._undo(Reason.of(self._record.progress.undoing), "carried on after an interruption")
         if not self._record.progress.writing:
             scenario = await self._prepare()
         else:
+            self._evidence = Evidence(await self._record.kept_evidence(), {})
             scenario = next(s for s in self._runbook.scenarios if s.name == self._record.progress.scenario)
         for index in range(self._record.progress.step, len(scenario.steps)):
             answer = await self._step(index, scenario.steps[index])
@@ -86,12 +94,17 @@ class Run:
             raise Ended(HandOver())
         await self._look_around()
         choice = choose(self._runbook.scenarios, self._variables())
+        again = self._record.progress.retries < self._parts.limits.retries
+        if choice.scenario is None and choice.unknown and self._evidence.passing is not None and again:
+            # What could not be asked just now may be known in a minute: only after that is it a person's.
+            raise self._evidence.passing
         if choice.scenario is None:
             reason = Reason.EVIDENCE_MISSING if choice.unknown else Reason.NO_SCENARIO
             raise Ended(Finish(Outcome.UNKNOWN if choice.unknown else Outcome.FAILED, reason, choice.why))
         await self._record.write(kinds.SCENARIO, choice.why, data={"name": choice.scenario.name})
-        if self._mode(choice.scenario.steps[0]) is not Mode.AUTO:
-            await self._only_plan(choice.scenario)
+        mode = self._mode(choice.scenario)
+        if mode is not Mode.AUTO:
+            await self._only_plan(choice.scenario, mode)
         return choice.scenario
 
     async def _look_around(self) -> None:
@@ -105,40 +118,61 @@ class Run:
             data={"names": list(self._evidence.values), "missing": self._evidence.missing},
         )
 
-    async def _only_plan(self, scenario: Scenario) -> None:
+    async def _only_plan(self, scenario: Scenario, mode: Mode) -> None:
         """Mode observe (and approve, until somebody can be asked): plan every step, change nothing, and end."""
-        mode = self._mode(scenario.steps[0])
         for index, step in enumerate(scenario.steps):
-            await self._record_plan(index, await self._steps.plan(step, self._variables()))
+            params = self._steps.params(step, self._variables())
+            plan = await self._steps.plan(step, params)
+            if not plan.empty:
+                await admission.check_plan(self._parts, self._rem, plan, self._context)
+            await self._record_plan(index, plan, params)
         reason = Reason.OBSERVE_ONLY if mode is Mode.OBSERVE else Reason.APPROVAL_NEEDED
         raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value}: nothing was changed"))
 
     # -- one step
 
     async def _step(self, index: int, step: Step) -> Verification:
-        progress = self._record.progress
-        if index in progress.verified:
+        if index in self._record.progress.verified:
             return Verification(Answer.FIXED)
+        began = self._parts.clock.monotonic()
+        result = "error"
+        try:
+            answer, result = await self._make(index, step)
+        except Ended as ended:
+            result = "" if not isinstance(ended.ending, Finish) else result
+            raise
+        except asyncio.CancelledError:
+            result = ""
+            raise
+        finally:
+            if result:
+                self._parts.metrics.step_finished(step.action, result, self._parts.clock.monotonic() - began)
+        return answer
+
+    async def _make(self, index: int, step: Step) -> tuple[Verification, str]:
+        """Plan, lock, apply and verify one step; return the answer, and the step's result for the metrics."""
+        progress = self._record.progress
         plan = progress.plan if progress.writing and progress.step == index else None
         if plan is None:
             plan = await self._plan(index, step)
         if plan.empty:
-            return Verification(Answer.FIXED, f"{plan.action}: {plan.summary}")
-        await self._steps.lock(plan)
+            return Verification(Answer.FIXED, f"{plan.action}: {plan.summary}"), "nothing_to_do"
+        await self._steps.lock(plan.changes)
         await self._steps.apply(index, plan)
-        answer = await self._steps.verify(index, step, plan, self._variables())
+        answer = await self._steps.verify(index, step, plan)
         await self._record.write(
             kinds.VERIFIED,
             f"{plan.action}: {answer.detail or answer.answer.value}",
             data={"step": index, "answer": answer.answer.value},
         )
-        return answer
+        return answer, answer.answer.value
 
     async def _plan(self, index: int, step: Step) -> Plan:
-        if index and self._record.progress.writing:
+        if self._record.progress.writing:
             # An earlier step changed the world: this one is planned on what is there now.
             await self._look_around()
-        plan = await self._steps.plan(step, self._variables())
+        params = self._steps.params(step, self._variables())
+        plan = await self._steps.plan(step, params)
         if not plan.empty:
             await admission.check_plan(self._parts, self._rem, plan, self._context)
             if self._record.progress.permit is None:
@@ -146,14 +180,13 @@ class Run:
                 await self._record.write(
                     kinds.ADMITTED, "the runbook's circuit breaker allows it", data={"permit": permit}
                 )
-        await self._record_plan(index, plan)
+        await self._record_plan(index, plan, params)
         return plan
 
-    async def _record_plan(self, index: int, plan: Plan) -> None:
+    async def _record_plan(self, index: int, plan: Plan, params: dict[str, Any]) -> None:
         text = plan.summary if not plan.empty else f"nothing to change: {plan.summary}"
-        await self._record.write(
-            kinds.PLANNED, text, data={"step": index, "plan": msgspec.to_builtins(plan), "hash": plan.hash}
-        )
+        data = {"step": index, "plan": msgspec.to_builtins(plan), "hash": plan.hash, "params": params}
+        await self._record.write(kinds.PLANNED, text, data=data)
 
     # -- after the writes
 
@@ -161,11 +194,11 @@ class Run:
         spec = self._runbook.verify
         if spec is None:
             return Finish(Outcome.SUCCEEDED, Reason.VERIFIED, "every step was verified")
+        # The locks last as long as the proof does, however often it is interrupted.
+        await self._steps.lock([change for plan in self._record.progress.done_plans for change in plan.changes])
         until = await self._steps.deadline(kinds.RUNBOOK_STEP, spec.within, f"verifying: {spec.fixed}")
         how = Watch(until=until, every=spec.every, settle=spec.settle)
-        answer = await watch(
-            lambda: self._look(spec), how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease
-        )
+        answer = await self._steps.watch(lambda: self._look(spec), how)
         await self._record.write(
             kinds.VERIFIED, answer.detail, data={"step": kinds.RUNBOOK_STEP, "answer": answer.answer.value}
         )
@@ -176,19 +209,24 @@ class Run:
     async def _look(self, spec: VerifySpec) -> Verification:
         view = await self._parts.queue.get(self._rem.id)
         self._view = view or self._view
-        fresh = await self._gather(spec.evidence)
-        self._evidence = Evidence({**self._evidence.values, **fresh.values}, fresh.missing)
-        for name in fresh.missing:
-            # What could not be gathered now must not be answered with what was true before the change.
-            self._evidence.values.pop(name, None)
-        holds, detail = Condition(spec.fixed).evaluate_detailed(self._variables())
+        # Nothing that was gathered before the change may answer for what is there now.
+        fresh = await self._gather({**self._also_read(spec.fixed), **spec.evidence})
+        holds, detail = Condition(spec.fixed).evaluate_detailed(self._variables(fresh))
         answer = {True: Answer.FIXED, False: Answer.NOT_FIXED, None: Answer.UNKNOWN}[holds]
         return Verification(answer, detail or f"{spec.fixed} is {str(holds).lower()}")
+
+    def _also_read(self, expression: str) -> dict[str, Collect]:
+        """Return the runbook's evidence that `expression` reads, to be gathered again."""
+        read = [path for path in references(expression) if path[0] == "evidence"]
+        whole = any(len(path) == 1 for path in read)
+        return {
+            name: item for name, item in self._runbook.evidence.items() if whole or any(name == p[1] for p in read)
+        }
 
     async def _not_done(self, answer: Verification) -> Ending:
         if answer.answer is Answer.UNKNOWN:
             return Finish(Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN, answer.detail)
-        if any(plan.undo_failed for plan in self._record.progress.done_plans):
+        if any(plan.undo_failed and plan.changes for plan in self._record.progress.done_plans):
             return await self._undo(Reason.NOT_FIXED, answer.detail)
         return Finish(Outcome.FAILED, Reason.NOT_FIXED, answer.detail)
 
@@ -206,16 +244,18 @@ class Run:
             wanted, collectors=self._parts.collectors, context=self._context, variables=self._variables()
         )
 
-    def _variables(self) -> dict[str, object]:
+    def _variables(self, evidence: Evidence | None = None) -> dict[str, object]:
         return variables(
             self._view,
             now=self._parts.clock.now(),
             prometheus=self._parts.prometheus,
-            evidence=self._evidence.values,
+            evidence=(evidence or self._evidence).values,
         )
 
-    def _mode(self, step: Step) -> Mode:
-        return strictest(self._parts.process_mode(), self._rem.mode, self._runbook.mode, step.mode)
+    def _mode(self, scenario: Scenario) -> Mode:
+        """Return how far the scenario may go; its strictest step counts, so that none is left half done."""
+        steps = [step.mode for step in scenario.steps]
+        return strictest(self._parts.process_mode(), self._rem.mode, self._runbook.mode, *steps)
 
 
 async def run_remediation(parts: Parts, lease: Lease) -> Ending | None:

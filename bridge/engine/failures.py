@@ -43,15 +43,23 @@ def ending_for(error: Exception, progress: Progress, parts: Parts) -> Ending:
     """
     if isinstance(error, _LATER) and progress.retries < parts.limits.retries:
         return Park(parts.clock.now() + _delay(error, progress, parts), _reason(error), str(error), retry=True)
-    reason = _reason(error)
+    reason = _final_reason(error, progress)
     if reason is Reason.INTERNAL_ERROR:
         log.error("run failed", exc_info=error)
     if isinstance(error, OutcomeUnknown):
         return Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, str(error))
     if reason is Reason.TARGET_REPLACED and not progress.changed:
         return Finish(Outcome.CANCELLED, reason, str(error))
-    outcome = Outcome.UNKNOWN if progress.in_flight and not _refused(error) else Outcome.FAILED
+    outcome = Outcome.UNKNOWN if progress.in_flight and not _refused(error, progress) else Outcome.FAILED
     return Finish(outcome, reason, str(error))
+
+
+def _final_reason(error: Exception, progress: Progress) -> Reason:
+    reason = _reason(error)
+    if reason is Reason.CIRCUIT_OPEN:
+        # A breaker that is open passes; one that stayed open through all retries is a dependency that is away.
+        return Reason.CLUSTER_UNAVAILABLE
+    return Reason.PLAN_FAILED if reason is Reason.APPLY_FAILED and not progress.writing else reason
 
 
 def _delay(error: Exception, progress: Progress, parts: Parts) -> float:
@@ -78,8 +86,11 @@ def _reason(error: Exception) -> Reason:
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.INTERNAL_ERROR)
 
 
-def _refused(error: Exception) -> bool:
-    """Whether the API server, or our own preconditions, said no: then nothing of this change was written."""
-    return isinstance(error, PlanStale | PermanentError | InvalidInput) or (
-        isinstance(error, KubeError) and not isinstance(error, OutcomeUnknown)
-    )
+def _refused(error: Exception, progress: Progress) -> bool:
+    """Whether the API server, or our own preconditions, said no: then nothing of this change was written.
+
+    That says nothing about an earlier try that was interrupted, and a server that failed (5xx) said nothing at all.
+    """
+    if progress.doubtful or isinstance(error, KubeUnavailable | OutcomeUnknown):
+        return False
+    return isinstance(error, PlanStale | PermanentError | InvalidInput | KubeError)

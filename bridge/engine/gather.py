@@ -11,7 +11,8 @@ import structlog
 
 from bridge.configuration.expressions import render
 from bridge.engine.context import RunContext
-from bridge.errors import AlertbridgeError
+from bridge.engine.retry import TRANSIENT
+from bridge.errors import AlertbridgeError, TemporaryError
 from bridge.model.runbook import Collect
 from bridge.ports import Collector
 
@@ -23,6 +24,13 @@ class Evidence(msgspec.Struct, frozen=True):
 
     values: dict[str, Any]
     missing: dict[str, str]
+    passing: Exception | None = None
+    """One of the errors behind what is missing that may pass by itself (the cluster is away)."""
+
+
+class _Missing(msgspec.Struct, frozen=True):
+    why: str
+    passing: Exception | None = None
 
 
 async def gather(
@@ -34,30 +42,37 @@ async def gather(
 ) -> Evidence:
     """Return the evidence that `wanted` names; what fails or takes too long is missing, with its reason."""
     found = await asyncio.gather(
-        *(_one(collectors[item.collect], item, context, variables) for item in wanted.values())
+        *(_one(collectors.get(item.collect), item, context, variables) for item in wanted.values())
     )
     values: dict[str, Any] = {}
     missing: dict[str, str] = {}
+    passing: Exception | None = None
     for name, piece in zip(wanted, found, strict=True):
-        if isinstance(piece, str):
-            missing[name] = piece
+        if isinstance(piece, _Missing):
+            missing[name] = piece.why
+            passing = passing or piece.passing
         else:
             values[name] = piece
-    return Evidence(values, missing)
+    return Evidence(values, missing, passing)
 
 
 async def _one(
-    collector: Collector, item: Collect, context: RunContext, variables: Mapping[str, Any]
-) -> dict[str, Any] | str:
+    collector: Collector | None, item: Collect, context: RunContext, variables: Mapping[str, Any]
+) -> dict[str, Any] | _Missing:
+    if collector is None:
+        return _Missing(f"there is no collector {item.collect!r} here: is its plug-in installed?")
     try:
         async with asyncio.timeout(item.timeout):
             params = collector.params.model_validate(render(item.with_, variables))
             return await collector.collect(context, params)
     except TimeoutError:
-        return f"no answer within {item.timeout:g} s"
+        why = f"no answer within {item.timeout:g} s"
+        return _Missing(why, TemporaryError(why))
+    except TRANSIENT as error:
+        return _Missing(str(error), error)
     except (AlertbridgeError, ValueError) as error:
-        return str(error)
+        return _Missing(str(error))
     except Exception as error:
         # A collector's own mistake costs this piece of evidence, never the run.
         log.exception("collector failed", collector=collector.name)
-        return f"{type(error).__name__}: {error}"
+        return _Missing(f"{type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bridge.model.breaker import Permit
-from bridge.model.plan import Plan
+from bridge.model.plan import Change, Plan
 from bridge.model.remediation import Entry
 
 STARTED = "started"
@@ -42,15 +42,23 @@ class Progress(msgspec.Struct, kw_only=True):
     step: int = 0
     """The step that is being worked on."""
     plan: Plan | None = None
-    """The plan of that step, once journalled."""
+    """The plan of that step, once journalled; None again when it was stale before anything of it was made."""
+    params: dict[str, Any] = {}
+    """The parameters that the plan was made with: evidence that they were taken from is not gathered again."""
     applied: int = 0
     """How many of the plan's changes were made."""
     in_flight: bool = False
     """A write was announced and its end never recorded."""
+    doubtful: bool = False
+    """The write in flight was interrupted: it may have been made, whatever is said about a later try."""
+    made: list[Change] = []
+    """Changes of the plan that this run wrote; those that were so already belong to somebody else."""
     done_plans: list[Plan] = []
-    """Plans whose changes were all made, oldest first: what an undo inverts."""
+    """Plans whose changes were all made, oldest first, with what this run wrote: what an undo inverts."""
     deadlines: dict[int, float] = {}
     """Step number to the unix time at which its verification gives up."""
+    fixed_since: float | None = None
+    """Since when a verification that has not settled yet says fixed (unix seconds)."""
     verified: set[int] = set()
     changed: bool = False
     """Whether anything was written at all."""
@@ -71,28 +79,29 @@ def progress_of(entries: Iterable[Entry]) -> Progress:
 
 
 def _after(state: Progress, kind: str, data: dict[str, Any]) -> Progress:
-    if kind == STARTED and not state.writing:
-        # Nothing was written: after a wait or a death everything is looked at afresh.
-        return Progress(retries=state.retries, permit=state.permit)
+    if kind == STARTED:
+        return _taken_up(state)
     if kind == SCENARIO:
         state.scenario = data["name"]
     elif kind == ADMITTED:
         state.permit = msgspec.convert(data["permit"], Permit)
     elif kind == PLANNED:
-        state.step, state.applied = data["step"], 0
-        state.plan = msgspec.convert(data["plan"], Plan)
+        state.step, state.applied, state.made = data["step"], 0, []
+        state.plan, state.params = msgspec.convert(data["plan"], Plan), data.get("params", {})
     elif kind == APPLYING:
         state.writing = state.in_flight = True
+        state.deadlines.pop(RUNBOOK_STEP, None)
     elif kind == APPLIED:
         _applied(state, data)
     elif kind == STALE:
-        # The precondition refused the write: nothing of this change was made.
-        state.in_flight = False
-        state.writing = state.changed
+        _stale(state)
     elif kind == VERIFYING:
         state.deadlines[data["step"]] = data["until"]
+        state.fixed_since = None
     elif kind == VERIFIED and data["answer"] == "fixed":
         state.verified.add(data["step"])
+    elif kind in (PARKED, HANDED_OVER):
+        state.fixed_since = data.get("fixed_since")
     elif kind == UNDOING:
         state.undoing = data["reason"]
     elif kind == UNDONE:
@@ -102,9 +111,33 @@ def _after(state: Progress, kind: str, data: dict[str, Any]) -> Progress:
     return state
 
 
+def _taken_up(state: Progress) -> Progress:
+    if state.writing:
+        state.doubtful = state.in_flight
+        return state
+    # Nothing was written: after a wait or a death everything is looked at afresh. What the runbook's own
+    # verification had left of its time stays, or a run that has nothing to write would look for ever.
+    proof = {step: until for step, until in state.deadlines.items() if step == RUNBOOK_STEP}
+    return Progress(
+        retries=state.retries, permit=state.permit, deadlines=proof, fixed_since=state.fixed_since if proof else None
+    )
+
+
 def _applied(state: Progress, data: dict[str, Any]) -> None:
-    state.in_flight = False
+    state.in_flight = state.doubtful = False
+    if state.plan is None:
+        return
+    if data["wrote"]:
+        state.changed = True
+        state.made.append(state.plan.changes[state.applied])
     state.applied += 1
-    state.changed = state.changed or data["wrote"]
-    if state.plan is not None and state.applied == len(state.plan.changes):
-        state.done_plans.append(state.plan)
+    if state.applied == len(state.plan.changes):
+        state.done_plans.append(msgspec.structs.replace(state.plan, changes=tuple(state.made)))
+
+
+def _stale(state: Progress) -> None:
+    """The precondition refused the write: nothing of this change was made."""
+    state.in_flight = state.doubtful = False
+    state.writing = state.changed
+    if state.applied == 0:
+        state.plan = None

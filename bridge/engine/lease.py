@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import LeaseLost, StoreUnavailable
 from bridge.model.intake import Claim
 from bridge.ports import Clock, WorkQueue
 
@@ -21,11 +21,22 @@ class Lease:
         self._seconds = seconds
         self._stopping = stopping
         self._renewed = clock.monotonic()
+        self.settling = False
+        """The run is over and its end is being recorded: that the claim is gone then is its own doing."""
 
     @property
     def stopping(self) -> bool:
         """Whether the process wants to stop: waits end, and the remediation is handed over."""
         return self._stopping.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; not longer than until the process wants to stop."""
+        ends = {asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._stopping.wait())}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
 
     async def confirm(self) -> None:
         """Call before each write: renews a claim that was not renewed lately. Raises LeaseLost.
@@ -42,10 +53,17 @@ class Lease:
         self._renewed = asked
 
     async def keep(self) -> None:
-        """Renew until cancelled. Raises LeaseLost; a store that is away is asked again until it answers."""
+        """Renew until cancelled, or until the claim is settled.
+
+        Raises LeaseLost; a store that is away is asked again until it answers.
+        """
         while True:
             await self._clock.sleep(self._seconds / 3)
             try:
                 await self.renew()
             except StoreUnavailable:
                 continue
+            except LeaseLost:
+                if self.settling:
+                    return
+                raise

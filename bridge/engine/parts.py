@@ -34,6 +34,8 @@ class Limits(msgspec.Struct, frozen=True):
     """How long a verification holds its slot before it parks between looks."""
     longest_pause: float = 30.0
     """The longest time between two looks of a verification."""
+    call: float = 60.0
+    """How long one call of an action may take: a hung one is tried again or counts as unknown."""
     lock: float = 900.0
     """How long the locks last without being prolonged."""
     lock_retry: float = 5.0

@@ -26,6 +26,8 @@ class Record:
         self._journal = journal
         self._lease = lease
         self._entries = list(entries)
+        self.resumed = bool(entries)
+        """Whether somebody worked on it before."""
         self.progress: Progress = progress_of(entries)
 
     async def write(
@@ -58,3 +60,9 @@ class Record:
             else gzip.compress(blob, mtime=0)
         )
         await self._journal.keep_evidence(self._lease.claim, packed)
+
+    async def kept_evidence(self) -> dict[str, Any]:
+        """Return what `keep_evidence` kept last, empty when that is gone."""
+        packed = await self._journal.evidence(self._lease.claim.remediation)
+        kept = msgspec.json.decode(gzip.decompress(packed)) if packed else {}
+        return dict(kept.get("evidence", {}))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from bridge.configuration.expressions import render
@@ -17,12 +19,23 @@ from bridge.engine.parts import Parts
 from bridge.engine.record import Record
 from bridge.engine.retry import retrying
 from bridge.engine.verify import Look, Watch, watch
-from bridge.errors import KubeError, PlanStale, TargetReplaced, TemporaryError
+from bridge.errors import (
+    AlertbridgeError,
+    LeaseLost,
+    PlanError,
+    PlanStale,
+    StoreUnavailable,
+    TargetReplaced,
+    TemporaryError,
+)
 from bridge.model.plan import Change, Plan, Repeat
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, Remediation
 from bridge.model.runbook import Step
 from bridge.model.verification import Answer, Verification
+from bridge.ports import Action
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -38,17 +51,25 @@ class Steps:
         self._remediation = rem
         self._applier = ChangeApplier(context.reach.cluster)
 
-    async def plan(self, step: Step, variables: Mapping[str, Any]) -> Plan:
+    def params(self, step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the step's parameters with their expressions evaluated; raises UnknownValue."""
+        return dict(render(step.with_, variables))
+
+    async def plan(self, step: Step, params: Mapping[str, Any]) -> Plan:
         """Return what the step would change; reads only."""
-        action = self._parts.actions[step.action]
-        params = action.params.model_validate(render(step.with_, variables))
+        action = self._action(step)
+        typed = action.params.model_validate(params)
         return await retrying(
-            lambda: action.plan(self._context, params), policy=self._parts.retry, clock=self._parts.clock
+            lambda: self._bounded(action.plan(self._context, typed), f"planning {step.action}"),
+            policy=self._parts.retry,
+            clock=self._parts.clock,
         )
 
-    async def lock(self, plan: Plan) -> None:
-        """Lock every object that the plan changes, or none and park."""
-        keys = sorted(change.ref.lock_key for change in plan.changes)
+    async def lock(self, changes: Sequence[Change]) -> None:
+        """Lock every object that is changed, or none and park; what is locked already is prolonged."""
+        keys = sorted({change.ref.lock_key for change in changes})
+        if not keys:
+            return
         holder = await self._parts.locks.acquire(self._lease.claim, keys, seconds=self._parts.limits.lock)
         if holder is not None:
             due = self._parts.clock.now() + self._parts.limits.lock_retry
@@ -58,17 +79,19 @@ class Steps:
         """Make the changes of the plan that were not made yet, each journalled before and after."""
         progress = self._record.progress
         if progress.in_flight and plan.repeat is Repeat.NEVER:
-            text = f"a worker died while {plan.action} was under way; it must not be repeated"
+            text = f"{plan.action} was interrupted while it was under way; it must not be repeated"
             raise Ended(Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, text))
         for number in range(progress.applied, len(plan.changes)):
             change = plan.changes[number]
+            doubtful = self._record.progress.doubtful
             if self._lease.stopping:
                 raise Ended(HandOver())
             await self._lease.confirm()
             # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
             await self._record.write(kinds.APPLYING, change.summary, data={"step": index, "change": number})
             try:
-                wrote = await self._write(change)
+                # An interrupted write that is found made was ours: the undo must know it.
+                wrote = await self._write(change) or doubtful
             except PlanStale as error:
                 await self._stale(error)
                 raise
@@ -76,10 +99,10 @@ class Steps:
             await self._record.write(kinds.APPLIED, text, data={"step": index, "change": number, "wrote": wrote})
 
     async def _stale(self, error: PlanStale) -> None:
-        """Record that the precondition refused the write; plan again when nothing was written before."""
+        """Record that the precondition refused the write; plan again when nothing of this plan was made."""
         await self._record.write(kinds.STALE, str(error), reason=Reason.PLAN_STALE)
         progress = self._record.progress
-        again = not progress.writing and progress.retries < self._parts.limits.retries
+        again = progress.plan is None and progress.retries < self._parts.limits.retries
         if again and not isinstance(error, TargetReplaced):
             raise Ended(Park(self._parts.clock.now(), Reason.PLAN_STALE, str(error), retry=True)) from error
 
@@ -93,18 +116,21 @@ class Steps:
             self._parts.metrics.written(self._remediation.target.cluster, change.ref.kind)
         return wrote
 
-    async def verify(self, index: int, step: Step, plan: Plan, variables: Mapping[str, Any]) -> Verification:
+    async def verify(self, index: int, step: Step, plan: Plan) -> Verification:
         """Wait for the action's own effect, until the step's deadline (which survives a restart)."""
-        action = self._parts.actions[step.action]
-        params = action.params.model_validate(render(step.with_, variables))
         until = await self.deadline(index, step.verify_within, f"verifying {step.action}")
 
-        async def look() -> Verification:
-            return await self.look(lambda: action.verify(self._context, plan, params))
+        async def ask() -> Verification:
+            action = self._action(step)
+            params = action.params.model_validate(self._record.progress.params)
+            return await self._bounded(action.verify(self._context, plan, params), f"verifying {step.action}")
 
-        return await watch(
-            look, Watch(until=until), clock=self._parts.clock, limits=self._parts.limits, lease=self._lease
-        )
+        return await self.watch(lambda: self.look(ask), Watch(until=until))
+
+    async def watch(self, look: Look, how: Watch) -> Verification:
+        """Look until the answer is there, also where another worker began to; see engine.verify."""
+        how = msgspec.structs.replace(how, fixed_since=self._record.progress.fixed_since)
+        return await watch(look, how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease)
 
     async def deadline(self, index: int, seconds: float, text: str) -> float:
         """Return when the verification of step `index` gives up; journalled when it begins."""
@@ -114,20 +140,26 @@ class Steps:
         return self._record.progress.deadlines[index]
 
     async def look(self, call: Look) -> Verification:
-        """Return one look's answer; what could not be asked is unknown, never fixed."""
+        """Return one look's answer; what could not be asked is unknown, never fixed.
+
+        Raises LeaseLost and StoreUnavailable: those say nothing about the target, and another look follows.
+        """
         try:
             return await call()
-        except (KubeError, TemporaryError, TimeoutError) as error:
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except (AlertbridgeError, ValueError) as error:
             return Verification(Answer.UNKNOWN, str(error))
+        except Exception as error:
+            # An action's own mistake must not turn a change that was made into one that failed.
+            log.exception("verification failed")
+            return Verification(Answer.UNKNOWN, f"{type(error).__name__}: {error}")
 
     async def undo(self, reason: Reason) -> None:
         """Put back what the run changed, newest first, where the plans call that safe; resumes where it stopped."""
-        changes = [
-            change.inverse
-            for plan in reversed(self._record.progress.done_plans)
-            if plan.undo_failed
-            for change in reversed(plan.changes)
-        ]
+        plans = [plan for plan in reversed(self._record.progress.done_plans) if plan.undo_failed]
+        changes = [change.inverse for plan in plans for change in reversed(plan.changes)]
+        await self.lock(changes)
         if not self._record.progress.undoing:
             await self._record.write(
                 kinds.UNDOING, f"putting back {len(changes)} changes", reason=reason, data={"reason": reason.value}
@@ -136,3 +168,18 @@ class Steps:
             await self._lease.confirm()
             wrote = await self._write(change)
             await self._record.write(kinds.UNDONE, change.summary, data={"wrote": wrote})
+
+    def _action(self, step: Step) -> Action:
+        action = self._parts.actions.get(step.action)
+        if action is None:
+            raise PlanError(f"there is no action {step.action!r} here: is its plug-in installed?")
+        return action
+
+    async def _bounded(self, call: Awaitable[T], what: str) -> T:
+        """Return what `call` returns, within the deadline that every call of an action has."""
+        seconds = self._parts.limits.call
+        try:
+            async with asyncio.timeout(seconds):
+                return await call
+        except TimeoutError as error:
+            raise TemporaryError(f"{what}: no answer within {seconds:g} s") from error

@@ -21,32 +21,41 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     until: float
     every: float = 2.0
     settle: float = 0.0
+    fixed_since: float | None = None
+    """Since when it was fixed (unix seconds) before the run was interrupted."""
 
 
 async def watch(look: Look, how: Watch, *, clock: Clock, limits: Limits, lease: Lease) -> Verification:
     """Return the answer that stands: the first `fixed` that settled, a final `not fixed`, or the last one seen.
 
-    After `limits.inline_wait` seconds it parks between looks (raises Ended), so that a long verification
-    holds neither claim nor slot; it raises Ended(HandOver) when the process stops.
+    Where more than `limits.inline_wait` seconds would pass it parks between looks (raises Ended), so that a long
+    verification holds neither claim nor slot; it raises Ended(HandOver) as soon as the process wants to stop.
     """
-    began = clock.now()
-    fixed_since: float | None = None
+    # A wall clock that is set meanwhile must not end a wait: only what survives a restart is in unix seconds.
+    began = clock.monotonic()
+    ends = began + how.until - clock.now()
+    fixed_since = None if how.fixed_since is None else began - max(0.0, clock.now() - how.fixed_since)
     pause = how.every
     while True:
         found = await look()
-        now = clock.now()
-        fixed_since = None if found.answer is not Answer.FIXED else fixed_since or now
+        now = clock.monotonic()
+        left = ends - now
+        if found.answer is not Answer.FIXED:
+            fixed_since = None
+        elif fixed_since is None:
+            fixed_since = now
         if fixed_since is not None and now - fixed_since >= how.settle:
             return found
-        if (found.answer is Answer.NOT_FIXED and found.final) or now >= how.until:
+        if (found.answer is Answer.NOT_FIXED and found.final) or left <= 0:
             return _at_the_end(found, fixed_since)
+        since = None if fixed_since is None else clock.now() - (now - fixed_since)
+        wait = min(pause, max(left, 0.05))
+        if now - began + wait > limits.inline_wait:
+            raise Ended(Park(clock.now() + wait, None, found.detail, fixed_since=since))
+        await lease.pause(wait)
         if lease.stopping:
-            raise Ended(HandOver())
-        wait = min(pause, max(how.until - now, 0.05))
-        if now - began >= limits.inline_wait and fixed_since is None:
-            raise Ended(Park(now + wait, None, found.detail))
-        await clock.sleep(wait)
-        if clock.now() - began > limits.inline_wait / 2:
+            raise Ended(HandOver(since))
+        if clock.monotonic() - began > limits.inline_wait / 2:
             pause = min(pause * 1.5, max(limits.longest_pause, how.every))
 
 

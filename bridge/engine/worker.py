@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -17,8 +16,9 @@ from bridge.engine.journal import progress_of
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.model.breaker import Permit
 from bridge.model.intake import Claim
-from bridge.model.remediation import Entry, Outcome
+from bridge.model.remediation import Entry, Outcome, RemediationView
 
 log = structlog.get_logger(__name__)
 
@@ -46,27 +46,24 @@ class Worker:
         self._slots = asyncio.Semaphore(options.concurrency)
         self._stopping = asyncio.Event()
         self._runs: set[asyncio.Task[None]] = set()
+        self._reclaim_at = 0.0
 
     async def run(self) -> None:
         """Work until `stop` is called, then drain or hand over within the grace period."""
         async with asyncio.TaskGroup() as group:
-            loops = [
-                group.create_task(self._steadily(self._claim_next)),
-                group.create_task(self._steadily(self._reclaim)),
-            ]
+            taking = group.create_task(self._steadily())
             await self._stopping.wait()
-            for loop in loops:
-                loop.cancel()
+            taking.cancel()
         await self._drain()
 
     def stop(self) -> None:
         """Take no more claims; runs hand over at their next safe place."""
         self._stopping.set()
 
-    async def _steadily(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _steadily(self) -> None:
         while True:
             try:
-                await work()
+                await self._take_one()
             except StoreUnavailable as error:
                 log.warning("the store is away", error=str(error))
                 await self._parts.clock.sleep(self._options.store_pause)
@@ -75,27 +72,27 @@ class Worker:
                 log.exception("worker loop failed")
                 await self._parts.clock.sleep(self._options.store_pause)
 
-    async def _claim_next(self) -> None:
+    async def _take_one(self) -> None:
         await self._slots.acquire()
         claim = None
         try:
-            claim = await self._parts.queue.claim(self._options.name, block=2.0)
+            claim = await self._next()
         finally:
             if claim is None:
                 self._slots.release()
         if claim is not None:
             self._start(claim)
 
-    async def _reclaim(self) -> None:
-        claim = None
-        if not self._slots.locked():
-            claim = await self._parts.queue.reclaim(self._options.name)
-        if claim is None:
-            await self._parts.clock.sleep(self._options.claim / 4)
-            return
-        log.warning("took over from a dead worker", remediation=claim.remediation, deaths=claim.deaths)
-        await self._slots.acquire()
-        self._start(claim)
+    async def _next(self) -> Claim | None:
+        """Return a claim, or None after a short wait; those of dead workers come first."""
+        queue, clock, look_every = self._parts.queue, self._parts.clock, self._options.claim / 4
+        if clock.monotonic() >= self._reclaim_at:
+            claim = await queue.reclaim(self._options.name)
+            if claim is not None:
+                log.warning("took over from a dead worker", remediation=claim.remediation, deaths=claim.deaths)
+                return claim
+            self._reclaim_at = clock.monotonic() + look_every
+        return await queue.claim(self._options.name, block=min(2.0, look_every))
 
     def _start(self, claim: Claim) -> None:
         task = asyncio.create_task(self._hold(claim))
@@ -119,60 +116,58 @@ class Worker:
             try:
                 await asyncio.wait({run, keep}, return_when=asyncio.FIRST_COMPLETED)
                 if not run.done():
-                    run.cancel()
+                    keep.result()
                 await run
             except LeaseLost:
-                self._lost()
-            except asyncio.CancelledError:
-                if not keep.done() or keep.cancelled():
-                    raise
-                self._lost()
+                self._parts.metrics.lease_lost()
+                log.warning("lost the claim: another worker carries on")
             except Exception:
                 log.exception("run failed outside its own handling; its claim lapses")
             finally:
                 run.cancel()
                 keep.cancel()
-                with contextlib.suppress(asyncio.CancelledError, LeaseLost):
-                    await keep
-
-    def _lost(self) -> None:
-        self._parts.metrics.lease_lost()
-        log.warning("lost the claim: another worker carries on")
+                await asyncio.gather(run, keep, return_exceptions=True)
 
     async def _work(self, lease: Lease) -> None:
+        """Run a claim and record how it ended. Raises LeaseLost."""
         ending: Ending | None
         try:
             ending = await run_remediation(self._parts, lease)
         except StoreUnavailable:
             log.warning("the store went away during the run; it is handed over when it is back")
             ending = HandOver()
+        lease.settling = True
+        again = False
         while True:
             try:
-                await self._settle(lease, ending)
+                await self._settle(lease.claim, ending, again=again)
                 return
             except StoreUnavailable:
+                again = True
                 await self._parts.clock.sleep(self._options.store_pause)
 
-    async def _settle(self, lease: Lease, ending: Ending | None) -> None:
-        claim, queue = lease.claim, self._parts.queue
+    async def _settle(self, claim: Claim, ending: Ending | None, *, again: bool) -> None:
+        queue = self._parts.queue
         if isinstance(ending, Finish):
-            await self._finish(claim, ending)
+            await self._finish(claim, ending, again=again)
         elif isinstance(ending, Park):
             kind = kinds.RETRY if ending.retry else kinds.PARKED
             reason = ending.reason.value if ending.reason else ""
-            entry = Entry(kind=kind, worker=claim.worker, text=ending.detail, reason=reason)
+            data = {"fixed_since": ending.fixed_since}
+            entry = Entry(kind=kind, worker=claim.worker, text=ending.detail, reason=reason, data=data)
             await queue.park(claim, ending.due_at, entry)
         elif isinstance(ending, HandOver):
             text = "this worker stops; another one carries on"
-            await queue.hand_over(claim, Entry(kind=kinds.HANDED_OVER, worker=claim.worker, text=text))
+            data = {"fixed_since": ending.fixed_since}
+            await queue.hand_over(claim, Entry(kind=kinds.HANDED_OVER, worker=claim.worker, text=text, data=data))
         # Otherwise it ended between the claim and the first look, and its entry with it.
 
-    async def _finish(self, claim: Claim, ending: Finish) -> None:
-        parts = self._parts
-        view = await parts.queue.get(claim.remediation)
+    async def _finish(self, claim: Claim, ending: Finish, *, again: bool) -> None:
+        queue = self._parts.queue
+        view = await queue.get(claim.remediation)
         if view is None:
             return
-        await self._leave_breaker(claim, view.remediation.runbook, ending)
+        entries = await self._parts.journal.read(claim.remediation)
         entry = Entry(
             kind=kinds.FINISHED,
             worker=claim.worker,
@@ -180,22 +175,30 @@ class Worker:
             reason=ending.reason.value,
             data={"outcome": ending.outcome.value, "escalated": ending.escalated},
         )
-        await parts.queue.finish(
-            claim, ending.outcome, ending.reason, entry, escalated=ending.escalated, wait_until=ending.wait_until
-        )
-        seconds = parts.clock.now() - view.remediation.created_at
+        # Where the reply of an earlier try was lost it may be over already, and people still have to be told.
+        over = again and bool(entries) and (entries[-1].kind, entries[-1].worker) == (entry.kind, entry.worker)
+        if not over:
+            await queue.finish(
+                claim, ending.outcome, ending.reason, entry, escalated=ending.escalated, wait_until=ending.wait_until
+            )
+        await self._leave_breaker(progress_of(entries).permit, ending)
+        await self._tell(view, ending, entry.text)
+
+    async def _tell(self, view: RemediationView, ending: Finish, text: str) -> None:
+        parts, rem = self._parts, view.remediation
         parts.metrics.decision(ending.reason)
-        parts.metrics.remediation_finished(view.remediation.runbook, ending.outcome, seconds)
+        parts.metrics.remediation_finished(rem.runbook, ending.outcome, parts.clock.now() - rem.created_at)
         if ending.escalated:
             parts.metrics.escalated(ending.reason)
         log.info(
             "remediation finished", outcome=ending.outcome.value, reason=ending.reason.value, detail=ending.detail
         )
-        done = await parts.queue.get(claim.remediation)
-        await parts.notifier.notify(done or view, entry.text, page=ending.escalated)
+        done = None
+        with contextlib.suppress(StoreUnavailable):
+            done = await parts.queue.get(rem.id)
+        await parts.notifier.notify(done or view, text, page=ending.escalated)
 
-    async def _leave_breaker(self, claim: Claim, runbook: str, ending: Finish) -> None:
-        permit = progress_of(await self._parts.journal.read(claim.remediation)).permit
+    async def _leave_breaker(self, permit: Permit | None, ending: Finish) -> None:
         if permit is None:
             return
         failed: bool | None = None
@@ -203,7 +206,11 @@ class Worker:
             failed = False
         elif ending.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.UNDONE):
             failed = True
-        await self._parts.breakers.leave(permit, self._parts.runbook_breaker, failed=failed)
+        try:
+            await self._parts.breakers.leave(permit, self._parts.runbook_breaker, failed=failed)
+        except StoreUnavailable:
+            # Once only: a failure that is counted twice opens the breaker early, one that is lost does not matter.
+            log.warning("the runbook's breaker was not told how the run ended", breaker=permit.name)
 
     async def _drain(self) -> None:
         if not self._runs:

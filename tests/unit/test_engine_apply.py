@@ -12,7 +12,7 @@ from bridge.engine.apply import MARK, ChangeApplier, merge_patch
 from bridge.errors import KubeForbidden, KubeReplyLost, KubeUnavailable, PlanStale, TargetReplaced
 from bridge.model.plan import Change, Field, read_pointer
 from bridge.model.target import ObjectRef
-from tests.support.flaky_cluster import FlakyCluster, Fault, apply_merge_patch
+from tests.support.flaky_cluster import Fault, FlakyCluster, apply_merge_patch
 
 REF = ObjectRef("apps/v1", "Deployment", "shop", "web", uid="uid-1")
 SCALE = Change(ref=REF, fields=(Field("/spec/replicas", 2, 5),), summary="scale web from 2 to 5")
