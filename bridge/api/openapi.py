@@ -17,7 +17,8 @@ _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}]
 
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """Return the document for exactly these operations."""
+    """Return the document for exactly these operations, but for `/`: its other methods are the receiver's."""
+    operations = [op for op in operations if op.path != "/"]
     types = {kind for op in operations for kind in (op.answer, op.body) if kind and _is_struct(kind)} | {Problem}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)

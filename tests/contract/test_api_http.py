@@ -260,7 +260,7 @@ def test_the_document_names_every_operation_and_resolves_every_reference(memory)
     table = operations(parts(memory))
     document = openapi(table, "1")
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-    assert described == {(op.method, op.path) for op in table}
+    assert described == {(op.method, op.path) for op in table if op.path != "/"}
     text = json.dumps(document)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in document["components"]["schemas"]
