@@ -14,7 +14,7 @@ class BreakerState(Enum):
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True):
-    """After `threshold` failures in a row within `window` seconds it opens; after `cooldown` seconds one probe runs."""
+    """Opens after `threshold` failures in a row within `window` seconds; one probe runs after `cooldown` seconds."""
 
     threshold: int = 5
     window: float = 60.0

@@ -298,3 +298,24 @@ async def test_what_senders_say_of_themselves_never_acts(
         await stage.settle()
         assert await stage.reasons(name, deployment="web") == ["test_alert"]
         assert await stage.runs() == []
+
+
+@pytest.mark.parametrize(
+    "runbook", ["../../etc/passwd", "/etc/passwd", "test/../test/restart", "test/restart.yml", "."]
+)
+async def test_a_runbook_named_by_hand_is_looked_up_in_a_map_and_never_in_the_file_system(
+    stage: Stage, runbook: str
+) -> None:
+    """Fault 46."""
+    await stage.fire("AdHoc", deployment="web", runbook=runbook)
+    await stage.settle()
+    assert await stage.reasons("AdHoc", deployment="web") == ["no_route"]
+    assert await stage.runs() == []
+
+
+async def test_a_runbook_named_by_hand_runs_under_every_guard(stage: Stage) -> None:
+    await stage.fire("AdHoc", deployment="web", runbook="test/restart")
+    await stage.settle()
+    await stage.fire("AdHoc", deployment="web", runbook="test/restart")
+    await stage.settle()
+    assert await stage.ends() == [("succeeded", "verified"), ("suppressed", "cooldown")]

@@ -177,10 +177,14 @@ class Stage:
     # -- what happens
 
     async def fire(
-        self, alertname: str, *, starts_at: float | None = None, source: str = "am", **labels: str
+        self, alertname: str, *, starts_at: float | None = None, source: str = "am", runbook: str = "", **labels: str
     ) -> Seen:
-        """One firing alert arrives; it started now unless something else is said (unix seconds)."""
-        return await self._arrive(alertname, "firing", starts_at or self.clock.now(), 0.0, source, labels)
+        """One firing alert arrives; it started now unless something else is said (unix seconds).
+
+        With `runbook` it is a trigger by hand that names one.
+        """
+        start = starts_at or self.clock.now()
+        return await self._arrive(alertname, "firing", start, 0.0, source, labels, runbook)
 
     async def resolve(
         self, alertname: str, *, ended_at: float | None = None, source: str = "am", **labels: str
@@ -190,7 +194,14 @@ class Stage:
         return await self._arrive(alertname, "resolved", end - 60, end, source, labels)
 
     async def _arrive(
-        self, name: str, status: Any, start: float, end: float, source: str, labels: Mapping[str, str]
+        self,
+        name: str,
+        status: Any,
+        start: float,
+        end: float,
+        source: str,
+        labels: Mapping[str, str],
+        runbook: str = "",
     ) -> Seen:
         labels = {"alertname": name, "namespace": "shop", **labels}
         alert = Alert(
@@ -200,6 +211,7 @@ class Stage:
             starts_at=int(start * 1e6),
             ends_at=int(end * 1e6),
             labels=labels,
+            runbook=runbook,
         )
         (seen,) = await self.stores.intake.accept([alert])
         return seen
