@@ -366,7 +366,9 @@ def pause(client: Any, scope: str, why: str | None, duration: str | None, listin
     if duration:
         body["seconds"] = _seconds(duration)
     made = client.post("/api/v1/pause", body)
-    _show(output, made, lambda: f"paused: {made['scope']}, until {made['until'] or 'somebody resumes'}")
+    _show(
+        output, made, lambda: f"paused: {made['scope']}, until {printing.second(made['until'], 'somebody resumes')}"
+    )
 
 
 def _seconds(duration: str) -> float:

@@ -88,7 +88,7 @@ def target(of: Json) -> str:
 def remediation(detail: Json, entries: Sequence[Json]) -> str:
     """Return what `show` prints: the record, then its journal with the plans."""
     item = detail["remediation"]
-    waits = f" until {item['due_at']}" if item["due_at"] and item["state"] == "parked" else ""
+    waits = f" until {second(item['due_at'])}" if item["due_at"] and item["state"] == "parked" else ""
     rows = [
         ("Runbook", item["runbook"]),
         ("Target", target(item["target"])),
@@ -103,8 +103,8 @@ def remediation(detail: Json, entries: Sequence[Json]) -> str:
         ("Asked for by", " - ".join(part for part in (item["requested_by"], item["why"]) if part)),
         ("Incidents", ", ".join(item["incidents"])),
         ("Still open", ", ".join(item["open_incidents"])),
-        ("Created", f"{item['created_at']} ({age(item['created_at'])} ago)"),
-        ("Finished", item["finished_at"] or ""),
+        ("Created", f"{second(item['created_at'])} ({age(item['created_at'])} ago)"),
+        ("Finished", second(item["finished_at"], "")),
     ]
     lines = [click.style(printable(item["id"]), bold=True)]
     lines += [f"  {name + ':':<13} {coloured(value)}" for name, value in rows if value]
@@ -183,11 +183,17 @@ def explanation(of: Json) -> str:
     lines = [click.style(f"Alert {printable(of['fingerprint'])}", bold=True)]
     for one in of["incidents"]:
         lines += ["", f"  Incident {printable(one['incident'])} is {printable(one['state'])}"]
-        lines.append(f"    started {one['starts_at'] or '-'}, last seen {age(one['last_seen'])} ago")
+        lines.append(f"    started {second(one['starts_at'])}, last seen {age(one['last_seen'])} ago")
         if one["waits_on"]:
             lines.append(f"    looked at again after: {printable(one['waits_on'])}")
     rows = [
-        (one["at"] or "-", one["reason"], one["remediation"] or "-", one["route"] or "-", _cut(one["detail"]) or "-")
+        (
+            second(one["at"]),
+            one["reason"],
+            one["remediation"] or "-",
+            one["route"] or "-",
+            _cut(one["detail"]) or "-",
+        )
         for one in of["decisions"]
     ]
     if rows:
@@ -196,7 +202,7 @@ def explanation(of: Json) -> str:
 
 
 def _cut(text: str, longest: int = 100) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return (text or "-") if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def routes(tree: str, ends: Sequence[Json]) -> str:
@@ -212,9 +218,8 @@ def pauses(items: Sequence[Json]) -> str:
     """Return the table of pauses."""
     if not items:
         return "Nothing is paused."
-    rows = [
-        (one["scope"], one["by"], age(one["since"]), one["until"] or "resumed by hand", one["why"]) for one in items
-    ]
+    until = "resumed by hand"
+    rows = [(one["scope"], one["by"], age(one["since"]), second(one["until"], until), one["why"]) for one in items]
     return table(("SCOPE", "BY", "SINCE", "UNTIL", "WHY"), rows)
 
 
@@ -231,3 +236,8 @@ def _pairs(of: Mapping[str, Any]) -> str:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def second(text: str | None, otherwise: str = "-") -> str:
+    """Return an RFC 3339 time without its fraction."""
+    return f"{text[:19]}Z" if text else otherwise

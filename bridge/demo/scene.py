@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.objects import Obj, condition, dig, parse_timestamp
@@ -90,17 +89,6 @@ def certificate_days(cluster: SimulatedCluster) -> float:
     if not isinstance(end, str) or ready is None or ready["status"] != "True":
         return 0.0
     return (parse_timestamp(end) - cluster.now()) / _DAY
-
-
-def pods_line(cluster: SimulatedCluster, name: str) -> str:
-    """Return what `kubectl get pods` would say of a workload, in one line."""
-    pods = [pod for pod in cluster.list("pods", NAMESPACE) if dig(pod, "metadata", "labels", "app") == name]
-    states = []
-    for pod in sorted(pods, key=lambda pod: str(dig(pod, "metadata", "name"))):
-        statuses: list[Any] = dig(pod, "status", "containerStatuses") or [{}]
-        waiting = dig(statuses[0], "state", "waiting", "reason")
-        states.append(str(waiting or ("Ready" if statuses[0].get("ready") else dig(pod, "status", "phase"))))
-    return ", ".join(states) or "no pods"
 
 
 def _deployment_of(cluster: SimulatedCluster, name: str) -> Obj:
