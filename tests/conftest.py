@@ -37,7 +37,7 @@ def each_redis(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 @pytest.fixture
 async def opened(each_redis: RedisServer) -> AsyncIterator[OpenStores]:
     """Opens stores of one fresh installation on every version of Redis."""
-    stores = OpenStores(fresh_options(each_redis.url, claim=0.1))
+    stores = OpenStores(fresh_options(each_redis.url, claim=0.3))
     try:
         yield stores
     finally:

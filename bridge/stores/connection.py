@@ -64,8 +64,9 @@ def moved_on(error: BaseException) -> bool:
 class PoolSource:
     """A pool of connections to one server, or to the primary that Sentinel names."""
 
-    def __init__(self, pool: ConnectionPool, size: int) -> None:
+    def __init__(self, pool: ConnectionPool, size: int, *, sentinel: Sentinel | None = None) -> None:
         self._pool = pool
+        self._sentinel = sentinel
         # redis-py's pool raises when it is empty; callers wait their turn here, within their own deadline.
         self._turns = asyncio.Semaphore(size)
 
@@ -87,6 +88,8 @@ class PoolSource:
 
     async def close(self) -> None:
         await self._pool.aclose()
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
 
 
 class ClusterSource:
@@ -160,7 +163,7 @@ def _sentinel(options: StoreOptions, common: dict[str, Any], size: int) -> Sourc
     # The pool is made once and kept: `Sentinel.master_for` would make another for every call.
     service = options.sentinel_service
     pool = SentinelConnectionPool(service, sentinel, max_connections=size, **common, **tls)  # type: ignore[no-untyped-call]
-    return PoolSource(pool, size)
+    return PoolSource(pool, size, sentinel=sentinel)
 
 
 def _cluster(options: StoreOptions, key: str, common: dict[str, Any], size: int) -> Source:

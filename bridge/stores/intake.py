@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
+import structlog
+
 from bridge.errors import StoreUnavailable
 from bridge.model.alert import Alert
 from bridge.model.intake import Seen
@@ -22,6 +24,8 @@ from bridge.stores.codec import ANSWERS, ENCODER
 from bridge.stores.keys import DIGEST
 from bridge.stores.lane import Lane
 from bridge.stores.link import Link
+
+log = structlog.get_logger(__name__)
 
 BATCH = 1000
 """Alerts of one script call: a few milliseconds of Redis's time, in which it serves nobody else."""
@@ -82,6 +86,7 @@ class RedisIntake:
         return answer
 
     async def _flush(self) -> None:
+        batch: list[_Request] = []
         try:
             while self._waiting:
                 batch = self._take()
@@ -89,15 +94,14 @@ class RedisIntake:
                     await self._store(batch)
                 except StoreUnavailable as error:
                     # Those that wait behind it would only find the same, one deadline after another.
-                    self._fail([*batch, *self._waiting], error)
-                    self._waiting.clear()
-                    self._count = 0
+                    self._fail_all(batch, str(error))
+        except Exception as error:
+            log.exception("the intake itself failed")
+            self._fail_all(batch, f"{type(error).__name__}: {error}")
         finally:
             self._flusher = None
-            if self._waiting:
-                self._fail(self._waiting, StoreUnavailable("the store is being closed"))
-                self._waiting.clear()
-                self._count = 0
+            # Something is left only when this task was cancelled: nobody may wait for ever.
+            self._fail_all(batch, "the store is being closed")
 
     def _take(self) -> list[_Request]:
         batch = [self._waiting.popleft()]
@@ -120,10 +124,13 @@ class RedisIntake:
                 request.answer.set_result(letters[at : at + request.count])
             at += request.count
 
-    def _fail(self, requests: Sequence[_Request] | deque[_Request], error: StoreUnavailable) -> None:
-        for request in requests:
+    def _fail_all(self, batch: list[_Request], why: str) -> None:
+        """Refuse the batch, as far as it was not answered, and all that wait."""
+        for request in (*batch, *self._waiting):
             if not request.answer.done():
-                request.answer.set_exception(StoreUnavailable(str(error)))
+                request.answer.set_exception(StoreUnavailable(why))
+        self._waiting.clear()
+        self._count = 0
 
     async def close(self) -> None:
         """Let what waits be stored, then let go of the connection."""

@@ -219,7 +219,7 @@ async def test_entry_of_a_dead_dispatcher_is_reclaimed_and_its_tries_are_counted
     await stores.intake.accept([firing()])
     (entry,) = await stores.intake_queue.read("first", count=10, block=0)
     assert await stores.intake_queue.reclaim("second") == []
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.35)
     (again,) = await stores.intake_queue.reclaim("second")
     assert (again.id, again.transitions, again.deliveries) == (entry.id, entry.transitions, 2)
     assert [await stores.intake_queue.begin_alert(entry.id, 0) for _ in range(2)] == [1, 2]
@@ -229,10 +229,10 @@ async def test_entry_of_a_dead_dispatcher_is_reclaimed_and_its_tries_are_counted
 
 async def test_dispatcher_that_gets_on_keeps_its_entries(opened: OpenStores) -> None:
     stores = await opened.open()
-    await stores.intake.accept([firing(pod=str(nr)) for nr in range(8)])
+    await stores.intake.accept([firing(pod=str(nr)) for nr in range(4)])
     (entry,) = await stores.intake_queue.read("first", count=10, block=0)
     for transition in entry.transitions:
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.1)
         await stores.intake_queue.dispatch(Dispatch(transition=transition))
     assert await stores.intake_queue.reclaim("second") == []
 
@@ -241,8 +241,8 @@ async def test_entry_that_a_dispatcher_gave_up_is_not_held_by_what_it_does_later
     stores = await opened.open()
     await stores.intake.accept([firing(pod="given-up")])
     (given_up,) = await stores.intake_queue.read("w", count=10, block=0)
-    for nr in range(5):
-        await asyncio.sleep(0.03)
+    for nr in range(4):
+        await asyncio.sleep(0.1)
         await fire(stores, alert=firing(pod=str(nr)))
     (again,) = await stores.intake_queue.reclaim("w")
     assert again.id == given_up.id
@@ -304,7 +304,7 @@ async def test_entry_of_a_newer_version_is_left_to_a_newer_dispatcher(opened: Op
     await link.command("XDEL", link.key("intake"), entry)
     await link.command("XADD", link.key("intake"), "*", "v", 99, *flat[2:])
     assert await stores.intake_queue.read("old", count=10, block=0) == []
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.35)
     assert await stores.intake_queue.reclaim("old") == []
     assert (await stores.work.depth())["intake"] == 1
 

@@ -35,7 +35,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @contextlib.asynccontextmanager
 async def stores_of(server: RedisServer, **changes: object) -> AsyncIterator[Stores]:
-    opened = OpenStores(fresh_options(server.url, claim=0.1, **changes))
+    opened = OpenStores(fresh_options(server.url, claim=0.3, **changes))
     try:
         yield await opened.open()
     finally:
@@ -93,11 +93,11 @@ async def test_count_of_deaths_survives_a_restart_of_redis(server: RedisServer) 
             server.kill()
             server.start()
             await recovered(stores)
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.35)
             taken = await stores.work.reclaim(f"worker{nr}")
             assert taken is not None
             assert taken.deaths == nr + 1
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.35)
         assert await stores.work.reclaim("last") is None
         view = await stores.work.get(wanted.remediation.id)
         assert view is not None
@@ -220,7 +220,7 @@ async def test_clock_an_hour_off_changes_neither_claims_nor_dedup(
         assert await other.intake.accept([firing()]) == [Seen.DUPLICATE]
         claim = await claimed(other)
         assert await stores.work.reclaim("impatient") is None
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.35)
         taken = await stores.work.reclaim("rightful")
         assert taken is not None
         assert taken.token > claim.token

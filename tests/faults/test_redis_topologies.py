@@ -49,7 +49,7 @@ def slot_of(node: RedisServer, key: str) -> int:
 async def test_everything_works_on_a_cluster_whichever_node_is_named(cluster: list[RedisServer]) -> None:
     """Fault 12: all coordination state of an installation shares one hash tag."""
     for nr, node in enumerate(cluster):
-        options = StoreOptions(mode="cluster", url=node.url, installation=f"on{nr}", claim=0.1)
+        options = StoreOptions(mode="cluster", url=node.url, installation=f"on{nr}", claim=0.3)
         stores = await open_stores(options)
         wanted = wish()
         await fire(stores, wanted, wait="paused")
@@ -57,7 +57,7 @@ async def test_everything_works_on_a_cluster_whichever_node_is_named(cluster: li
         for transition in await transitions(stores):
             await stores.intake_queue.dispatch(Dispatch(transition=transition, assignments=(wish(),)))
         claim = await claimed(stores)
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.35)
         taken = await stores.work.reclaim("other")
         assert taken is not None
         await stores.work.renew(taken)
