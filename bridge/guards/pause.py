@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bridge.model.intake import GuardFacts, Pause
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
@@ -11,12 +13,13 @@ class PauseGuard:
     name = "pause"
 
     def check(self, remediation: Remediation, facts: GuardFacts) -> Verdict:
-        """Defer while a pause covers the remediation; a resume, or its end, looks again."""
+        """Defer while a pause covers the remediation; a resume, or the end of the longest one, looks again."""
         scopes = scopes_of(remediation)
-        for pause in facts.pauses:
-            if pause.scope in scopes and (pause.until is None or pause.until > facts.now):
-                return Verdict.defer(Reason.PAUSED, _told(pause), retry_at=pause.until)
-        return Verdict.allow()
+        covering = [p for p in facts.pauses if p.scope in scopes and _end(p) > facts.now]
+        if not covering:
+            return Verdict.allow()
+        longest = max(covering, key=_end)
+        return Verdict.defer(Reason.PAUSED, _told(longest), retry_at=longest.until)
 
 
 def scopes_of(remediation: Remediation) -> frozenset[str]:
@@ -25,6 +28,10 @@ def scopes_of(remediation: Remediation) -> frozenset[str]:
     return frozenset(
         {"all", f"cluster:{target.cluster}", f"namespace:{target.namespace}", f"runbook:{remediation.runbook}"}
     )
+
+
+def _end(pause: Pause) -> float:
+    return math.inf if pause.until is None else pause.until
 
 
 def _told(pause: Pause) -> str:
