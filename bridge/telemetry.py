@@ -213,6 +213,7 @@ class Metrics:
         self._recreated = self._counter(
             "store_groups_recreated_total", "Consumer groups made again: Redis had lost its data"
         )
+        self._recreated_before = 0.0
         self._breaker_state = self._gauge("breaker_state", "1 for the state that it is in", "breaker", "state")
         self._reloads = self._counter("configuration_reloads_total", "Configuration reloads by result", "result")
         self._reload_ok = self._gauge("configuration_last_reload_successful", "1 when the last one was loaded")
@@ -274,19 +275,23 @@ class Metrics:
     # -- called by app
 
     def queue(self, figures: Mapping[str, float]) -> None:
-        """Take WorkQueue.depth(): `<queue>` is a depth, `<queue>_age` an age in seconds."""
+        """Take WorkQueue.depth(): `<queue>` is a depth, `<queue>_age` an age in seconds.
+
+        `groups_recreated` is how often this process met a Redis that had lost its consumer groups: an alarm.
+        """
         self._store_up.set(1)
         for name, value in figures.items():
-            gauge, label = (self._age, name.removesuffix("_age")) if name.endswith("_age") else (self._depth, name)
-            gauge.labels(label).set(value)
+            if name == "groups_recreated":
+                self._recreated.inc(max(value - self._recreated_before, 0))
+                self._recreated_before = value
+            elif name.endswith("_age"):
+                self._age.labels(name.removesuffix("_age")).set(value)
+            else:
+                self._depth.labels(name).set(value)
 
     def store_down(self) -> None:
         """Redis did not answer. The last figures stay; `alertbridge_store_up` says that they are old."""
         self._store_up.set(0)
-
-    def groups_recreated(self) -> None:
-        """Redis came back without our consumer groups: an alarm."""
-        self._recreated.inc()
 
     def breakers(self, states: Mapping[str, BreakerState]) -> None:
         """Take Breakers.states()."""

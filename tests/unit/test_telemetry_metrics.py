@@ -52,6 +52,14 @@ def test_queue_figures_become_depths_and_ages() -> None:
     assert value(metrics, "store_up") == 0
 
 
+def test_a_redis_that_lost_its_groups_counts_once() -> None:
+    metrics = Metrics("1")
+    for seen in (0.0, 1.0, 1.0, 2.0):
+        metrics.queue({"groups_recreated": seen})
+    assert value(metrics, "store_groups_recreated_total") == 2
+    assert value(metrics, "queue_depth", queue="groups_recreated") is None
+
+
 def test_a_breaker_is_in_one_state() -> None:
     metrics = Metrics("1")
     metrics.breakers({"cluster:default": BreakerState.OPEN})
