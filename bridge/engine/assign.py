@@ -112,8 +112,9 @@ def _target(alert: Alert, runbook: Runbook, params: dict[str, Any], cluster: str
     known = alert_variables(alert.labels, alert.annotations, params)
     spec = runbook.target
     try:
-        namespace = render(spec.namespace, known)
+        # Only a kind that has no namespaces comes without one: an empty label must not widen the target.
+        namespace = check_namespace(render(spec.namespace, known)) if spec.namespace else ""
         name = check_name(render(spec.name, known), "target name")
-        return Target(cluster, spec.kind, check_namespace(namespace) if namespace else "", name)
+        return Target(cluster, spec.kind, namespace, name)
     except (InvalidInput, UnknownValue) as error:
         raise Refused(Reason.INVALID_TARGET, str(error)) from error
