@@ -21,6 +21,11 @@ from bridge.stores.together import Together
 
 TOGETHER = 64
 """Dispatches that share one script call: some milliseconds of Redis's time."""
+FEW = 8
+"""Entries of one read at most: an entry may hold a thousand alerts, and a backlog must not be read into memory."""
+FEW_LARGE = 2
+LARGE = 200
+"""Alerts in an entry after which the next read is a smaller one."""
 SWEEP = 512
 """Buckets of the intake's records that one call of `expire` looks through."""
 
@@ -32,16 +37,19 @@ class RedisIntakeQueue:
         self._link = link
         self._groups = groups
         self._holds = Holds(link.options.claim)
+        self._large = False
         self._dispatches = Together(self._dispatch, most=TOGETHER)
 
     async def read(self, worker: str, *, count: int, block: float) -> list[IntakeEntry]:
         """See ports.IntakeQueue. Entries of a newer schema are left pending for a newer dispatcher."""
-        rows = await self._groups.read("intake", "dispatch", worker, count=count, block=block)
-        found = []
+        few = FEW_LARGE if self._large else FEW
+        rows = await self._groups.read("intake", "dispatch", worker, count=min(count, few), block=block)
+        found: list[IntakeEntry] = []
         for entry, flat in rows:
             fields = pairs(flat)
             if int(fields[b"v"]) <= SCHEMA:
                 found.append(await self._entry(entry, fields, 1))
+        self._large = any(len(entry.transitions) > LARGE for entry in found)
         self._holds.add(worker, found, asyncio.get_running_loop().time())
         return found
 

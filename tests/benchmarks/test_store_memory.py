@@ -33,8 +33,7 @@ async def grow(stores: Stores, first: int, last: int) -> None:
     for at in range(first, last, CHUNK):
         alerts = [firing(pod=str(nr)) for nr in range(at, min(at + CHUNK, last))]
         assert set(await stores.intake.accept(alerts)) == {Seen.NEW}
-        while await entries(stores):
-            pass
+        await entries(stores)
     gc.collect()
 
 

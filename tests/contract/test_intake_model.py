@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.model.alert import Alert
 from bridge.model.intake import Seen
 from bridge.stores import Link, connect
-from tests.support.alerts import START, firing, resolved
+from tests.support.alerts import START, entries, firing, resolved
 from tests.support.redis import RedisServer, fresh_options
 
 SKEW = 90
@@ -100,7 +100,7 @@ def test_any_history_is_seen_as_the_rules_say(each_redis: RedisServer, refresh: 
             stores = connect(Link(now))
             try:
                 assert await stores.intake.accept(alerts) == expected
-                for entry in await stores.intake_queue.read("w", count=10, block=0):
+                for entry in await entries(stores):
                     stored += [(t.alert, t.seen, t.seq) for t in entry.transitions]
             finally:
                 await stores.close()

@@ -56,8 +56,10 @@ def decision(reason: str, **more: Any) -> Decision:
 
 async def entries(stores: Stores, worker: str = "dispatcher") -> list[IntakeEntry]:
     """Return what waits in the intake, and acknowledge it."""
-    found = await stores.intake_queue.read(worker, count=100, block=0)
-    await stores.intake_queue.done([entry.id for entry in found])
+    found: list[IntakeEntry] = []
+    while read := await stores.intake_queue.read(worker, count=100, block=0):
+        await stores.intake_queue.done([entry.id for entry in read])
+        found += read
     return found
 
 
