@@ -10,6 +10,7 @@ Everything goes through what a user has: a configuration file, the command, the 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -189,6 +190,20 @@ class Server:
         return found
 
 
+async def holder_of(servers: Sequence[Server]) -> Server:
+    """Wait until a process works on the only remediation; return that process."""
+    found: list[Server] = []
+
+    async def claimed() -> bool:
+        for view in await servers[0].remediations():
+            # A worker's name holds its process id.
+            found[:] = [server for server in servers if f"-{server.process.pid}-" in view["worker"]]
+        return bool(found)
+
+    await until(claimed, what="a worker's claim")
+    return found[0]
+
+
 class Installation:
     """One configuration, kept in a folder, and what was started with it."""
 
@@ -256,6 +271,10 @@ class Installation:
             cwd=self.folder,
         )
         return Server(f"http://127.0.0.1:{port}", process)
+
+    async def start_some(self, count: int) -> list[Server]:
+        """Start `serve` so many times, side by side."""
+        return list(await asyncio.gather(*(self.start() for _ in range(count))))
 
     def end_private_redis(self) -> None:
         """Take down the private Redis, which outlives a killed process on purpose."""

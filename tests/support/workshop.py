@@ -28,9 +28,18 @@ class Proxy(RecordingProxy):
     """How many of the next writes are kept and never passed on."""
     hold_after: int = 0
     """How many of the next writes are passed on, and their answers kept."""
+    hold_late: int = 0
+    """How many of the next requests are kept until `pass_late` is set, and passed on then."""
+    late_path: str = ""
+    """What their paths end with."""
     held: list[Recorded] = field(default_factory=list)
+    pass_late: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def _forward(self, request: web.Request, entry: Recorded, *, lose: bool) -> web.StreamResponse:
+        if self.hold_late and (entry.path.endswith(self.late_path) if self.late_path else entry.is_mutating):
+            self.hold_late -= 1
+            self.held.append(entry)
+            await self.pass_late.wait()
         if entry.is_mutating and self.hold_before:
             self.hold_before -= 1
             self.held.append(entry)
