@@ -81,6 +81,10 @@ class Dispatcher:
             except StoreUnavailable as error:
                 log.warning("the store is away", error=str(error))
                 await self._clock.sleep(1.0)
+            except Exception:
+                # Nothing may end the loop that all alerts depend on. What was read stays pending and is reclaimed.
+                log.exception("dispatcher loop failed")
+                await self._clock.sleep(1.0)
 
     def stop(self) -> None:
         self._stopping = True
@@ -91,10 +95,18 @@ class Dispatcher:
             await self.settle(entry)
 
     async def look_again(self, *, limit: int = 100) -> int:
-        """Dispatch open incidents whose wait is over (decision 1); return how many."""
+        """Dispatch open incidents whose wait is over (decision 1); return how many.
+
+        One that cannot be handled now is looked at again at the store's pace; it costs the others nothing.
+        """
         due = await self._queue.due(limit=limit)
         for transition in due:
-            await self.dispatch(transition)
+            try:
+                await self.dispatch(transition)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("alert cannot be dispatched again", fingerprint=transition.alert.fingerprint)
         return len(due)
 
     async def settle(self, entry: IntakeEntry) -> None:
