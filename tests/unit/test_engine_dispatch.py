@@ -110,9 +110,7 @@ async def test_an_alert_becomes_what_each_of_its_routes_asks_for() -> None:
 async def test_a_senders_own_alerts_never_act_and_are_recorded(name: str, runbook: str) -> None:
     world = World(WISH)
     labels = transition(alertname=name).alert.labels
-    alert = Alert(
-        source="am", fingerprint="a", status="firing", starts_at=1, labels=sent.alert.labels, runbook=runbook
-    )
+    alert = Alert(source="am", fingerprint="a", status="firing", starts_at=1, labels=labels, runbook=runbook)
     await world.dispatcher.dispatch(Transition(alert=alert, seq=1, seen=Seen.NEW, received_at=START))
     (made,) = world.queue.dispatched
     assert made.assignments == ()
