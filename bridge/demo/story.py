@@ -11,7 +11,10 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
+import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -45,17 +48,22 @@ _NEVER = "0001-01-01T00:00:00Z"
 def run_story(*, once: bool, port: int | None, log: bool) -> int:
     """Run the demo until Ctrl-C, or with `once` until all alerts were fired. Return the exit status."""
     configure_logging("console", "info" if log else "error")
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         return asyncio.run(_story(once, _free(port)))
     say("\nEnded: the simulated cluster and its Redis are gone.")
     return 0
 
 
 async def _story(once: bool, port: int) -> int:
+    this = asyncio.current_task()
+    assert this is not None
+    # As Ctrl-C does, so that the private Redis is not left behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     cluster = SimulatedCluster()
     scene.set_the_scene(cluster)
     async with SimulatedServer(cluster) as kubernetes, _serving(kubernetes, port) as url:
-        say(f"alertbridge {__version__} on {url}, with a Redis of its own and a simulated cluster ({kubernetes.url})")
+        say(f"alertbridge {__version__} on {url}, with a Redis of its own")
+        say(f"and a simulated cluster on {kubernetes.url}")
         async with Story(cluster, url) as story:
             if not once:
                 return await story.stay()
@@ -177,8 +185,9 @@ class Story:
             body = json.dumps({"alertname": trouble.alert, "labels": labels})
             say(f"\n  curl {self._url}/api/v1/trigger -H 'Content-Type: application/json' \\\n    -d '{body}'")
         flag = "" if self._url.endswith(f":{PORT}") else f" --url {self._url}"
-        say(f"\nLook around:  alertbridge list{flag}")
-        say(f"              alertbridge show ID{flag}")
+        command = "alertbridge" if shutil.which("alertbridge") else sys.argv[0]
+        say(f"\nLook around:  {command} list{flag}")
+        say(f"              {command} show ID{flag}")
         say(f"              curl {self._url}/metrics")
         say("Ctrl-C ends it.")
 

@@ -40,20 +40,21 @@ def tell(entry: Json, evidence: Json) -> Iterator[str]:
         yield from _aligned(_LABELS[kind], [line for name, item in evidence.items() for line in _facts(name, item)])
         return
     text = printing.brief(entry).removeprefix("verifying: ").removeprefix("verifying ")
-    answer = entry["data"].get("answer", "")
-    word = f"{printing.coloured(answer.replace('_', ' '), answer)}: " if kind == "verified" else ""
-    yield from _aligned(_LABELS[kind], [text], word)
+    answer = entry["data"].get("answer", "") if kind == "verified" else ""
+    word = answer.replace("_", " ")
+    for line in _aligned(_LABELS[kind], [f"{word}: {text}" if word else text]):
+        yield line.replace(f" {word}: ", f" {printing.coloured(word, answer)}: ", 1) if word else line
     if kind == "planned":
         for line in printing.plan(entry["data"]["plan"]):
             yield f"              {line}"
 
 
-def _aligned(label: str, lines: list[str], word: str = "") -> Iterator[str]:
-    """Yield lines beside their label, wrapped to the terminal; `word` comes first and is coloured already."""
+def _aligned(label: str, lines: list[str]) -> Iterator[str]:
+    """Yield lines beside their label, wrapped to the terminal."""
     width = min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST) - 14
     broken = [part for line in lines for part in _wrap(line, max(width, 40)) or [""]]
     for number, line in enumerate(broken):
-        yield f"    {'' if number else label:<8}  {'' if number else word}{line}"
+        yield f"    {'' if number else label:<8}  {line}"
 
 
 def _wrap(line: str, width: int) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -58,8 +60,10 @@ def test_once_heals_all_three_and_ends_by_itself() -> None:
 
 def test_it_stays_takes_the_curl_that_it_shows_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     log = tmp_path / "told"
+    # A short one: a unix socket's path has at most 107 characters.
+    place = Path(tempfile.mkdtemp(prefix="ab"))
     with log.open("w") as out:
-        demo = subprocess.Popen(COMMAND, stdout=out, stderr=subprocess.STDOUT, env=ENV)
+        demo = subprocess.Popen(COMMAND, stdout=out, stderr=subprocess.STDOUT, env={**ENV, "TMPDIR": str(place)})
     try:
         shown = until(log, r"curl (\S+/api/v1/trigger) .*\n\s+-d '(.*CertExpiringSoon.*)'")
         url, body = shown.groups()
@@ -70,9 +74,11 @@ def test_it_stays_takes_the_curl_that_it_shows_and_ends_with_ctrl_c(tmp_path: Pa
         demo.send_signal(signal.SIGINT)
         assert demo.wait(20) == 0
         assert "Traceback" not in log.read_text()
+        assert list(place.iterdir()) == []
     finally:
         demo.kill()
         demo.wait()
+        shutil.rmtree(place)
 
 
 def until(log: Path, pattern: str, seconds: float = 50.0) -> re.Match[str]:
