@@ -123,6 +123,7 @@ async def test_prometheus_fires_a_rule_and_alertmanager_delivers_it(processes: P
             f"127.0.0.1:{runner.addresses[0][1]}",
             rules=[rule],
             alertmanagers=[alertmanager.url.removeprefix("http://")],
+            interval="200ms",
         )
         await sink.wait_for(lambda s: bool(s.requests), seconds=15, what="the rule's alert")
         assert sink.alerts[0]["labels"]["alertname"] == "GatewayDown"

@@ -6,6 +6,7 @@ because the cluster is well again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from bridge.demo import SimulatedCluster, SimulatedServer
 from tests.support.alertmanager import start_alertmanager, start_pair
 from tests.support.cluster import deployment
 from tests.support.installation import SENDER, Installation, Server
-from tests.support.processes import Processes, until
+from tests.support.processes import Processes, free_port, until
 from tests.support.prometheus import Rule, start_prometheus
 from tests.support.recording_proxy import RecordingProxy
 from tests.support.shipped import shipped_runbooks
@@ -111,14 +112,20 @@ async def test_a_rule_fires_the_gateway_is_rolled_back_and_the_resolve_closes_th
     )
     try:
         async with exporter(cluster) as target:
-            server = await installation.start()
-            alertmanager = await start_alertmanager(processes, f"{server.url}/webhook", token=SENDER)
-            prometheus = await start_prometheus(
-                processes,
-                target,
-                rules=[DOWN],
-                alertmanagers=[alertmanager.url.removeprefix("http://")],
-                interval="500ms",
+            # Prometheus looks at its first target after five seconds: all three start side by side.
+            port, alertmanager_port = free_port(), free_port()
+            server, _, prometheus = await asyncio.gather(
+                installation.start(port=port),
+                start_alertmanager(
+                    processes, f"http://127.0.0.1:{port}/webhook", token=SENDER, port=alertmanager_port
+                ),
+                start_prometheus(
+                    processes,
+                    target,
+                    rules=[DOWN],
+                    alertmanagers=[f"127.0.0.1:{alertmanager_port}"],
+                    interval="200ms",
+                ),
             )
             done = await server.outcome(seconds=30)
             assert (done["outcome"], done["reason"]) == ("succeeded", "verified"), done["detail"]

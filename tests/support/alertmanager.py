@@ -110,13 +110,14 @@ async def start_alertmanager(
     gossip: Gossip | None = None,
     peer_timeout: str = "15s",
     gossip_interval: str = "50ms",
+    port: int = 0,
 ) -> Alertmanager:
     """Start one Alertmanager that sends everything to `webhook`, with `token` as its bearer token.
 
     With a `gossip_interval` of minutes its peers hear too late of what it has sent, and send as well.
     """
     program = need("prometheus-alertmanager")
-    port = free_port()
+    port = port or free_port()
     folder = processes.folder / f"alertmanager-{port}"
     folder.mkdir()
     receiver: dict[str, Any] = {"url": webhook, "send_resolved": True, "max_alerts": max_alerts}
