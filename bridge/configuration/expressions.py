@@ -9,6 +9,7 @@ CEL doesn't mix integers and floats in arithmetic (it does in comparisons): a wr
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -218,5 +219,6 @@ def _as_text(value: Any, text: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # As CEL writes them: whoever reads this wrote the expression.
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
