@@ -50,7 +50,7 @@ from bridge.model.principal import Principal
 from bridge.model.reason import Reason
 from bridge.notify.log import LogNotifier
 from bridge.stores.factory import Stores, open_stores
-from bridge.telemetry import Metrics, configure_logging, get_logger
+from bridge.telemetry import Metrics, configure_logging, get_logger, hide
 from bridge.wiring import (
     cluster_connections,
     cluster_map,
@@ -99,7 +99,9 @@ def run_serve(
 
 def read(config: Path) -> Configuration:
     """Return the configuration in `config`, checked against what this process can do. Raises ConfigurationError."""
-    return load(config, actions=action_parameters(), collectors=collector_parameters())
+    loaded = load(config, actions=action_parameters(), collectors=collector_parameters())
+    hide(*loaded.secrets.every())
+    return loaded
 
 
 async def _until_signalled(holder: ConfigurationHolder, metrics: Metrics, roles: Collection[str]) -> None:

@@ -39,7 +39,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _LONGEST = 4000  # characters of one value; a traceback gets four times as many
 _DEEPEST = 6
-_SECRET_KEYS = re.compile(r"authorization|password|passwd|secret|credential|signature|cookie", re.IGNORECASE)
+_SECRET_KEYS = re.compile(r"authorization|password|passwd|secret|signature|cookie", re.IGNORECASE)
 _HIDDEN = "[hidden]"
 _secrets: set[str] = set()
 

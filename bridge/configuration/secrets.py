@@ -28,6 +28,11 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return "Secrets(…)"
 
+    def every(self) -> tuple[str, ...]:
+        """Return all of them, so that the log can keep them out."""
+        named = (secret for secrets in self.credentials.values() for secret in secrets)
+        return tuple(secret for secret in (*named, self.redis, self.sentinel, self.prometheus) if secret)
+
 
 def read_secrets(
     settings: Settings, env: Mapping[str, str], *, complain: Complain, used: Callable[[Path], None]

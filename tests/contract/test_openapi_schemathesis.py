@@ -50,8 +50,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         _call(f"{url}/api/v1/remediations/{made['id']}/cancel", {})
         _until(lambda: _call(f"{url}/api/v1/remediations?state=done")["remediations"])
         yield url
-        # A traceback behind a 4xx would be a bug as well.
+        # A traceback behind a 4xx would be a bug as well, and so would a credential in the log.
         assert "Traceback" not in log.read_text()
+        assert TOKEN not in log.read_text()
     finally:
         process.terminate()
         process.wait(30)
