@@ -7,7 +7,8 @@ alert that cannot be handled is set aside with its error; its siblings go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -60,24 +61,22 @@ class Dispatcher:
         side_by_side: int = 32,
         give_way: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`give_way` is awaited before each alert: it returns soon, later while its process is busy receiving."""
+        """`give_way` is awaited before every few alerts: it returns later while its process is busy receiving."""
         self._queue = queue
         self._routing = routing
         self._name = name
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
-        self._gate = asyncio.Semaphore(side_by_side)
+        self._side_by_side = side_by_side
         self._give_way = give_way
-        self._turn = asyncio.Lock()
         self._stopping = False
 
     async def run(self) -> None:
         """Dispatch until `stop` is called. What is not settled then stays in the intake."""
         while not self._stopping:
             try:
-                for entry in await self._queue.read(self._name, count=32, block=1.0):
-                    await self.settle(entry)
+                await self.settle(*await self._queue.read(self._name, count=32, block=1.0))
             except StoreUnavailable as error:
                 log.warning("the store is away", error=str(error))
                 await self._clock.sleep(1.0)
@@ -91,8 +90,7 @@ class Dispatcher:
 
     async def recover(self) -> None:
         """Settle what dead dispatchers left; called from time to time."""
-        for entry in await self._queue.reclaim(self._name):
-            await self.settle(entry)
+        await self.settle(*await self._queue.reclaim(self._name))
 
     async def look_again(self, *, limit: int = 100) -> int:
         """Dispatch open incidents whose wait is over (decision 1); return how many.
@@ -109,29 +107,31 @@ class Dispatcher:
                 log.exception("alert cannot be dispatched again", fingerprint=transition.alert.fingerprint)
         return len(due)
 
-    async def settle(self, entry: IntakeEntry) -> None:
-        """Dispatch every alert of the entry and acknowledge it. Raises StoreUnavailable: then nothing is lost."""
+    async def settle(self, *entries: IntakeEntry) -> None:
+        """Dispatch every alert of the entries, some side by side, and acknowledge each entry when all of its are.
 
-        async def one(index: int, transition: Transition) -> None:
-            async with self._gate:
-                await self._settle_alert(entry, index, transition)
-
-        if len(entry.transitions) == 1:
-            await self._settle_alert(entry, 0, entry.transitions[0])
-        else:
-            results = await asyncio.gather(
-                *(one(i, t) for i, t in enumerate(entry.transitions)), return_exceptions=True
-            )
+        Raises StoreUnavailable: then nothing is lost, and what was not acknowledged comes again.
+        """
+        waiting = deque(entries)
+        for part in _parts(entries, self._side_by_side):
+            if self._give_way is not None:
+                await self._give_way()
+            results = await asyncio.gather(*(self._settle_alert(*one) for one in part), return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
-        await self._queue.done([entry.id])
+            last, index, _ = part[-1]
+            settled = []
+            while waiting and (waiting[0] is not last or index == len(last.transitions) - 1):
+                settled.append(waiting.popleft().id)
+                if settled[-1] == last.id:
+                    break
+            if settled:
+                await self._queue.done(settled)
+        if waiting:
+            await self._queue.done([entry.id for entry in waiting])
 
     async def _settle_alert(self, entry: IntakeEntry, index: int, transition: Transition) -> None:
-        if self._give_way is not None:
-            # One at a time, so that all those side by side together give way, not each for itself.
-            async with self._turn:
-                await self._give_way()
         if entry.deliveries > 1 and await self._queue.begin_alert(entry.id, index) > _TRIES:
             await self._set_aside(entry, index, transition, "its dispatchers died while they handled it")
             return
@@ -206,6 +206,25 @@ class Dispatcher:
             joined=list(result.joined),
             cancelled=list(result.cancelled),
         )
+
+
+Unit = tuple[IntakeEntry, int, Transition]
+
+
+def _parts(entries: Sequence[IntakeEntry], most: int) -> Iterator[list[Unit]]:
+    """Return the alerts of the entries, in order, in parts of which no two are transitions of the same alert."""
+    part: list[Unit] = []
+    keys: set[str] = set()
+    for entry in entries:
+        for index, transition in enumerate(entry.transitions):
+            key = transition.alert.key
+            if len(part) == most or key in keys:
+                yield part
+                part, keys = [], set()
+            part.append((entry, index, transition))
+            keys.add(key)
+    if part:
+        yield part
 
 
 def _waiting(transition: Transition, decisions: list[Decision], reason: Reason) -> Dispatch:

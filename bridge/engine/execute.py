@@ -6,7 +6,6 @@ returns how this stretch of work ended and raises only LeaseLost (let go at once
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -135,19 +134,19 @@ class Run:
         if index in self._record.progress.verified:
             return Verification(Answer.FIXED)
         began = self._parts.clock.monotonic()
-        result = "error"
         try:
             answer, result = await self._make(index, step)
-        except Ended as ended:
-            result = "" if not isinstance(ended.ending, Finish) else result
+        except (Ended, LeaseLost, StoreUnavailable):
+            # Not the step's end: it is waited with, or another worker carries on.
             raise
-        except asyncio.CancelledError:
-            result = ""
+        except Exception:
+            self._count(step, "error", began)
             raise
-        finally:
-            if result:
-                self._parts.metrics.step_finished(step.action, result, self._parts.clock.monotonic() - began)
+        self._count(step, result, began)
         return answer
+
+    def _count(self, step: Step, result: str, began: float) -> None:
+        self._parts.metrics.step_finished(step.action, result, self._parts.clock.monotonic() - began)
 
     async def _make(self, index: int, step: Step) -> tuple[Verification, str]:
         """Plan, lock, apply and verify one step; return the answer, and the step's result for the metrics."""
