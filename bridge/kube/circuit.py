@@ -39,13 +39,19 @@ class Circuit:
         self._believe = believe
         self._closed_until = float("-inf")
 
-    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what `call` returns; raise CircuitOpen, StoreUnavailable, or what it raises."""
+    async def call(self, call: Callable[[], Awaitable[T]], *, blame: bool = True) -> T:
+        """Return what `call` returns; raise CircuitOpen, StoreUnavailable, or what it raises.
+
+        Without `blame` a failure counts as neither: somebody behind the dependency may be the one who is sick.
+        """
         permit = await self._enter()
         try:
             result = await call()
         except self._failures:
-            await self._failed(permit)
+            if blame:
+                await self._failed(permit)
+            elif permit is not None:
+                await self._leave(permit, failed=None)
             raise
         except asyncio.CancelledError:
             # A cancellation says nothing about the other side; a probe must be handed back all the same.

@@ -52,9 +52,12 @@ class GuardedCluster:
     async def logs(
         self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
     ) -> str:
+        # A node whose kubelet is away, as below: the API server only passes the question on.
         return await self._circuit.call(
-            lambda: self._inner.logs(namespace, pod, container=container, previous=previous, lines=lines)
+            lambda: self._inner.logs(namespace, pod, container=container, previous=previous, lines=lines),
+            blame=False,
         )
 
     async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
-        return await self._circuit.call(lambda: self._inner.service_get(namespace, service, port, path))
+        # A service that hangs is what is being mended; it must not keep everybody else from this cluster.
+        return await self._circuit.call(lambda: self._inner.service_get(namespace, service, port, path), blame=False)

@@ -113,6 +113,34 @@ async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() -> N
     await cluster.get(WEB)
 
 
+async def test_a_sick_service_or_node_behind_the_api_server_does_not_close_the_cluster_to_everybody() -> None:
+    """Fault 22: a hung health check is about the workload, and a dead kubelet about its node."""
+    inner = Scripted(*[KubeUnavailable("no answer")] * 20)
+    cluster, breakers = guarded(inner, FakeClock())
+    for _ in range(10):
+        with pytest.raises(KubeUnavailable):
+            await cluster.service_get("shop", "web", "http", "/healthz")
+        with pytest.raises(KubeUnavailable):
+            await cluster.logs("shop", "web-1", container="main")
+    assert (await breakers.states()).get("cluster:test", BreakerState.CLOSED) is BreakerState.CLOSED
+    await cluster.get(WEB)
+
+
+async def test_a_probe_that_asked_a_sick_service_is_handed_back() -> None:
+    """Fault 22."""
+    clock = FakeClock()
+    inner = Scripted(*[KubeUnavailable("x")] * 4)
+    cluster, breakers = guarded(inner, clock)
+    for _ in range(3):
+        with pytest.raises(KubeUnavailable):
+            await cluster.get(WEB)
+    clock.advance(POLICY.cooldown + 1)
+    with pytest.raises(KubeUnavailable):
+        await cluster.service_get("shop", "web", "http", "/healthz")
+    await cluster.get(WEB)
+    assert (await breakers.states()).get("cluster:test", BreakerState.CLOSED) is BreakerState.CLOSED
+
+
 async def test_only_one_probe_is_out_when_half_open() -> None:
     """Fault 22."""
     clock = FakeClock()
