@@ -114,7 +114,7 @@ async def serve(
     server = BridgeServer(
         inner.request_handler,
         inner.request_factory,
-        webhooks=webhook_paths(receiver),
+        webhooks=_routed(app, receiver),
         limits=limits,
         counters=receiver.counters,
     )
@@ -133,6 +133,12 @@ async def serve(
         await Listening(server, runner, listeners).close(grace=0)
         raise
     return Listening(server, runner, listeners)
+
+
+def _routed(app: web.Application, receiver: Receiver) -> dict[str, Handler]:
+    """Return those of the receiver's paths that `app` has: a process that only works takes no webhooks."""
+    posted = {route.resource.canonical for route in app.router.routes() if route.method == "POST" and route.resource}
+    return {path: handler for path, handler in webhook_paths(receiver).items() if path in posted}
 
 
 class BridgeServer(web.Server):

@@ -55,3 +55,38 @@ async def test_a_webhook_whose_receiver_dies_comes_again_and_makes_one_remediati
         assert await second.figure("alertbridge_alerts_total", seen="duplicate" if stored else "new") == 1
         assert len(await second.remediations()) == 1
     assert len(shop.proxy.applied()) == 1
+
+
+async def test_an_answered_alert_outlives_its_receiver_because_another_process_works_on_it(
+    processes: Processes, shop: Workshop
+) -> None:
+    """Our promise: an alert that was answered 2xx survives the death of the process that took it."""
+    redis = await start_redis(processes)
+    installation = Installation(processes, kubernetes=shop.url, redis=redis.url)
+    receiver, worker = await asyncio.gather(installation.start("serve"), installation.start("worker"))
+    assert (await worker.request("POST", "/webhook", {}))[0] == 404
+    shop.proxy.hold_late = 1
+    await receiver.fire("GatewayDown", namespace="shop", deployment="web")
+    receiver.process.kill()
+    shop.proxy.pass_late.set()
+    done = await worker.outcome()
+    assert done["outcome"] == "succeeded", done["detail"]
+    assert len(shop.proxy.applied()) == 1
+
+
+async def test_an_answered_alert_outlives_a_kill_of_the_only_process_and_its_private_redis(
+    processes: Processes, shop: Workshop
+) -> None:
+    """Our promise, on one machine: the next start finds everything in the data directory."""
+    installation = Installation(processes, kubernetes=shop.url)
+    try:
+        first = await installation.start()
+        await first.fire("GatewayDown", namespace="shop", deployment="web")
+        first.process.kill()
+        installation.end_private_redis()
+        second = await installation.start()
+        done = await second.outcome()
+        assert done["outcome"] == "succeeded", done["detail"]
+        assert len(shop.proxy.applied()) == 1
+    finally:
+        installation.end_private_redis()
