@@ -7,7 +7,6 @@ alert that cannot be handled is set aside with its error; its siblings go on.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -112,7 +111,10 @@ class Dispatcher:
 
         Raises StoreUnavailable: then nothing is lost, and what was not acknowledged comes again.
         """
-        waiting = deque(entries)
+        left = {entry.id: len(entry.transitions) for entry in entries}
+        for _ in range(sum(entry.undecodable for entry in entries)):
+            self._metrics.dead_letter("alert")
+        await self._acknowledge(left)
         for part in _parts(entries, self._side_by_side):
             if self._give_way is not None:
                 await self._give_way()
@@ -120,16 +122,17 @@ class Dispatcher:
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
-            last, index, _ = part[-1]
-            settled = []
-            while waiting and (waiting[0] is not last or index == len(last.transitions) - 1):
-                settled.append(waiting.popleft().id)
-                if settled[-1] == last.id:
-                    break
-            if settled:
-                await self._queue.done(settled)
-        if waiting:
-            await self._queue.done([entry.id for entry in waiting])
+            for entry, _, _ in part:
+                left[entry.id] -= 1
+            await self._acknowledge(left)
+
+    async def _acknowledge(self, left: dict[str, int]) -> None:
+        """Acknowledge the entries of which no alert is left, and forget them."""
+        settled = [entry for entry, alerts in left.items() if not alerts]
+        for entry in settled:
+            del left[entry]
+        if settled:
+            await self._queue.done(settled)
 
     async def _settle_alert(self, entry: IntakeEntry, index: int, transition: Transition) -> None:
         if entry.deliveries > 1 and await self._queue.begin_alert(entry.id, index) > _TRIES:
@@ -212,17 +215,25 @@ Unit = tuple[IntakeEntry, int, Transition]
 
 
 def _parts(entries: Sequence[IntakeEntry], most: int) -> Iterator[list[Unit]]:
-    """Return the alerts of the entries, in order, in parts of which no two are transitions of the same alert."""
+    """Return the alerts of the entries, in order, in parts of which no two are transitions of the same alert.
+
+    Those of an entry that comes again go one by one: if its dispatcher died of one of them, only that one was under
+    way when the next one dies, and no sibling is taken for the killer.
+    """
     part: list[Unit] = []
     keys: set[str] = set()
     for entry in entries:
+        again = entry.deliveries > 1
         for index, transition in enumerate(entry.transitions):
             key = transition.alert.key
-            if len(part) == most or key in keys:
+            if part and (again or len(part) == most or key in keys):
                 yield part
                 part, keys = [], set()
             part.append((entry, index, transition))
             keys.add(key)
+        if again and part:
+            yield part
+            part, keys = [], set()
     if part:
         yield part
 

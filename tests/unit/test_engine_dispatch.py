@@ -223,6 +223,12 @@ async def test_an_alert_that_kills_its_dispatchers_is_set_aside_and_its_siblings
     assert [index for _, index, _ in world.queue.dead] == [0]
 
 
+async def test_an_alert_that_a_version_of_ours_cannot_read_is_counted_as_set_aside() -> None:
+    world = World(WISH)
+    await world.dispatcher.settle(IntakeEntry(id="1-0", transitions=(transition(),), undecodable=2))
+    assert world.counted('alertbridge_dead_letters_total{what="alert"} 2.0')
+
+
 async def test_a_store_that_is_away_settles_nothing_and_loses_nothing() -> None:
     world = World(WISH)
     group = entry(transition("a0"), transition("a1"))
@@ -253,6 +259,51 @@ async def test_alerts_of_an_entry_go_side_by_side_within_a_bound() -> None:
     world.queue.dispatch = slow  # type: ignore[method-assign]
     await world.dispatcher.settle(entry(*(transition(f"a{n}") for n in range(40))))
     assert most == 4
+
+
+async def test_entries_that_come_together_are_settled_together_and_one_alerts_transitions_in_order() -> None:
+    world = World(WISH)
+    group = [
+        entry(transition("a0", seq=1), name="1-0"),
+        entry(transition("a1", seq=2), name="2-0"),
+        entry(transition("a0", seq=3, seen=Seen.RESOLVED), name="3-0"),
+        entry(name="4-0"),
+    ]
+    world.queue.pending = {one.id: one for one in group}
+    await world.dispatcher.settle(*group)
+    assert [made.transition.seq for made in world.queue.dispatched] == [1, 2, 3]
+    assert world.queue.pending == {}
+
+
+async def test_what_was_settled_before_the_store_went_away_does_not_come_again() -> None:
+    world = World(WISH)
+    group = [entry(transition(f"a{n}"), name=f"{n}-0") for n in range(8)]
+    world.queue.pending = {one.id: one for one in group}
+    world.queue.broken["a5"] = AWAY
+    with pytest.raises(StoreUnavailable):
+        await world.dispatcher.settle(*group)
+    assert list(world.queue.pending) == ["4-0", "5-0", "6-0", "7-0"]
+
+
+async def test_alerts_that_come_again_go_one_by_one() -> None:
+    """Fault 56: whoever dies with one of them has no sibling under way that would be counted with it."""
+    world = World(WISH)
+    world.queue.broken["a1"] = AWAY
+    with pytest.raises(StoreUnavailable):
+        await world.dispatcher.settle(entry(*(transition(f"a{n}") for n in range(3)), deliveries=2))
+    assert world.queue.tries == {("1-0", 0): 1, ("1-0", 1): 1}
+
+
+async def test_it_gives_way_before_every_few_alerts() -> None:
+    world = World(WISH)
+    at: list[int] = []
+
+    async def give_way() -> None:
+        at.append(len(world.queue.dispatched))
+
+    world.dispatcher._give_way = give_way
+    await world.dispatcher.settle(entry(*(transition(f"a{n}") for n in range(10))))
+    assert at == [0, 4, 8]
 
 
 # -- loops
