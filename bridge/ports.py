@@ -133,6 +133,10 @@ class WorkQueue(Protocol):
         """Take one whose worker stopped renewing; counts a death. Beyond the limit it is a dead letter instead."""
         ...
 
+    def take_dead(self) -> list[str]:
+        """Return what `reclaim` made dead letters of in this process since the last call, for people to be told."""
+        ...
+
     async def renew(self, claim: Claim) -> None:
         """Prolong the claim; raise LeaseLost if another worker holds it now."""
         ...

@@ -18,6 +18,7 @@ from bridge.engine.parts import Parts
 from bridge.errors import LeaseLost, StoreUnavailable
 from bridge.model.breaker import Permit
 from bridge.model.intake import Claim
+from bridge.model.reason import Reason
 from bridge.model.remediation import Entry, Outcome, RemediationView
 
 log = structlog.get_logger(__name__)
@@ -88,11 +89,26 @@ class Worker:
         queue, clock, look_every = self._parts.queue, self._parts.clock, self._options.claim / 4
         if clock.monotonic() >= self._reclaim_at:
             claim = await queue.reclaim(self._options.name)
+            await self._tell_dead()
             if claim is not None:
                 log.warning("took over from a dead worker", remediation=claim.remediation, deaths=claim.deaths)
                 return claim
             self._reclaim_at = clock.monotonic() + look_every
         return await queue.claim(self._options.name, block=min(2.0, look_every))
+
+    async def _tell_dead(self) -> None:
+        """Tell people of the dead letters that the last look for dead workers' claims made."""
+        parts = self._parts
+        for name in parts.queue.take_dead():
+            parts.metrics.dead_letter("remediation")
+            parts.metrics.decision(Reason.DEAD_LETTER)
+            parts.metrics.escalated(Reason.DEAD_LETTER)
+            view = None
+            with contextlib.suppress(StoreUnavailable):
+                view = await parts.queue.get(name)
+            log.error("set aside: its workers died too often", remediation=name)
+            if view is not None:
+                await parts.notifier.notify(view, Reason.DEAD_LETTER.text, page=True)
 
     def _start(self, claim: Claim) -> None:
         task = asyncio.create_task(self._hold(claim))

@@ -22,6 +22,7 @@ class RedisWorkQueue(Views):
         super().__init__(link, groups)
         self._link = link
         self._groups = groups
+        self._dead: list[str] = []
 
     async def claim(self, worker: str, *, block: float) -> Claim | None:
         """See ports.WorkQueue. None as well when what was read was cancelled meanwhile."""
@@ -35,7 +36,12 @@ class RedisWorkQueue(Views):
     async def reclaim(self, worker: str) -> Claim | None:
         """See ports.WorkQueue. Dead letters are recorded on the way."""
         reply = await self._groups.script("reclaim", worker, SCHEMA)
+        self._dead += [name.decode() for name in reply[0]]
         return _claim(worker, reply[1:]) if len(reply) > 1 else None
+
+    def take_dead(self) -> list[str]:
+        dead, self._dead = self._dead, []
+        return dead
 
     async def renew(self, claim: Claim) -> None:
         await self._owned(claim, "renew", claim.worker, claim.entry)

@@ -114,6 +114,7 @@ async def test_what_kills_every_worker_becomes_a_dead_letter_and_its_queue_goes_
     assert (view.outcome, view.reason, view.escalated, view.deaths) == (Outcome.UNKNOWN, "dead_letter", True, 4)
     assert (await stores.journal.read(poison.remediation.id))[-1].reason == "dead_letter"
     assert (await stores.work.depth())["dead"] == 1
+    assert (stores.work.take_dead(), stores.work.take_dead()) == ([poison.remediation.id], []), "told once"
     assert (await stores.guardbook.explain(transition.alert.fingerprint))[-1].reason == "dead_letter"
     assert (await claimed(stores)).remediation == healthy.remediation.id
 

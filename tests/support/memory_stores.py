@@ -77,6 +77,7 @@ class MemoryWork:
         self._clock = clock
         self._tokens = itertools.count(1)
         self._lapsed: list[Claim] = []
+        self._dead: list[str] = []
         self._news = asyncio.Event()
 
     # -- what tests do
@@ -121,7 +122,16 @@ class MemoryWork:
             return None
         row = self.rows[self._lapsed.pop(0).remediation]
         row.change(deaths=row.view.deaths + 1)
+        if row.view.deaths > 3:
+            row.token = 0
+            row.change(state=State.DONE, outcome=Outcome.UNKNOWN, reason=Reason.DEAD_LETTER.value, escalated=True)
+            self._dead.append(row.view.remediation.id)
+            return None
         return self.take(row.view.remediation.id, worker)
+
+    def take_dead(self) -> list[str]:
+        dead, self._dead = self._dead, []
+        return dead
 
     async def renew(self, claim: Claim) -> None:
         self._up()

@@ -126,6 +126,19 @@ async def test_it_takes_over_from_the_dead_also_with_a_single_slot(slots: int) -
     await crew.stop()
 
 
+async def test_a_run_that_keeps_killing_its_workers_is_set_aside_and_people_are_told() -> None:
+    """Fault 56."""
+    crew = Crew()
+    crew.add("a", created_at=0.0)
+    crew.bench.work.rows["a"].change(deaths=3)
+    crew.bench.work.lapse(crew.bench.work.take("a", "dead"))
+    await crew.until(lambda: crew.bench.told.said)
+    await crew.stop()
+    assert crew.bench.told.said == [("its workers died too often: set aside for a person", True)]
+    assert crew.counted('alertbridge_dead_letters_total{what="remediation"} 1.0')
+    assert crew.counted('alertbridge_escalations_total{reason="dead_letter"} 1.0')
+
+
 async def test_a_run_whose_claim_is_lost_stops_at_once_and_writes_nothing_more() -> None:
     """Fault 5."""
     crew = Crew()
