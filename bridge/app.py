@@ -31,7 +31,7 @@ from bridge.engine.parts import Parts
 from bridge.engine.periodic import Job, run_jobs
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, KubeError
 from bridge.evidence.connections import Outside, reaches
 from bridge.evidence.registry import collectors
 from bridge.evidence.registry import parameters as collector_parameters
@@ -291,9 +291,11 @@ class Bridge:
 
     async def _work(self, clusters: KubeClusters, worker: Worker) -> None:
         """Load the client library (0.3 s in a thread) beside the running receiver, then work."""
-        with contextlib.suppress(Exception):
-            # A cluster that is away at the start is met again, and told of, by the first remediation.
+        try:
             await clusters.connect()
+        except KubeError as error:
+            # It may be back before the first remediation, which meets it again.
+            log.warning("a cluster cannot be used", error=str(error))
         await worker.run()
 
     def _jobs(self, stores: Stores) -> list[Job]:

@@ -34,6 +34,7 @@ LOADING = 300.0
 ADOPTION = 30.0
 """Seconds in which a server of an earlier run either answers or is gone."""
 _MARK = "redis.version"
+_SOCKET = "redis.sock"
 _SERVER_LOCK = "redis.lock"
 
 
@@ -218,16 +219,22 @@ def _pid_in(folder: Path) -> int:
 
 
 def _socket_path(folder: Path) -> Path:
-    path = folder / "redis.sock"
-    if len(os.fsencode(path)) <= SOCKET_PATH:
+    """Return where the socket is: in the data directory, or where its path is short enough for the kernel."""
+    if _fits(path := folder / _SOCKET):
         return path
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    place = Path(tempfile.gettempdir()) / f"alertbridge-{os.getuid()}-{name}"
+    name = f"alertbridge-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    # TMPDIR may be long as well. The folder is made with mode 0700, and its owner is checked.
+    roots = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108
+    place = next((root / name for root in roots if _fits(root / name / _SOCKET)), roots[-1] / name)
     place.mkdir(mode=0o700, exist_ok=True)
     if place.stat().st_uid != os.getuid() or place.is_symlink():
         raise ConfigurationError([f"store: {place} belongs to somebody else; choose a shorter data directory"])
     place.chmod(0o700)
-    return place / "redis.sock"
+    return place / _SOCKET
+
+
+def _fits(path: Path) -> bool:
+    return len(os.fsencode(path)) <= SOCKET_PATH
 
 
 def _is_ours(pid: int, folder: Path) -> bool:
