@@ -98,7 +98,9 @@ async def open_session(connection: ClusterConnection) -> Session:
         await _configure(client, connection, configuration)
         rest = client.client.rest.RESTClientObject(configuration)
     except (client.config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
-        raise KubeUnavailable(str(error), what=f"log in to cluster {connection.name!r} by {connection.place}") from error
+        raise KubeUnavailable(
+            str(error), what=f"log in to cluster {connection.name!r} by {connection.place}"
+        ) from error
     connector = rest.pool_manager.connector
     # Its own session trusts the environment's proxies and keeps cookies: keep only its connector with the TLS set-up.
     rest.pool_manager.detach()
