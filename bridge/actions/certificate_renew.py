@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic import Field as ParamField
 
-from bridge.actions.workloads import TargetParams, object_ref
+from bridge.actions.workloads import TargetParams, object_ref, refuse_deleted
 from bridge.errors import KubeNotFound
 from bridge.model.plan import Change, Field, Plan, Repeat, Undo
 from bridge.model.verification import Answer, Verification
@@ -42,6 +42,7 @@ class CertificateRenew:
         asked = object_ref(context, params, CERT_MANAGER, ("Certificate",))
         document = await context.reach.cluster.get(asked)
         ref = ref_of(document, CERT_MANAGER, "Certificate", asked.cluster)
+        refuse_deleted(ref, document)
         if condition(document, "Issuing").get("status") == "True":
             return self._plan(f"{ref} is being issued already", ())
         not_after = at(document, "status", "notAfter")

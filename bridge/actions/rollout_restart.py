@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from bridge.actions.workloads import TargetParams, Workload, look, read_workload, refuse_paused
+from bridge.actions.workloads import TargetParams, Workload, look, read_workload, refuse_idle, refuse_paused
 from bridge.errors import PlanError
 from bridge.model.plan import Change, Field, Plan, Repeat, Undo, escape_token, read_pointer
 from bridge.model.revisions import REVISION
@@ -30,6 +30,7 @@ class RolloutRestart:
         """Plan the annotation; empty when the workload was restarted since the remediation was asked for."""
         workload = await read_workload(context, params, WORKLOADS)
         refuse_paused(workload)
+        refuse_idle(workload)
         _refuse_on_delete(workload)
         before = read_pointer(workload.document, POINTER)
         after = format_time(context.planned_at)

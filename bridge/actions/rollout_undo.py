@@ -7,15 +7,27 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 from pydantic import Field as ParamField
 
-from bridge.actions.workloads import TargetParams, Workload, look, read_workload, refuse_paused
-from bridge.errors import PlanError
+from bridge.actions.workloads import TargetParams, Workload, look, read_workload, refuse_idle, refuse_paused
+from bridge.errors import PlanError, TemporaryError
 from bridge.model.plan import Change, Field, Plan, Repeat, Undo, escape_token
-from bridge.model.revisions import CHANGE_CAUSE, REVISION, Revision, last_healthy, revisions_of
+from bridge.model.revisions import (
+    CHANGE_CAUSE,
+    REVISION,
+    Revision,
+    last_healthy,
+    never_ready,
+    revisions_of,
+    went_back,
+)
 from bridge.model.verification import Answer, Verification
-from bridge.model.workload import annotations_of, at, selector_of
+from bridge.model.workload import Document, annotations_of, at, number, selector_of
 from bridge.ports import ActionContext
 
 _MOST_REPLICA_SETS = 500
+_MOST_PODS = 500
+_LOOK_AGAIN = 30.0
+"""Seconds. Longer than a step is tried again without a break: after it, evidence and scenario are chosen anew."""
+_STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 _WHY = {
     "ready": "it has {ready} ready pods",
     "proven": "it served for longer than the progress deadline",
@@ -26,6 +38,11 @@ _WHY = {
 class UndoParams(TargetParams):
     to_revision: int | None = ParamField(default=None, ge=1)
     """A revision's number; left out: the last one that was healthy (see bridge.model.revisions)."""
+    patience: float = ParamField(default=60.0, ge=0, le=3600)
+    """Seconds that a version gets to show itself, by a ready pod or a failing one, before it is rolled back.
+
+    Without it, a mend that somebody has just rolled out is undone before it could start.
+    """
 
 
 class RolloutUndo:
@@ -40,13 +57,20 @@ class RolloutUndo:
     undo_failed = False
 
     async def plan(self, context: ActionContext, params: UndoParams) -> Plan:
-        """Plan the pod template of the revision; raise PlanError when there is none to go back to."""
+        """Plan the pod template of the revision; raise PlanError when there is none to go back to.
+
+        Raises TemporaryError while the newest version has had no time to show what it is.
+        """
         workload = await read_workload(context, params, ("Deployment",))
         refuse_paused(workload)
+        refuse_idle(workload)
         current = annotations_of(workload.document).get(REVISION, "")
         if params.to_revision is not None and current == str(params.to_revision):
             return self._plan(f"{workload.ref} is at revision {current} already", ())
         revisions = await _revisions(context, workload)
+        if params.to_revision is None:
+            _refuse_second_step(workload, revisions)
+            await _let_it_show_itself(context, workload, revisions[0], params.patience)
         chosen = _choose(workload, revisions, params.to_revision)
         summary = (
             f"roll {workload.ref} back from revision {current or '?'} ({_images(revisions[:1])}) "
@@ -83,15 +107,59 @@ class RolloutUndo:
         )
 
 
+def _refuse_second_step(workload: Workload, revisions: Sequence[Revision]) -> None:
+    """Raise PlanError where the current revision was gone back to: see bridge.model.revisions.went_back."""
+    if went_back(revisions):
+        raise PlanError(
+            f"{workload.ref} was rolled back already, to revision {revisions[0].number}: that did not help, and a "
+            "second step back is for a person (`to_revision`)"
+        )
+
+
+async def _let_it_show_itself(context: ActionContext, workload: Workload, newest: Revision, patience: float) -> None:
+    """Raise TemporaryError while the newest revision is young, and none of its pods is ready or fails."""
+    young = context.reach.clock.now() - newest.began_at < patience
+    if not young or newest.ready or workload.rollout.failed or never_ready(workload.document, newest) is False:
+        return
+    pods = await context.reach.cluster.list(
+        "v1", "Pod", workload.ref.namespace, labels=selector_of(workload.document), limit=_MOST_PODS
+    )
+    if not any(_fails(pod) for pod in pods if _is_of(pod, newest)):
+        text = (
+            f"revision {newest.number} of {workload.ref} began less than {patience:g} s ago: it may become ready yet"
+        )
+        raise TemporaryError(text, delay=_LOOK_AGAIN)
+
+
+def _is_of(pod: Document, revision: Revision) -> bool:
+    owners = at(pod, "metadata", "ownerReferences") or []
+    return any((owner.get("kind"), owner.get("name")) == ("ReplicaSet", revision.replica_set) for owner in owners)
+
+
+def _fails(pod: Document) -> bool:
+    """Whether a container of the pod was restarted, ended with an error or cannot be started."""
+    statuses = [
+        *(at(pod, "status", "initContainerStatuses") or []),
+        *(at(pod, "status", "containerStatuses") or []),
+    ]
+    return at(pod, "status", "phase") == "Failed" or any(
+        number(status, "restartCount")
+        or number(status, "state", "terminated", "exitCode")
+        or str(at(status, "state", "waiting", "reason") or "") not in _STARTING
+        for status in statuses
+    )
+
+
 async def _revisions(context: ActionContext, workload: Workload) -> list[Revision]:
-    """Return the revisions, newest first; raise PlanError until the newest has its ReplicaSet."""
+    """Return the revisions, newest first; raise TemporaryError until the newest has its ReplicaSet."""
     selector = selector_of(workload.document)
     found = await context.reach.cluster.list(
         "apps/v1", "ReplicaSet", workload.ref.namespace, labels=selector, limit=_MOST_REPLICA_SETS
     )
     revisions = revisions_of(workload.document, found)
     if not revisions or not workload.rollout.observed:
-        raise PlanError(f"{workload.ref} has no settled revision: its controller has not taken up the newest version")
+        text = f"{workload.ref} has no settled revision: its controller has not taken up the newest version"
+        raise TemporaryError(text, delay=_LOOK_AGAIN)
     return revisions
 
 

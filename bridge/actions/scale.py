@@ -52,10 +52,13 @@ class Scale:
     undo_failed = True
 
     async def plan(self, context: ActionContext, params: ScaleParams) -> Plan:
-        """Plan the count; raise PlanError where an autoscaler owns it or the limits leave nothing to do."""
+        """Plan the count; raise PlanError where an autoscaler owns it, it is off or the limits forbid it."""
         workload = await read_workload(context, params, ("Deployment", "StatefulSet"))
         await _refuse_autoscaled(context, workload)
         current = workload.rollout.desired
+        if not current and params.replicas is None:
+            # More of nothing: whoever switched it off is to say that it should run.
+            raise PlanError(f"{workload.ref} is switched off (0 replicas): only `replicas` switches it on")
         wanted = _wanted(params, current)
         target = min(max(wanted, params.min, 0 if params.allow_zero else 1), params.max)
         if target == current == wanted:

@@ -11,10 +11,11 @@ from bridge.model.plan import Disruption, Plan
 from bridge.model.runbook import Strict
 from bridge.model.target import ObjectRef, check_name, check_namespace
 from bridge.model.verification import Answer, Verification
-from bridge.model.workload import WORKLOADS, Document, Rollout, at, ref_of, rollout_of
+from bridge.model.workload import WORKLOADS, Document, Rollout, at, condition, parse_time, ref_of, rollout_of
 from bridge.ports import ActionContext
 
 APPS = "apps/v1"
+_DEADLINE = 600.0
 
 
 class TargetParams(Strict):
@@ -51,12 +52,26 @@ def object_ref(context: ActionContext, params: TargetParams, api_version: str, k
 
 
 async def read_workload(context: ActionContext, params: TargetParams, kinds: Collection[str] = WORKLOADS) -> Workload:
-    """Return the workload; raise KubeError or InvalidInput."""
+    """Return the workload; raise KubeError, InvalidInput, or PlanError for one that is being deleted."""
     ref = object_ref(context, params, APPS, kinds)
     document = await context.reach.cluster.get(ref)
+    refuse_deleted(ref, document)
     return Workload(
         ref_of(document, APPS, ref.kind, context.target.cluster), document, rollout_of(ref.kind, document)
     )
+
+
+def refuse_deleted(ref: ObjectRef, document: Document) -> None:
+    """Raise PlanError for an object that somebody deletes: its controller does no more for it than clear it away."""
+    if since := at(document, "metadata", "deletionTimestamp"):
+        raise PlanError(f"{ref} is being deleted since {since}: there is nothing to mend")
+
+
+def refuse_idle(workload: Workload) -> None:
+    """Raise PlanError for a workload that has no pods on purpose: new ones would be none, and look like success."""
+    if not workload.rollout.desired:
+        ref = workload.ref
+        raise PlanError(f"{ref} is to have no pods: scale it up, if it is not switched off on purpose")
 
 
 def refuse_paused(workload: Workload) -> None:
@@ -84,8 +99,19 @@ async def look(context: ActionContext, plan: Plan) -> tuple[Workload | None, Ver
     if ref.uid != planned.uid:
         return None, Verification(Answer.NOT_FIXED, f"{planned} was deleted and made again", final=True)
     rollout = workload.rollout
-    if rollout.failed:
+    if rollout.failed and _is_ours(context, document):
         text = f"the rollout passed its progress deadline: {rollout.text}"
         return workload, Verification(Answer.NOT_FIXED, text, final=True)
     answer = Answer.FIXED if rollout.complete else Answer.NOT_FIXED
     return workload, Verification(answer, rollout.text)
+
+
+def _is_ours(context: ActionContext, deployment: Document) -> bool:
+    """Whether a progress deadline that passed can be that of the rollout that the plan began.
+
+    The controller keeps the condition of the rollout before until the new one makes its first progress, for a
+    moment also after it has observed it: taken for the new one's, it would end a rollback that has just begun.
+    """
+    seconds = at(deployment, "spec", "progressDeadlineSeconds")
+    passed_at = parse_time(condition(deployment, "Progressing").get("lastUpdateTime"))
+    return passed_at >= context.planned_at + (_DEADLINE if seconds is None else float(seconds))

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bridge.evidence.objects import ObjectParams, age, read_revisions, read_workload
-from bridge.model.revisions import Revision, last_healthy, never_ready
+from bridge.model.revisions import Revision, last_healthy, never_ready, went_back
 from bridge.model.workload import at, images, rollout_of
 from bridge.ports import ActionContext
 
@@ -48,6 +48,8 @@ class RolloutEvidence:
             "revision": current.number if current else 0,
             "image": ", ".join(own),
             "age_seconds": age(current.began_at, now) if current else 0.0,
+            "replica_set": current.replica_set if current else "",
+            "went_back": went_back(revisions),
             "never_ready": never_ready(workload, current),
             "last_healthy": _brief(healthy, now) if healthy else dict(_NO_REVISION),
             "history": [_full(revision, now) for revision in revisions[:_MOST_HISTORY]],

@@ -11,13 +11,14 @@ whether it served for a year or crashed at once. So it is judged by what its Rep
 
 Never chosen by itself, because it is known to be no mend: the current revision, one with the same template (but for
 a restart's time) as the current one, and an `abandoned` one, which somebody left by going back to an older template
-(unless somebody had gone back to that one as well: then people took it for good).
+(unless somebody had gone back to that one as well: then people took it for good), with its restarts.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -51,6 +52,10 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[str, ...]
     began_at: float
     """When it last became the newest, unix seconds."""
+    created_at: float
+    """When it was the newest for the first time."""
+    returned: bool
+    """Whether it became the newest more than once."""
     replicas: int
     ready: int
     available: int
@@ -77,6 +82,8 @@ def revisions_of(deployment: Document, replica_sets: Sequence[Document]) -> list
                 replica_set=rs["metadata"]["name"],
                 images=images(at(rs, "spec", "template") or {}),
                 began_at=_began(deployment, rs),
+                created_at=_created(rs),
+                returned=bool(_history(rs)),
                 replicas=number(rs, "status", "replicas"),
                 ready=number(rs, "status", "readyReplicas"),
                 available=number(rs, "status", "availableReplicas"),
@@ -85,7 +92,21 @@ def revisions_of(deployment: Document, replica_sets: Sequence[Document]) -> list
                 template=clean_template(at(rs, "spec", "template") or {}),
             )
         )
-    return found
+    return _with_restarts_of_abandoned(found)
+
+
+def went_back(revisions: Sequence[Revision]) -> bool:
+    """Whether the version that runs was gone back to from a newer one, restarts of it included.
+
+    To go back once more from there would walk through the history, one version at each alert: what is wrong now was
+    not brought by the version.
+    """
+    for revision, before in pairwise(revisions):
+        if revision.judgement not in ("current", "same_template"):
+            return False
+        if revision.returned and before.created_at > revision.created_at:
+            return True
+    return False
 
 
 def last_healthy(revisions: Sequence[Revision]) -> Revision | None:
@@ -120,6 +141,9 @@ def never_ready(deployment: Document, current: Revision | None) -> bool | None:
     progressing = condition(deployment, "Progressing")
     if not progressing:
         return None
+    if progressing.get("reason") == "DeploymentResumed":
+        # A resume takes the place of what the condition said before.
+        return None
     if progressing.get("reason") != "NewReplicaSetAvailable":
         return True
     # The controller renews the condition a moment after it makes the ReplicaSet.
@@ -137,6 +161,19 @@ def version_began(revisions: Sequence[Revision]) -> float:
             break
         began = min(began, revision.began_at)
     return began
+
+
+def _with_restarts_of_abandoned(revisions: list[Revision]) -> list[Revision]:
+    """Return the revisions with those as abandoned that differ from an abandoned one by a restart alone."""
+    left = [_essence(revision.template) for revision in revisions if revision.judgement == "abandoned"]
+    return [
+        msgspec.structs.replace(revision, judgement="abandoned")
+        if revision.judgement in ("proven", "unproven")
+        and not revision.returned
+        and _essence(revision.template) in left
+        else revision
+        for revision in revisions
+    ]
 
 
 def _judge(

@@ -84,7 +84,7 @@ async def _undo(site: Site) -> Case:
         )
 
     await site.until(second_revision)
-    return _case(site, "rollout_undo", ref, {}, lambda: site.set_image("web", f"{BAD}-2"))
+    return _case(site, "rollout_undo", ref, {"patience": 0}, lambda: site.set_image("web", f"{BAD}-2"))
 
 
 async def _scale(site: Site) -> Case:

@@ -15,7 +15,8 @@ from bridge.actions.rollout_undo import RolloutUndo, UndoParams
 from bridge.actions.scale import Scale, ScaleParams
 from bridge.actions.workloads import TargetParams
 from bridge.engine.context import RunContext
-from bridge.errors import InvalidInput, KubeForbidden, KubeNotFound, PlanError
+from bridge.engine.retry import RetryPolicy
+from bridge.errors import InvalidInput, KubeForbidden, KubeNotFound, PlanError, TemporaryError
 from bridge.evidence.connections import Outside, OutsideSettings, Reach
 from bridge.model.target import Target
 from bridge.model.verification import Answer
@@ -205,13 +206,128 @@ async def test_an_undo_without_a_healthy_revision_says_what_there_is() -> None:
     assert (await RolloutUndo().plan(context(cluster), UndoParams(to_revision=1))).empty
 
 
+def restarted(cluster: FakeCluster) -> dict[str, Any]:
+    document = cluster.objects["Deployment", "shop", "web"]
+    notes = {"kubectl.kubernetes.io/restartedAt": format_time(START)}
+    document["spec"]["template"]["metadata"]["annotations"] = notes
+    return document
+
+
 async def test_a_rollout_past_its_deadline_is_not_fixed_for_good() -> None:
     cluster = FakeCluster(web())
     plan = await RolloutRestart().plan(context(cluster), TargetParams())
-    document = cluster.objects["Deployment", "shop", "web"]
-    document["status"]["conditions"] = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]
+    document = restarted(cluster)
+    timed_out = {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}
+    document["status"]["conditions"] = [{**timed_out, "lastUpdateTime": format_time(START + 601)}]
     answer = await RolloutRestart().verify(context(cluster), plan, TargetParams())
     assert (answer.answer, answer.final) == (Answer.NOT_FIXED, True)
+    assert "progress deadline" in answer.detail
+
+
+async def test_the_deadline_that_the_bad_rollout_passed_does_not_end_the_one_that_mends_it() -> None:
+    """The controller keeps the old condition until the new rollout makes progress, with the new generation."""
+    cluster = FakeCluster(web(ready=0))
+    plan = await RolloutRestart().plan(context(cluster), TargetParams())
+    timed_out = {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}
+    document = restarted(cluster)
+    document["status"]["conditions"] = [{**timed_out, "lastUpdateTime": format_time(START - 5)}]
+    answer = await RolloutRestart().verify(context(cluster), plan, TargetParams())
+    assert (answer.answer, answer.final) == (Answer.NOT_FIXED, False)
+
+
+@pytest.mark.parametrize("action", [RolloutRestart(), RolloutUndo()])
+async def test_what_is_switched_off_is_not_rolled_out_to_look_mended(action: Any) -> None:
+    with pytest.raises(PlanError, match="switched off on purpose"):
+        await action.plan(context(FakeCluster(web(0, 0))), action.params())
+
+
+@pytest.mark.parametrize("params", [{"by": 2}, {"factor": 2.0}])
+async def test_what_is_switched_off_is_not_switched_on_by_more_of_it(params: dict[str, Any]) -> None:
+    """Fault 66."""
+    with pytest.raises(PlanError, match="switched off"):
+        await scaled(web(0, 0), **params)
+    assert await scaled(web(0, 0), replicas=2) == 2
+
+
+@pytest.mark.parametrize("action", [RolloutRestart(), RolloutUndo(), Scale()])
+async def test_what_somebody_is_deleting_is_left_alone(action: Any) -> None:
+    document = web()
+    document["metadata"]["deletionTimestamp"] = format_time(START - 5)
+    params = ScaleParams(by=1) if action.name == "scale" else action.params()
+    with pytest.raises(PlanError, match="is being deleted"):
+        await action.plan(context(FakeCluster(document)), params)
+
+
+def replica_set(number: int, image: str, began: float, *, history: str = "") -> dict[str, Any]:
+    notes = {"deployment.kubernetes.io/revision": str(number)}
+    if history:
+        notes["deployment.kubernetes.io/revision-history"] = history
+    return {
+        "kind": "ReplicaSet",
+        "metadata": {
+            "name": f"web-{image}",
+            "labels": {"app": "web"},
+            "creationTimestamp": format_time(START + began),
+            "annotations": notes,
+            "ownerReferences": [{"uid": "d1", "controller": True}],
+        },
+        "spec": {"template": {"spec": {"containers": [{"name": "main", "image": image}]}}},
+    }
+
+
+def rolling_out(revision: int, image: str, *sets: dict[str, Any], pods: Any = ()) -> FakeCluster:
+    """A Deployment whose newest revision has no ready pod, with its ReplicaSets and the states of its pods."""
+    document = web(ready=0)
+    document["metadata"] |= {"uid": "d1", "annotations": {"deployment.kubernetes.io/revision": str(revision)}}
+    document["spec"]["template"] = {"spec": {"containers": [{"name": "main", "image": image}]}}
+    document["status"]["conditions"] = [{"type": "Progressing", "reason": "ReplicaSetUpdated"}]
+    cluster = FakeCluster(document, *sets)
+    for number, (owner, status) in enumerate(pods):
+        owners = [{"kind": "ReplicaSet", "name": owner, "controller": True}]
+        meta = {"name": f"web-{number}", "labels": {"app": "web"}, "ownerReferences": owners}
+        cluster.put({"kind": "Pod", "metadata": meta, "status": {"containerStatuses": [status]}})
+    return cluster
+
+
+STARTING = {"state": {"waiting": {"reason": "ContainerCreating"}}}
+CRASHING = {"restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+NO_IMAGE = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
+
+
+@pytest.mark.parametrize("pods", [[], [("web-mend", STARTING), ("web-bad", CRASHING)]])
+async def test_a_mend_that_somebody_has_just_rolled_out_is_not_undone(pods: Any) -> None:
+    """The pods of the bad version before it still crash, and its own have not started yet."""
+    sets = [replica_set(1, "good", -9 * DAY), replica_set(2, "bad", -700), replica_set(3, "mend", -10)]
+    with pytest.raises(TemporaryError, match="may become ready yet") as caught:
+        await RolloutUndo().plan(context(rolling_out(3, "mend", *sets, pods=pods)), UndoParams())
+    # Longer than a step is tried again by itself: the evidence is gathered again, the scenario chosen again.
+    assert caught.value.delay > RetryPolicy().total
+
+
+@pytest.mark.parametrize(("began", "status"), [(-10, CRASHING), (-10, NO_IMAGE), (-61, STARTING)])
+async def test_a_young_version_that_fails_and_one_that_had_its_time_are_undone(began: float, status: Any) -> None:
+    sets = [replica_set(1, "good", -9 * DAY), replica_set(2, "bad", began)]
+    plan = await RolloutUndo().plan(context(rolling_out(2, "bad", *sets, pods=[("web-bad", status)])), UndoParams())
+    assert "back from revision 2 (bad) to 1 (good)" in plan.summary
+
+
+async def test_what_was_rolled_back_is_not_rolled_back_further_by_the_next_alert() -> None:
+    """Two alerts for one outage, or a cause that is none of the versions', would walk through the history."""
+    sets = [
+        replica_set(1, "old", -90 * DAY),
+        replica_set(3, "bad", -700),
+        replica_set(4, "good", -9 * DAY, history="2"),
+    ]
+    with pytest.raises(PlanError, match="rolled back already, to revision 4"):
+        await RolloutUndo().plan(context(rolling_out(4, "good", *sets)), UndoParams())
+    assert not (await RolloutUndo().plan(context(rolling_out(4, "good", *sets)), UndoParams(to_revision=1))).empty
+
+
+async def test_a_version_that_its_controller_has_not_taken_up_is_looked_at_again() -> None:
+    cluster = rolling_out(2, "bad", replica_set(2, "bad", -700))
+    cluster.objects["Deployment", "shop", "web"]["metadata"]["generation"] = 9
+    with pytest.raises(TemporaryError, match="not taken up"):
+        await RolloutUndo().plan(context(cluster), UndoParams())
 
 
 async def test_a_target_that_was_made_again_is_not_fixed_for_good() -> None:
@@ -261,6 +377,13 @@ async def test_a_certificate_that_lasts_or_is_being_issued_is_left_alone() -> No
     assert (await renewal(certificate(60, Ready="True"))).empty
     assert (await renewal(certificate(7, Ready="True", Issuing="True"))).empty
     assert not (await renewal(certificate(60), unless_days_left=90)).empty
+
+
+async def test_a_certificate_that_somebody_is_deleting_is_left_alone() -> None:
+    document = certificate(7, Ready="True")
+    document["metadata"]["deletionTimestamp"] = format_time(START)
+    with pytest.raises(PlanError, match="is being deleted"):
+        await renewal(document)
 
 
 async def test_a_failed_issuance_is_not_fixed_for_good() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.model.revisions import last_healthy, never_ready, revisions_of, version_began
+from bridge.model.revisions import last_healthy, never_ready, revisions_of, version_began, went_back
 from bridge.model.workload import format_time, parse_time, rollout_of
 
 RECORDED = Path(__file__).parents[1] / "contract" / "recordings" / "deployment-restart-and-rollback.json"
@@ -104,6 +104,50 @@ def test_after_a_rollback_there_is_nothing_to_go_back_to() -> None:
     assert chosen(deployment(3, "a"), *sets) is None
 
 
+def test_a_restart_of_what_somebody_rolled_back_from_is_not_gone_back_to_either() -> None:
+    """1 good, 2 bad for hours, restarted as 3, back to 1 (which is 4 now), then 5 is bad as well."""
+    sets = [
+        replica_set(2, "bad", HOUR),
+        replica_set(3, "bad", 3 * HOUR, restarted="2026-01-01T00:00:00Z"),
+        replica_set(4, "a", 0, history="1"),
+        replica_set(5, "worse", 3 * HOUR + 200),
+    ]
+    judged = {r.number: r.judgement for r in revisions_of(deployment(5, "worse"), sets)}
+    assert judged == {5: "current", 4: "proven", 3: "abandoned", 2: "abandoned"}
+
+
+A, B, C = (("a", 0), ("b", HOUR), ("c", 2 * HOUR))
+
+
+@pytest.mark.parametrize(
+    ("told", "sets", "expected"),
+    [
+        ("never gone back", [(1, *A, ""), (2, *B, "")], False),
+        ("back to a", [(2, *B, ""), (3, *A, "1")], True),
+        ("and then a new version", [(2, *B, ""), (3, *A, "1"), (4, *C, "")], False),
+        ("back to a, and b rolled out once more", [(3, *A, "1"), (4, *B, "2")], False),
+        ("back two versions", [(2, *B, ""), (3, *C, ""), (4, *A, "1")], True),
+        ("the only one that is left", [(3, *A, "1")], False),
+    ],
+)
+def test_a_version_that_was_gone_back_to_is_known_from_one_that_was_rolled_out_again(
+    told: str, sets: Any, expected: bool
+) -> None:
+    newest = sets[-1]
+    found = revisions_of(deployment(newest[0], newest[1]), [replica_set(n, i, at, history=h) for n, i, at, h in sets])
+    assert went_back(found) is expected, told
+
+
+def test_a_restart_of_a_version_that_was_gone_back_to_is_still_that() -> None:
+    restarted = "2026-01-01T00:00:00Z"
+    sets = [
+        replica_set(2, "bad", HOUR),
+        replica_set(3, "a", 0, history="1"),
+        replica_set(4, "a", 2 * HOUR, restarted=restarted),
+    ]
+    assert went_back(revisions_of(deployment(4, "a", restarted), sets))
+
+
 def test_a_first_revision_has_none_before_it() -> None:
     assert chosen(deployment(1, "a"), replica_set(1, "a", 0)) is None
 
@@ -140,6 +184,7 @@ def test_a_restart_is_no_new_version() -> None:
         ("NewReplicaSetAvailable", 'ReplicaSet "web-b-2" has successfully progressed.', 0, False),
         ("NewReplicaSetAvailable", 'Deployment "web" has successfully progressed.', 0, False),
         ("NewReplicaSetAvailable", 'ReplicaSet "web-a-1" has successfully progressed.', 0, True),
+        ("DeploymentResumed", "", 0, None),
         (None, "", 0, None),
     ],
 )
