@@ -159,7 +159,7 @@ class Processes:
         number = len(self._running)
         log = self.folder / f"{number:02}-{name}.log"
         with log.open("wb") as output:
-            # A session of its own, so that `end` reaches what the program itself starts.
+            # A process group of its own, so that `end` reaches what the program itself starts.
             # Not asyncio's: its children die with its loop's watcher, and `end` must work after the loop is closed.
             popen = subprocess.Popen(  # noqa: ASYNC220
                 list(argv),
