@@ -72,11 +72,15 @@ AFTER_RELOAD = (
     Reason.OBSERVE_ONLY,
     Reason.APPROVAL_NEEDED,
     Reason.PROTECTED_NAMESPACE,
+    Reason.PROTECTED_OBJECT,
     Reason.OWN_PART,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
 )
 """What an open incident waits on that a new configuration may have ended."""
+
+_CLOCK_OFF = 5.0
+"""Seconds from which a difference between the host's clock and Redis's is told."""
 
 log = get_logger()
 
@@ -179,6 +183,7 @@ class Bridge:
         self._closers.append(stores.close)
         for warning in stores.warnings:
             log.warning("store", warning=warning)
+        await self._set_clock(stores)
         self.metrics.reloaded(ok=True)
         self._take_ups.append(lambda _new: self.spawn(stores.intake_queue.wake(AFTER_RELOAD)))
         if "dispatcher" in self._roles:
@@ -301,6 +306,7 @@ class Bridge:
     def _jobs(self, stores: Stores) -> list[Job]:
         jobs = [
             Job("figures", 5.0, lambda: self._figures(stores)),
+            Job("clock", 30.0, lambda: self._set_clock(stores)),
             Job("configuration", 5.0, self._look_at_configuration),
         ]
         if self._dispatcher is not None:
@@ -313,6 +319,11 @@ class Bridge:
         if "worker" in self._roles:
             jobs.append(Job("promote", 0.25, stores.work.promote))
         return jobs
+
+    async def _set_clock(self, stores: Stores) -> None:
+        off = await self._clock.set_by(stores.health.time)
+        if abs(off) > _CLOCK_OFF:
+            log.warning("this host's clock differs from Redis's, which counts", seconds=round(off, 1))
 
     async def _figures(self, stores: Stores) -> None:
         try:

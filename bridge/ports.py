@@ -264,6 +264,10 @@ class StoreHealth(Protocol):
         """Raise StoreUnavailable when alerts could not be stored now."""
         ...
 
+    async def time(self) -> float:
+        """Return the store's time in unix seconds: the one clock on which all hosts agree."""
+        ...
+
 
 # ---- Kubernetes ---------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ returns how this stretch of work ended and raises only LeaseLost (let go at once
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -259,10 +260,11 @@ class Run:
 
 async def run_remediation(parts: Parts, lease: Lease) -> Ending | None:
     """Work on the claimed remediation; return how this stretch ended, None when it is gone or done already."""
-    view = await parts.queue.get(lease.claim.remediation)
+    name = lease.claim.remediation
+    view, entries = await asyncio.gather(parts.queue.get(name), parts.journal.read(name))
     if view is None or view.outcome is not None:
         return None
-    record = Record(parts.journal, lease, await parts.journal.read(lease.claim.remediation))
+    record = Record(parts.journal, lease, entries)
     try:
         run = Run(parts, lease, view, record)
     except ValidationError as error:

@@ -65,7 +65,7 @@ def _final_reason(error: Exception, progress: Progress) -> Reason:
 def _delay(error: Exception, progress: Progress, parts: Parts) -> float:
     limits = parts.limits
     backoff = min(limits.retry_first * 2.0**progress.retries, limits.retry_longest)
-    return max(backoff, asked_delay(error) or 0.0)
+    return max(backoff, min(asked_delay(error) or 0.0, limits.longest_asked))
 
 
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Reason], ...] = (

@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True):
     """How often a run is parked because something is away, before it ends."""
     retry_first: float = 5.0
     retry_longest: float = 120.0
+    longest_asked: float = 3600.0
+    """The longest Retry-After that is obeyed."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,3 +14,7 @@ class RedisHealth:
     async def ping(self) -> None:
         """Write one key: a replica, a full memory or a full disk would answer a PING. Raises StoreUnavailable."""
         await self._link.script("ping")
+
+    async def time(self) -> float:
+        seconds, micros = await self._link.command("TIME")
+        return int(seconds) + int(micros) / 1_000_000 + self._link.clock_offset_ms / 1000

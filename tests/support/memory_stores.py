@@ -212,7 +212,7 @@ class MemoryWork:
 
     async def read(self, remediation: str) -> list[Entry]:
         self._up()
-        return list(self.rows[remediation].entries)
+        return list(self.rows[remediation].entries) if remediation in self.rows else []
 
     async def keep_evidence(self, claim: Claim, blob: bytes) -> None:
         self._up()
