@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic import Field as ParamField
 
+from bridge.errors import PermanentError
 from bridge.evidence.connections import Unreachable
 from bridge.model.runbook import Strict
 from bridge.model.target import check_namespace
@@ -15,8 +16,8 @@ from bridge.ports import ActionContext, Clock
 
 
 class HttpParams(Strict):
-    url: str = ParamField(min_length=1, max_length=2048)
-    """Its origin has to be on the configured list."""
+    url: str = ParamField(max_length=2048)
+    """Its origin has to be on the configured list. Empty, as an unset parameter is: the evidence is missing."""
     expect: tuple[int, ...] = (200,)
 
 
@@ -39,6 +40,8 @@ class Http:
 
     async def collect(self, context: ActionContext, params: HttpParams) -> dict[str, Any]:
         """Return status, ok and milliseconds. A refused connection is status 0; a hung one raises."""
+        if not params.url:
+            raise PermanentError("no address is given")
         return await _timed(context.reach.clock, context.reach.http_status(params.url), params.expect)
 
 

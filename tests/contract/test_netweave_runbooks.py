@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +40,7 @@ from bridge.model.plan import Plan
 from bridge.model.remediation import Remediation, RemediationView, State
 from bridge.model.runbook import Runbook
 from bridge.model.target import Target
+from tests.support.need import need
 
 FOLDER = Path(__file__).parents[2] / "config" / "runbooks" / "netweave"
 DAY = 86400.0
@@ -152,14 +155,43 @@ async def test_a_gateway_that_was_well_in_this_version_is_restarted(bench: Bench
         bench.simulated.apply(service(name))
         bench.simulated.apply(deployment(name, "gateway:1"))
         bench.simulated.settle(30)
-    bench.server.faults.answer(503, method="GET", path="/proxy/", times=1)
+    bench.simulated.set_behavior(respond=lambda service, method, path: (500, "stuck"))
     choice = await bench.choice("all-pods-down")
     assert choice.scenario is not None
     assert choice.scenario.name == "anything else"
     plan = await bench.plan(choice)
     assert plan.action == "rollout_restart"
     await bench.apply(plan)
+    bench.simulated.set_behavior(respond=None)
     await bench.proved()
+
+
+async def test_a_gateway_that_is_well_or_switched_off_is_not_restarted(bench: Bench) -> None:
+    """An alert that is late, or whose query is at fault; and a person who does not want it to run."""
+    name = "netweave-gateway"
+    with bench.simulated.travel(bench.simulated.now() - DAY):
+        bench.simulated.apply(service(name))
+        bench.simulated.apply(deployment(name, "gateway:1"))
+        bench.simulated.settle(30)
+    choice = await bench.choice("all-pods-down")
+    assert (choice.scenario, choice.unknown) == (None, False)
+    bench.simulated.apply(deployment(name, "gateway:1", replicas=0))
+    bench.simulated.settle(5)
+    choice = await bench.choice("all-pods-down")
+    assert (choice.scenario, choice.unknown) == (None, False)
+
+
+async def test_a_gateway_that_was_rolled_back_and_is_still_down_is_not_rolled_back_further(bench: Bench) -> None:
+    """What is wrong is none of the versions' then: the next alert would go back one more, and so on."""
+    seed_gateway(bench.simulated)
+    bench.simulated.set_behavior(judge=lambda pod: "crash")
+    await bench.apply(await bench.plan(await bench.choice("all-pods-down")))
+    async with asyncio.timeout(5):
+        while (choice := await bench.choice("all-pods-down")) and bench.evidence["rollout"]["revision"] < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert bench.evidence["rollout"]["went_back"]
+    assert choice.scenario is not None
+    assert choice.scenario.name == "anything else"
 
 
 async def test_a_version_that_was_never_ready_but_is_old_is_not_rolled_back(bench: Bench) -> None:
@@ -220,6 +252,56 @@ async def test_errors_that_began_after_a_release_roll_it_back(bench: Bench) -> N
     plan = await bench.plan(choice)
     assert "netweave-api:2.1.0" in plan.summary
     await bench.apply(plan)
+
+
+async def test_the_errors_of_an_outage_that_was_rolled_back_do_not_roll_back_once_more(bench: Bench) -> None:
+    """GatewayDown has gone back from 2 to 1, seconds after both alerts started; 0 served before 1."""
+    seed_api(bench.simulated, age=90 * DAY)
+    _release(bench, ago=30 * DAY, image="api:1")
+    _release(bench, ago=900, image="api:2")
+    _release(bench, ago=20, image="api:1")
+    bench.started_at = bench.simulated.now() - 40
+    choice = await bench.choice("high-error-rate", API)
+    assert bench.evidence["rollout"]["last_healthy"]["revision"] > 0
+    assert choice.scenario is not None
+    assert choice.scenario.name == "too few replicas"
+
+
+async def test_errors_that_end_with_the_last_pod_are_not_mended(bench: Bench) -> None:
+    seed_api(bench.simulated)
+    bench.resolved = True
+    bench.simulated.apply(deployment("netweave-api", "registry.example/netweave-api:2.1.0", replicas=0))
+    bench.simulated.settle(5)
+    bench.load("high-error-rate", API)
+    assert (await bench.proof())[0] is False
+
+
+def test_the_share_of_failed_requests_is_zero_where_none_fails_and_unknown_without_any(tmp_path: Path) -> None:
+    """After a rollback the new pods have no series of failed requests: that is what mended looks like."""
+    promtool = need("promtool")
+    runbook = YAML(typ="safe").load((FOLDER / "high-error-rate.yml").read_text())
+    rule = {"record": "share", "expr": runbook["params"]["query"]["default"]}
+    (tmp_path / "rules.json").write_text(json.dumps({"groups": [{"name": "g", "rules": [rule]}]}))
+
+    def told(expected: list[float], **series: str) -> dict[str, Any]:
+        written = [
+            {"series": f'o2ims_http_requests_total{{status="{name[1:]}"}}', "values": values}
+            for name, values in series.items()
+        ]
+        samples = [{"labels": "{}", "value": value} for value in expected]
+        test = {"expr": "sum(share)", "eval_time": "10m", "exp_samples": samples}
+        return {"interval": "30s", "input_series": written, "promql_expr_test": [test]}
+
+    tests = [
+        told([0], _200="0+60x20"),
+        told([0.25], _200="0+90x20", _503="0+30x20"),
+        told([0], _200="0+60x20", _503="0+30x5 stale"),
+        told([]),
+    ]
+    file = tmp_path / "test.json"
+    file.write_text(json.dumps({"rule_files": ["rules.json"], "evaluation_interval": "30s", "tests": tests}))
+    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("released", "alerted"), [(DAY, 300), (100, 600)])
