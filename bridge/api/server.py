@@ -37,7 +37,7 @@ from bridge.api.schemas import (
     Welcome,
 )
 from bridge.model.principal import Role
-from bridge.model.reason import Reason
+from bridge.model.reason import OVERRIDABLE
 from bridge.ports import Clock, Guardbook, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
 from bridge.telemetry import Metrics
 
@@ -50,7 +50,7 @@ _TRIGGER_RULES = {
         {"required": ["labels"], "properties": {"labels": {"minProperties": 1}}},
     ],
     "properties": {
-        "override": {"items": {"enum": [reason.value for reason in Reason]}},
+        "override": {"items": {"enum": [reason.value for reason in OVERRIDABLE]}},
         "startsAt": {"anyOf": [{"maxLength": 0}, {"format": "date-time"}]},
     },
 }

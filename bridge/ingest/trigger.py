@@ -14,7 +14,7 @@ from bridge.ingest.times import LATEST, SECOND, micros
 from bridge.model.alert import Alert, Status, fingerprint
 from bridge.model.intake import Seen
 from bridge.model.principal import Principal
-from bridge.model.reason import Reason
+from bridge.model.reason import OVERRIDABLE
 from bridge.ports import Clock, Intake
 
 _LONGEST_TEXT = 1000
@@ -111,10 +111,10 @@ def _start(text: str, now: float) -> int:
 
 
 def _override(names: tuple[str, ...]) -> tuple[str, ...]:
-    known = {reason.value for reason in Reason}
+    known = [reason.value for reason in OVERRIDABLE]
     for name in names:
         if name not in known:
-            raise InvalidInput("override names no reason of a guard; they are those that `explain` shows")
+            raise InvalidInput(f"override names what cannot be overridden; {', '.join(known)} can be")
     return tuple(dict.fromkeys(names))
 
 

@@ -82,6 +82,19 @@ class Reason(Enum):
 
 _BY_VALUE = {reason.value: reason for reason in Reason}
 
+OVERRIDABLE = (
+    Reason.PAUSED,
+    Reason.COOLDOWN,
+    Reason.ATTEMPTS_SPENT,
+    Reason.OUT_OF_DATE,
+    Reason.OWNER_WOULD_REVERT,
+    Reason.UNDO_NONE,
+)
+"""What an operator may override for one run by hand: limits of automation.
+
+What is protected stays so until the configuration, or the owner of the object, says otherwise.
+"""
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """A guard's answer: allow, defer (look again at `retry_at`, unix seconds, or when something changes), deny."""

@@ -43,6 +43,13 @@ def test_two_runbooks_for_the_same_labels_are_two_things() -> None:
     assert first.fingerprint != second.fingerprint
 
 
+@pytest.mark.parametrize("reason", ["protected_namespace", "protected_object", "own_part", "observe_only"])
+def test_what_is_protected_is_not_for_an_operator_to_override(reason: str) -> None:
+    """Faults 63 and 64: only the configuration, or the object's owner, says otherwise."""
+    with pytest.raises(InvalidInput, match="cooldown"):
+        read({"alertname": "X", "override": ["cooldown", reason]})
+
+
 @pytest.mark.parametrize(
     "document",
     [
