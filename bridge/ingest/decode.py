@@ -18,7 +18,7 @@ from bridge.errors import InvalidInput
 from bridge.ingest import tolerant
 from bridge.ingest.limits import MIB, RequestLimits
 from bridge.ingest.times import LATEST, micros
-from bridge.ingest.wire import AnyDocument, LooseEnvelope, WireAlert, decode_alert, decode_document, decode_envelope
+from bridge.ingest.wire import AnyDocument, LooseEnvelope, WireAlert, decode_alert, decode_envelope, document_decoder
 from bridge.model.alert import Alert, fingerprint
 from bridge.model.refusal import Refused
 
@@ -65,38 +65,44 @@ class Batch(msgspec.Struct, frozen=True):
     """Alerts that the sender cut off and we never saw."""
 
 
-def decode(
-    body: bytes, *, source: str, limits: RequestLimits, expected: Literal["alertmanager", "grafana"] | None = None
-) -> Batch:
-    """Return the alerts of a webhook's body, with those that were refused.
+class Decoder:
+    """Decodes webhooks within limits."""
 
-    `expected` is the sender that the request's path names; it is believed where the version says nothing.
-    Raises Malformed (CustomPayload, TooMuch) when there is nothing to take from the body at all.
-    """
-    if len(body) > MIB and body.count(b",") > limits.values:
-        raise TooMuch(f"the body holds more than {limits.values} values")
-    try:
-        document = decode_document(body)
-    except msgspec.ValidationError:
-        return _one_by_one(body, source, limits, expected)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        return _tolerantly(body, source, limits, expected, exc)
-    except RecursionError:
-        raise Malformed("the JSON is nested too deep") from None
-    sender = _sender(document, expected)
-    wires = document.alerts or ()
-    _check_count(len(wires), limits)
-    alerts: list[Alert] = []
-    rejected: list[Rejected] = []
-    # In a body shorter than that no label can be too long.
-    long = len(body) > limits.label_chars
-    for index, wire in enumerate(wires):
+    def __init__(self, limits: RequestLimits) -> None:
+        self._limits = limits
+        self._document = document_decoder(limits)
+
+    def decode(
+        self, body: bytes, *, source: str, expected: Literal["alertmanager", "grafana"] | None = None
+    ) -> Batch:
+        """Return the alerts of a webhook's body, with those that were refused.
+
+        `expected` is the sender that the request's path names; it is believed where the version says nothing.
+        Raises Malformed (CustomPayload, TooMuch) when there is nothing to take from the body at all.
+        """
+        limits = self._limits
+        if len(body) > MIB and body.count(b",") > limits.values:
+            raise TooMuch(f"the body holds more than {limits.values} values")
         try:
-            alerts.append(_alert(wire, source, limits, long))
-        except _Refuse as exc:
-            excerpt = msgspec.json.encode(wire)[: EXCERPT * 4].decode("utf-8", "replace")[:EXCERPT]
-            rejected.append(Rejected(index, exc.reason, exc.detail, excerpt))
-    return Batch(sender, alerts, rejected, document.truncated_alerts or 0)
+            document = self._document(body)
+        except msgspec.ValidationError:
+            return _one_by_one(body, source, limits, expected)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            return _tolerantly(body, source, limits, expected, exc)
+        except RecursionError:
+            raise Malformed("the JSON is nested too deep") from None
+        sender = _sender(document, expected)
+        wires = document.alerts or ()
+        _check_count(len(wires), limits)
+        alerts: list[Alert] = []
+        rejected: list[Rejected] = []
+        for index, wire in enumerate(wires):
+            try:
+                alerts.append(_alert(wire, source, limits))
+            except _Refuse as exc:
+                excerpt = msgspec.json.encode(wire)[: EXCERPT * 4].decode("utf-8", "replace")[:EXCERPT]
+                rejected.append(Rejected(index, exc.reason, exc.detail, excerpt))
+        return Batch(sender, alerts, rejected, document.truncated_alerts or 0)
 
 
 def _sender(document: AnyDocument, expected: Sender | None) -> Sender:
@@ -125,15 +131,14 @@ class _Refuse(Exception):
         self.detail = detail
 
 
-def _alert(wire: WireAlert, source: str, limits: RequestLimits, long: bool) -> Alert:
+def _alert(wire: WireAlert, source: str, limits: RequestLimits) -> Alert:
+    """Return the alert; raise _Refuse. Its labels are within the limits, each for itself."""
     labels = wire.labels
-    if not labels:
-        raise _Refuse(Refused.NO_LABELS, "the alert has no labels")
     annotations = wire.annotations or {}
-    if len(labels) > limits.labels or len(annotations) > limits.labels:
-        raise _Refuse(Refused.TOO_MANY_LABELS, f"more than {limits.labels} labels or annotations")
-    if long:
-        _check_lengths(labels, annotations, limits)
+    # Labels, and names of annotations, are at most that long together: adding them up is rarely needed.
+    most = (len(labels) * 2 + len(annotations)) * limits.label_chars + len("".join(annotations.values()))
+    if most > limits.alert_chars:
+        _check_length(labels, annotations, limits)
     ends_at = 0
     try:
         starts_at = micros(wire.starts_at)
@@ -161,16 +166,22 @@ def _alert(wire: WireAlert, source: str, limits: RequestLimits, long: bool) -> A
     )
 
 
-def _check_lengths(labels: dict[str, str], annotations: dict[str, str], limits: RequestLimits) -> None:
-    total = len("".join(labels)) + len("".join(labels.values()))
-    if total > (longest := limits.label_chars):
-        # None can be longer than all of them together, so that this look is rarely needed.
-        for name, value in labels.items():
-            if len(name) > longest or len(value) > longest:
-                raise _Refuse(Refused.TOO_LONG, f"a label is longer than {longest} characters")
-    total += len("".join(annotations)) + len("".join(annotations.values()))
+def _check_length(labels: dict[str, str], annotations: dict[str, str], limits: RequestLimits) -> None:
+    total = sum(len(name) + len(value) for texts in (labels, annotations) for name, value in texts.items())
     if total > limits.alert_chars:
         raise _Refuse(Refused.TOO_LONG, f"labels and annotations are longer than {limits.alert_chars} characters")
+
+
+def _check_labels(wire: WireAlert, limits: RequestLimits) -> None:
+    """Check what the quick decoder checks while it decodes."""
+    labels, annotations = wire.labels, wire.annotations or {}
+    if not labels:
+        raise _Refuse(Refused.NO_LABELS, "the alert has no labels")
+    if len(labels) > limits.labels or len(annotations) > limits.labels:
+        raise _Refuse(Refused.TOO_MANY_LABELS, f"more than {limits.labels} labels or annotations")
+    longest = limits.label_chars
+    if any(len(text) > longest for texts in (labels, labels.values(), annotations) for text in texts):
+        raise _Refuse(Refused.TOO_LONG, f"a label is longer than {longest} characters")
 
 
 def _one_by_one(body: bytes, source: str, limits: RequestLimits, expected: Sender | None) -> Batch:
@@ -190,7 +201,9 @@ def _one_by_one(body: bytes, source: str, limits: RequestLimits, expected: Sende
     rejected: list[Rejected] = []
     for index, raw in enumerate(raws):
         try:
-            alerts.append(_alert(decode_alert(raw), source, limits, True))
+            wire = decode_alert(raw)
+            _check_labels(wire, limits)
+            alerts.append(_alert(wire, source, limits))
             continue
         except _Refuse as exc:
             reason, detail = exc.reason, exc.detail
@@ -222,7 +235,8 @@ def _tolerantly(body: bytes, source: str, limits: RequestLimits, expected: Sende
         try:
             wire = msgspec.convert(value, WireAlert)
             tolerant.check_text(wire.labels, wire.annotations, wire.fingerprint, wire.generator_url)
-            alerts.append(_alert(wire, source, limits, True))
+            _check_labels(wire, limits)
+            alerts.append(_alert(wire, source, limits))
             continue
         except tolerant.NotJson as exc:
             raise Malformed(f"alert {index}: {exc}") from None

@@ -18,7 +18,7 @@ from bridge.ingest.answers import Refuse, problem, taken
 from bridge.ingest.auth import Authenticator
 from bridge.ingest.body import BodyReader
 from bridge.ingest.counters import Counters
-from bridge.ingest.decode import Batch, CustomPayload, Malformed, Rejected, decode
+from bridge.ingest.decode import Batch, CustomPayload, Decoder, Malformed, Rejected
 from bridge.ingest.duplicates import DuplicateKeys
 from bridge.ingest.limits import RequestLimits
 from bridge.ingest.origin import from_another_site, is_loopback
@@ -55,6 +55,7 @@ class Receiver:
         self._clock = clock
         self._limits = limits or RequestLimits()
         self._bodies = BodyReader(self._limits)
+        self._decoder = Decoder(self._limits)
         self._duplicates = DuplicateKeys()
         self._log = SampledLog()
         self._pending = 0
@@ -90,7 +91,7 @@ class Receiver:
         try:
             signed, body = await self._authenticated(request)
             try:
-                batch = decode(body, source=signed.principal.name, limits=self._limits, expected=expected)
+                batch = self._decoder.decode(body, source=signed.principal.name, expected=expected)
                 sender = batch.sender
                 response = await self._take(batch, body, signed.principal)
             except (StoreUnavailable, asyncio.CancelledError):

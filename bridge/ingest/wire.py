@@ -5,12 +5,18 @@ One struct for all senders, so that a body is decoded once: the version, and whi
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
+from msgspec import Meta
+
+from bridge.ingest.limits import RequestLimits
 
 
-class WireAlert(msgspec.Struct, rename="camel"):
+class WireAlert(msgspec.Struct, rename="camel", kw_only=True):
+    """One alert. Its lengths are not checked."""
+
     status: Literal["firing", "resolved"]
     labels: dict[str, str]
     starts_at: str
@@ -51,6 +57,29 @@ class LooseEnvelope(msgspec.Struct, rename="camel"):
 
 AnyDocument = Document | Envelope | LooseEnvelope
 
-decode_document = msgspec.json.Decoder(Document).decode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 decode_alert = msgspec.json.Decoder(WireAlert).decode
+
+
+def document_decoder(limits: RequestLimits) -> Callable[[bytes], Document]:
+    """Return a decoder that finds labels beyond the limits while it decodes: looking at them once more costs a third.
+
+    It raises ValidationError for the whole body; which alert it was is found out one by one.
+    """
+    name = Annotated[str, Meta(max_length=limits.label_chars)]
+    labels = Annotated[dict[name, name], Meta(min_length=1, max_length=limits.labels)]
+    annotations = Annotated[dict[name, str], Meta(max_length=limits.labels)]
+    within = msgspec.defstruct(
+        "WireAlert",
+        [("labels", labels), ("annotations", annotations | None, None)],
+        bases=(WireAlert,),
+        kw_only=True,
+        rename="camel",
+    )
+    document = msgspec.defstruct(
+        "Document",
+        [("alerts", list[within] | msgspec.UnsetType | None, msgspec.UNSET)],  # type: ignore[valid-type]
+        bases=(Document,),
+        rename="camel",
+    )
+    return cast("Callable[[bytes], Document]", msgspec.json.Decoder(document).decode)

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.ingest.decode import Batch, CustomPayload, Malformed, TooMuch, decode
+from bridge.ingest.decode import Batch, CustomPayload, Decoder, Malformed, TooMuch
 from bridge.ingest.limits import RequestLimits
 from bridge.model.alert import fingerprint
 from bridge.model.refusal import Refused
 from tests.support.webhooks import RECORDED, alert, body, recorded
 
-LIMITS = RequestLimits()
+DECODER = Decoder(RequestLimits())
 
 
-def read(data: bytes, **options: Any) -> Batch:
-    return decode(data, source="am", limits=options.pop("limits", LIMITS), **options)
+def read(data: bytes, *, decoder: Decoder = DECODER, **options: Any) -> Batch:
+    return decoder.decode(data, source="am", **options)
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -94,6 +94,8 @@ WRONG: list[tuple[dict[str, Any], Refused]] = [
     ({"labels": {f"l{n}": "" for n in range(10_000)}}, Refused.TOO_MANY_LABELS),
     ({"annotations": {f"l{n}": "" for n in range(10_000)}}, Refused.TOO_MANY_LABELS),
     ({"annotations": {"a": "x" * 1_000_000}}, Refused.TOO_LONG),
+    ({"annotations": {"x" * 10_000: "a"}}, Refused.TOO_LONG),
+    ({"labels": {f"l{n}": "x" * 8000 for n in range(40)}}, Refused.TOO_LONG),
 ]
 
 
@@ -205,9 +207,9 @@ def test_the_last_of_duplicate_keys_counts() -> None:
 def test_ten_thousand_alerts_are_taken_and_more_than_the_bound_are_not() -> None:
     assert len(read(body(*(alert(n) for n in range(10_000)))).alerts) == 10_000
     with pytest.raises(TooMuch, match="at most 3"):
-        read(body(*(alert(n) for n in range(4))), limits=RequestLimits(alerts=3))
+        read(body(*(alert(n) for n in range(4))), decoder=Decoder(RequestLimits(alerts=3)))
     with pytest.raises(TooMuch, match="at most 3"):
-        read(body(*range(4)), limits=RequestLimits(alerts=3))
+        read(body(*range(4)), decoder=Decoder(RequestLimits(alerts=3)))
 
 
 def test_a_body_of_nothing_but_values_is_not_decoded() -> None:
