@@ -9,20 +9,26 @@ import re
 
 _MARK = "[redacted]"
 _NAMES = r"pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credentials?|auth"
+_QUOTE = r"(?:\\{0,4}[\"'])?"
+"""Also one that JSON inside a JSON text has escaped."""
 _RULES = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S), _MARK),
+    # A key whose beginning is above the first line that was read.
+    (re.compile(r"\A.*-----END [A-Z ]*PRIVATE KEY-----", re.S), _MARK),
+    (re.compile(r"\b((?:set-)?cookie[\"']?[ \t]{0,4}[:=])[^\n]*", re.I), rf"\1 {_MARK}"),
     (re.compile(r"\b(bearer|basic)[ \t]+[-A-Za-z0-9._~+/=]{6,}", re.I), rf"\1 {_MARK}"),
     (re.compile(r"\beyJ[-A-Za-z0-9_]{8,}\.[-A-Za-z0-9_]{4,}(?:\.[-A-Za-z0-9_]*)?"), _MARK),
     (re.compile(r"(://[^\s/:@]{0,256}):[^\s/@]{1,256}@"), rf"\1:{_MARK}@"),
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[a-z]-[-A-Za-z0-9]{8,}"), _MARK),
     (
         re.compile(
-            rf"((?:\b|_)[\w-]{{0,64}}?(?:{_NAMES})\w{{0,32}}[\"']?[ \t]{{0,4}}(?:=>|[:=])[ \t]{{0,4}})"
-            r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&\"']+)",
+            rf"((?<![\w-])[\w-]{{0,128}}?(?:{_NAMES})\w{{0,32}}{_QUOTE}[ \t]{{0,4}}(?:=>|[:=])[ \t]{{0,4}})"
+            r"(?:\\{1,4}[\"'][^\"'\\\n]*|\"[^\"\n]*\"|'[^'\n]*'|\[[^\]\n]*\]?|[^\s,;&\"']+)",
             re.I,
         ),
         rf"\1{_MARK}",
     ),
+    (re.compile(rf"((?<![\w-])--[\w-]{{0,64}}?(?:{_NAMES})[\w-]{{0,32}}[ \t]{{1,4}})[^\s-]\S*", re.I), rf"\1{_MARK}"),
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]|\x1b\[[0-9;]*[A-Za-z]")
 

@@ -7,11 +7,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from bridge.evidence.objects import ObjectParams, age, read_revisions, read_workload
+from bridge.evidence.redact import redact
 from bridge.model.revisions import Revision, last_healthy, never_ready, went_back
 from bridge.model.workload import at, images, rollout_of
 from bridge.ports import ActionContext
 
 _MOST_HISTORY = 20
+_LONGEST_CAUSE = 400
 _NO_REVISION = {"revision": 0, "image": "", "age_seconds": 0.0, "judgement": ""}
 
 
@@ -72,5 +74,6 @@ def _full(revision: Revision, now: float) -> dict[str, Any]:
         "replicas": revision.replicas,
         "ready": revision.ready,
         "available": revision.available,
-        "change_cause": revision.change_cause,
+        # Often a whole command line, with what it has set.
+        "change_cause": redact(revision.change_cause, longest=_LONGEST_CAUSE),
     }

@@ -191,6 +191,11 @@ async def test_logs_that_may_not_be_read_are_missing_not_empty() -> None:
         "client_secret => hunter2secret",
         "token=hunter2secret&x=1",
         "ghp_hunter2secret0123456789abcd",
+        r'msg="{\"password\": \"hunter2secret\"}"',
+        r'{"body":"{\\\"token\\\":\\\"hunter2secret\\\"}"}',
+        "connect --db-password hunter2secret --verbose",
+        '"tokens": ["hunter2secret", "hunter2secret"]',
+        "Set-Cookie: session=hunter2secret; Path=/",
     ],
 )
 def test_what_looks_like_a_credential_is_taken_out(secret: str) -> None:
@@ -199,9 +204,16 @@ def test_what_looks_like_a_credential_is_taken_out(secret: str) -> None:
     assert cleaned.startswith("before ")
 
 
+def test_the_rest_of_a_key_whose_beginning_was_not_read_is_taken_out() -> None:
+    cleaned = redact("hunter2\nhunter2\n-----END EC PRIVATE KEY-----\nlistening", longest=1000)
+    assert cleaned == "[redacted]\nlistening"
+
+
 def test_ordinary_lines_stay_as_they_are() -> None:
     line = 'level=error msg="reading configuration" error="unknown field cache.ttlSeconds" status=500'
     assert redact(line, longest=1000) == line
+    flags = "gateway --token-file /run/token --password-policy --port 80"
+    assert redact(flags, longest=1000).endswith("--password-policy --port 80")
 
 
 @given(st.text(max_size=3000), st.integers(10, 200))
