@@ -201,7 +201,6 @@ class Metrics:
         for what in ("alert", "remediation"):
             self._dead.labels(what)
         self._leases = self._counter("leases_lost_total", "Claims that another worker took over")
-        self._notifications = self._counter("notifications_total", "Notifications by result", "result")
         self._kube = self._counter("kube_requests_total", "Requests to Kubernetes", "cluster", "verb", "code")
         self._kube_time = self._histogram("kube_request_seconds", "Duration of Kubernetes requests", _SHORT, "verb")
         self._busy = self._gauge("worker_busy", "Remediations that this process works on now")
@@ -259,9 +258,6 @@ class Metrics:
 
     def lease_lost(self) -> None:
         self._leases.inc()
-
-    def notified(self, *, delivered: bool) -> None:
-        self._notifications.labels("delivered" if delivered else "failed").inc()
 
     def kube_request(self, cluster: str, verb: str, status: int, seconds: float) -> None:
         """One request to an API server; status 0 when no answer came."""

@@ -19,7 +19,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """How to look: until when (unix seconds), how often, and how long `fixed` has to hold (seconds)."""
 
     until: float
-    every: float = 2.0
+    every: float = 1.0
     settle: float = 0.0
     fixed_since: float | None = None
     """Since when it was fixed (unix seconds) before the run was interrupted."""
