@@ -56,6 +56,7 @@ from bridge.wiring import (
     cluster_map,
     connection_limits,
     credentials,
+    needs_restart,
     outside_settings,
     plan_guards,
     request_limits,
@@ -363,6 +364,9 @@ class Bridge:
             take_up(new)
         self.metrics.reloaded(ok=True)
         log.info("configuration loaded", routes=new.route_count, runbooks=len(new.runbooks))
+        if waiting := needs_restart(self._settings, new.settings):
+            # Silence here would leave, say, a cluster's old address or a namespace's Secrets in use unnoticed.
+            log.warning("changed settings wait for a restart, the old ones stay in use", settings=waiting)
         return new.route_count, len(new.runbooks)
 
     async def reload_quietly(self) -> None:

@@ -22,6 +22,8 @@ from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
 
 _SENTINEL_PORT = 26379
+_TAKEN_UP = frozenset({"mode", "credentials", "protected_namespaces", "own"})
+"""Settings that a reload takes up; of `clusters` everything but the connections."""
 
 
 def store_options(configuration: Configuration) -> StoreOptions:
@@ -160,3 +162,15 @@ def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[Pl
         redis=own.redis,
     )
     return [ProtectedGuard(settings.protected_namespaces), OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
+
+
+def needs_restart(started: Settings, new: Settings) -> list[str]:
+    """Return the settings that differ from those that the process started with and are not taken up by a reload."""
+    differ = [
+        name
+        for name in Settings.model_fields
+        if name not in _TAKEN_UP and name != "clusters" and getattr(started, name) != getattr(new, name)
+    ]
+    if started.clusters.connections != new.clusters.connections:
+        differ.append("clusters.connections")
+    return sorted(differ)
