@@ -12,7 +12,7 @@ from bridge.ingest.counters import Counters
 
 BUSY = 4
 """Webhooks in progress at a time. At some hundred a second there are one or two; a storm fills all connections."""
-PAUSE = 0.05
+PAUSE = 0.1
 """Seconds. With 32 alerts side by side, hundreds a second go on even while the receiver has no rest."""
 
 

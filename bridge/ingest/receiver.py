@@ -25,7 +25,6 @@ from bridge.ingest.origin import from_another_site, is_loopback
 from bridge.ingest.sampling import SampledLog
 from bridge.ingest.signature import Signed
 from bridge.ingest.trigger import Triggered, accept_trigger
-from bridge.model.alert import Alert
 from bridge.model.intake import Seen
 from bridge.model.principal import EVERYBODY, Principal, Role
 from bridge.model.refusal import Refusal
@@ -93,7 +92,10 @@ class Receiver:
             try:
                 batch = self._decoder.decode(body, source=signed.principal.name, expected=expected)
                 sender = batch.sender
-                response = await self._take(batch, body, signed.principal)
+                taking = self._take(batch, body, signed.principal)
+                # Nobody needs the alerts once they are on their way to the store, and a storm holds many at a time.
+                del batch
+                response = await taking
             except (StoreUnavailable, asyncio.CancelledError):
                 # It was not stored, so that the very same bytes are right to come again.
                 await self._forget(signed)
@@ -155,20 +157,20 @@ class Receiver:
         if batch.truncated:
             self.counters.truncated += batch.truncated
             self._log.warning("alerts cut off by the sender", source=principal.name, count=batch.truncated)
-        seen = await self._store(batch.alerts) if batch.alerts else ()
-        self._count(batch.sender, seen)
-        if not batch.rejected:
-            return taken(seen)
-        return await self._with_refusals(batch, seen, principal)
-
-    async def _store(self, alerts: Sequence[Alert]) -> Sequence[Seen]:
-        if self._pending + len(alerts) > self._limits.pending_alerts:
+        sender, rejected, count = batch.sender, batch.rejected, len(batch.alerts)
+        if self._pending + count > self._limits.pending_alerts:
             raise Refuse(503, "too many alerts wait to be stored: send them again")
-        self._pending += len(alerts)
+        storing = self._intake.accept(batch.alerts)
+        del batch
+        self._pending += count
         try:
-            return await self._intake.accept(alerts)
+            seen = await storing
         finally:
-            self._pending -= len(alerts)
+            self._pending -= count
+        self._count(sender, seen)
+        if not rejected:
+            return taken(seen)
+        return await self._with_refusals(sender, rejected, seen, principal)
 
     async def _by_hand(self, body: bytes, principal: Principal) -> web.StreamResponse:
         if not principal.may(Role.OPERATOR):
@@ -178,11 +180,13 @@ class Receiver:
 
     # ---- what went wrong
 
-    async def _with_refusals(self, batch: Batch, seen: Sequence[Seen], principal: Principal) -> web.StreamResponse:
+    async def _with_refusals(
+        self, sender: str, rejected: Sequence[Rejected], seen: Sequence[Seen], principal: Principal
+    ) -> web.StreamResponse:
         """Record the refused alerts and answer; a record that cannot be kept costs nobody else anything."""
         now = self._clock.now()
-        records = [_refusal(one, batch.sender, principal.name, now) for one in batch.rejected[:_TOLD]]
-        for one in batch.rejected:
+        records = [_refusal(one, sender, principal.name, now) for one in rejected[:_TOLD]]
+        for one in rejected:
             self.counters.refused[one.reason.value] += 1
         for record in records:
             self._log.warning(
@@ -199,9 +203,9 @@ class Receiver:
         except StoreUnavailable:
             self._log.warning("refused alerts not recorded", count=len(records))
         errors = [{"detail": one.detail, "pointer": f"/alerts/{one.index}"} for one in records]
-        if not batch.alerts:
-            raise Refuse(400, f"all {len(batch.rejected)} alerts were refused", errors=errors)
-        return taken(seen, errors, len(batch.rejected))
+        if not seen:
+            raise Refuse(400, f"all {len(rejected)} alerts were refused", errors=errors)
+        return taken(seen, errors, len(rejected))
 
     def _refused(self, request: web.Request, refuse: Refuse) -> web.Response:
         self._log.warning(

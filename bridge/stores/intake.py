@@ -70,10 +70,12 @@ class RedisIntake:
         if self._count + len(alerts) > MOST_WAITING:
             raise StoreUnavailable("too many alerts wait to be stored")
         if len(alerts) <= BATCH:
-            letters = await self._enqueue(alerts)
+            parts = [self._enqueue(alerts)]
         else:
             parts = [self._enqueue(alerts[at : at + BATCH]) for at in range(0, len(alerts), BATCH)]
-            letters = "".join(await asyncio.gather(*parts))
+        # They are encoded: while a storm waits for Redis, nothing but the bytes is kept of it.
+        del alerts
+        letters = await parts[0] if len(parts) == 1 else "".join(await asyncio.gather(*parts))
         return [ANSWERS[letter] for letter in letters]
 
     def _enqueue(self, alerts: Sequence[Alert]) -> asyncio.Future[str]:
