@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 _TRIES = 3
 """How often one alert may have been under way when its dispatcher died, before it is set aside."""
 
+_BY_HAND = 3600.0
+"""For how many seconds what was asked for by hand is begun, or looked at again, after it was asked."""
+
 
 class Routing(Protocol):
     """The routing table and what it refers to, as configured now."""
@@ -164,6 +167,11 @@ class Dispatcher:
         alert = transition.alert
         if transition.seen is Seen.RESOLVED:
             decision = _decision(Reason.RESOLVED, alert)
+            return Dispatch(transition=transition, decisions=(decision,))
+        if alert.requested_by and self._clock.now() - transition.received_at > _BY_HAND:
+            # Nothing ever resolves what was asked for by hand: a reload in the morning is not to do what the night
+            # has long settled.
+            decision = _decision(Reason.OUT_OF_DATE, alert, "asked for by hand too long ago: ask again")
             return Dispatch(transition=transition, decisions=(decision,))
         if alert.name in NEVER_ACT:
             return Dispatch(transition=transition, decisions=(_decision(Reason.TEST_ALERT, alert),))

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.engine.assign import ClusterMap, Wish
@@ -360,3 +361,15 @@ async def test_looking_again_stops_when_the_store_is_away() -> None:
     world.queue.broken["a0"] = AWAY
     with pytest.raises(StoreUnavailable):
         await world.dispatcher.look_again()
+
+
+def test_what_was_asked_for_by_hand_long_ago_is_not_begun_by_a_reload() -> None:
+    """No resolve ever ends it: a trigger that was only observed at night would act in the morning."""
+    world = World(WISH)
+    told = transition()
+    by_hand = msgspec.structs.replace(told, alert=msgspec.structs.replace(told.alert, requested_by="ann"))
+    assert len(world.dispatcher.decide(by_hand).assignments) == 1
+    world.clock.advance(3601)
+    late = world.dispatcher.decide(by_hand)
+    assert (late.assignments, late.wait, late.decisions[0].reason) == ((), "", "out_of_date")
+    assert len(world.dispatcher.decide(told).assignments) == 1, "an alert that still fires is"
