@@ -25,6 +25,7 @@ def choose(scenarios: Sequence[Scenario], variables: Mapping[str, Any]) -> Choic
     An unknown one ends the search (its evidence may be what matters) unless it says `on_unknown: continue`.
     """
     seen: list[str] = []
+    facts: list[str] = []
     unknown = False
     for scenario in scenarios:
         if scenario.when is None:
@@ -35,8 +36,11 @@ def choose(scenarios: Sequence[Scenario], variables: Mapping[str, Any]) -> Choic
         if holds is None:
             unknown = True
             seen.append(f"{scenario.name}: unknown ({detail})")
+            facts.append(seen[-1])
             if scenario.on_unknown == "escalate":
                 return Choice(None, True, "; ".join(seen))
         else:
             seen.append(f"{scenario.name}: no")
-    return Choice(None, unknown, "; ".join(seen))
+            # Nothing is done, and a person is told: with what it was that spoke against it.
+            facts.append(f"{scenario.name}: no ({detail})")
+    return Choice(None, unknown, "; ".join(facts))

@@ -94,3 +94,8 @@ def test_what_is_chosen_holds_and_nothing_before_it_could_have(conditions: list[
         assert any(when == UNKNOWN for when, _ in before)
     else:
         assert all(when == FALSE for when, _ in before)
+
+
+def test_what_spoke_against_every_scenario_is_told_to_the_person_who_is_woken() -> None:
+    choice = choose([scenario("a", "evidence.n > 1")], {"evidence": {"n": 1}})
+    assert choice.why == "a: no (`evidence.n > 1` is false: evidence.n is 1)"
