@@ -11,7 +11,7 @@ from bridge.errors import CircuitOpen
 from bridge.model.breaker import Permit
 from bridge.model.intake import GuardFacts
 from bridge.model.plan import Plan
-from bridge.model.reason import Reason, Verdict
+from bridge.model.reason import OVERRIDABLE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
 
 
@@ -26,16 +26,29 @@ async def check_entry(parts: Parts, view: RemediationView) -> GuardFacts:
         raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
     for guard in parts.entry_guards:
         verdict = guard.check(remediation, facts)
-        if not verdict.allowed and verdict.reason.value not in remediation.override:
+        if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(_refused(guard.name, verdict))
     return facts
+
+
+async def check_brakes(parts: Parts, view: RemediationView) -> None:
+    """Raise Ended when an operator has paused the run since it was let in. Called right before a step's first write.
+
+    A pause that was confirmed holds for what had been planned by then; for later steps as well, which no other
+    entry guard looks at: their own run's attempt and cooldown must not speak against them.
+    """
+    facts = await parts.guardbook.facts(view.remediation)
+    for guard in parts.entry_guards:
+        verdict = guard.check(view.remediation, facts)
+        if verdict.reason is Reason.PAUSED and not _overridden(verdict, view.remediation):
+            raise Ended(_refused(guard.name, verdict))
 
 
 async def check_plan(parts: Parts, remediation: Remediation, plan: Plan, context: RunContext) -> None:
     """Return when every plan guard allows the plan; raise Ended otherwise."""
     for guard in parts.plan_guards():
         verdict = await guard.check(remediation, plan, context)
-        if not verdict.allowed and verdict.reason.value not in remediation.override:
+        if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(_refused(guard.name, verdict))
 
 
@@ -51,6 +64,10 @@ async def admit(parts: Parts, remediation: Remediation) -> Permit:
 
 def breaker_name(remediation: Remediation) -> str:
     return f"runbook:{remediation.runbook}"
+
+
+def _overridden(verdict: Verdict, remediation: Remediation) -> bool:
+    return verdict.reason in OVERRIDABLE and verdict.reason.value in remediation.override
 
 
 def _refused(guard: str, verdict: Verdict) -> Finish:

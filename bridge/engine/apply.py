@@ -28,7 +28,11 @@ class ChangeApplier:
         self._cluster = cluster
         self._tries = tries
         self._failed: Change | None = None
-        """The change that the server answered with an error of its own: it may have made it all the same."""
+        """The change that the server answered with an error of its own, or not at all: it may have made it."""
+
+    def in_doubt(self, change: Change) -> bool:
+        """Whether a write of this change was sent whose fate is not known; without one nothing of it was made."""
+        return self._failed == change
 
     async def apply(self, change: Change, *, remediation: str) -> bool:
         """Return True when it wrote, False when every field had its after-value already.
@@ -51,10 +55,11 @@ class ChangeApplier:
                 # Somebody wrote between our read and our write; whether it matters, the next read tells.
                 continue
             except KubeReplyLost as error:
-                lost = error
+                self._failed, lost = change, error
                 continue
-            except KubeUnavailable:
-                self._failed = change
+            except KubeUnavailable as error:
+                if error.status:
+                    self._failed = change
                 raise
             return True
         if lost is not None:

@@ -81,7 +81,7 @@ class Run:
             self._evidence = Evidence(await self._record.kept_evidence(), {})
             scenario = next(s for s in self._runbook.scenarios if s.name == self._record.progress.scenario)
         for index in range(self._record.progress.step, len(scenario.steps)):
-            answer = await self._step(index, scenario.steps[index])
+            answer = await self._step(index, scenario)
             if answer.answer is not Answer.FIXED:
                 return await self._not_done(answer)
         return await self._prove()
@@ -131,12 +131,13 @@ class Run:
 
     # -- one step
 
-    async def _step(self, index: int, step: Step) -> Verification:
+    async def _step(self, index: int, scenario: Scenario) -> Verification:
+        step = scenario.steps[index]
         if index in self._record.progress.verified:
             return Verification(Answer.FIXED)
         began = self._parts.clock.monotonic()
         try:
-            answer, result = await self._make(index, step)
+            answer, result = await self._make(index, scenario)
         except (Ended, LeaseLost, StoreUnavailable):
             # Not the step's end: it is waited with, or another worker carries on.
             raise
@@ -149,8 +150,9 @@ class Run:
     def _count(self, step: Step, result: str, began: float) -> None:
         self._parts.metrics.step_finished(step.action, result, self._parts.clock.monotonic() - began)
 
-    async def _make(self, index: int, step: Step) -> tuple[Verification, str]:
+    async def _make(self, index: int, scenario: Scenario) -> tuple[Verification, str]:
         """Plan, lock, apply and verify one step; return the answer, and the step's result for the metrics."""
+        step = scenario.steps[index]
         progress = self._record.progress
         plan = progress.plan if progress.writing and progress.step == index else None
         if plan is None:
@@ -158,6 +160,9 @@ class Run:
         if plan.empty:
             return Verification(Answer.FIXED, f"{plan.action}: {plan.summary}"), "nothing_to_do"
         await self._steps.lock(plan.changes)
+        now = self._record.progress
+        if not now.applied and not now.in_flight:
+            await self._brake(scenario)
         await self._steps.apply(index, plan)
         answer = await self._steps.verify(index, step, plan)
         await self._record.write(
@@ -166,6 +171,15 @@ class Run:
             data={"step": index, "answer": answer.answer.value},
         )
         return answer, answer.answer.value
+
+    async def _brake(self, scenario: Scenario) -> None:
+        """Raise Ended when a person has said meanwhile that nothing is to be written: by a pause, or by the mode."""
+        await admission.check_brakes(self._parts, self._view)
+        if (mode := self._mode(scenario)) is not Mode.AUTO:
+            reason = Reason.OBSERVE_ONLY if mode is Mode.OBSERVE else Reason.APPROVAL_NEEDED
+            if self._record.progress.changed:
+                raise Ended(Finish(Outcome.SUPPRESSED, reason, f"mode {mode.value} since: nothing more was changed"))
+            raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value} since: nothing was changed"))
 
     async def _plan(self, index: int, step: Step) -> Plan:
         if self._record.progress.writing:
@@ -193,7 +207,7 @@ class Run:
     async def _prove(self) -> Ending:
         spec = self._runbook.verify
         if spec is None:
-            return Finish(Outcome.SUCCEEDED, Reason.VERIFIED, "every step was verified")
+            return Finish(Outcome.SUCCEEDED, self._proved, "every step was verified")
         # The locks last as long as the proof does, however often it is interrupted.
         await self._steps.lock([change for plan in self._record.progress.done_plans for change in plan.changes])
         until = await self._steps.deadline(kinds.RUNBOOK_STEP, spec.within, f"verifying: {spec.fixed}")
@@ -203,7 +217,7 @@ class Run:
             kinds.VERIFIED, answer.detail, data={"step": kinds.RUNBOOK_STEP, "answer": answer.answer.value}
         )
         if answer.answer is Answer.FIXED:
-            return Finish(Outcome.SUCCEEDED, Reason.VERIFIED, answer.detail)
+            return Finish(Outcome.SUCCEEDED, self._proved, answer.detail)
         return await self._not_done(answer)
 
     async def _look(self, spec: VerifySpec) -> Verification:
@@ -238,6 +252,11 @@ class Run:
         return Finish(Outcome.UNDONE, reason, f"{detail}; what was changed is put back")
 
     # -- helpers
+
+    @property
+    def _proved(self) -> Reason:
+        """What is well without a write of ours was not healed by us."""
+        return Reason.VERIFIED if self._record.progress.changed else Reason.NOTHING_TO_DO
 
     async def _gather(self, wanted: dict[str, Collect]) -> Evidence:
         return await gather(

@@ -22,6 +22,7 @@ APPLIED = "applied"
 VERIFYING = "verifying"
 VERIFIED = "verified"
 STALE = "stale"
+REFUSED = "refused"
 UNDOING = "undoing"
 UNDONE = "undone"
 RETRY = "retry"
@@ -93,7 +94,7 @@ def _after(state: Progress, kind: str, data: dict[str, Any]) -> Progress:
         state.deadlines.pop(RUNBOOK_STEP, None)
     elif kind == APPLIED:
         _applied(state, data)
-    elif kind == STALE:
+    elif kind in (STALE, REFUSED):
         _stale(state)
     elif kind == VERIFYING:
         state.deadlines[data["step"]] = data["until"]
@@ -136,7 +137,7 @@ def _applied(state: Progress, data: dict[str, Any]) -> None:
 
 
 def _stale(state: Progress) -> None:
-    """The precondition refused the write: nothing of this change was made."""
+    """The precondition, or a server that let nothing in, refused the write: nothing of this change was made."""
     state.in_flight = state.doubtful = False
     state.writing = state.changed
     if state.applied == 0:

@@ -17,7 +17,7 @@ from bridge.engine.ending import Ended, Finish, HandOver, Park
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
-from bridge.engine.retry import retrying
+from bridge.engine.retry import TRANSIENT, retrying
 from bridge.engine.verify import Look, Watch, watch
 from bridge.errors import (
     AlertbridgeError,
@@ -94,6 +94,13 @@ class Steps:
                 wrote = await self._write(change) or doubtful
             except PlanStale as error:
                 await self._stale(error)
+                raise
+            except StoreUnavailable:
+                raise
+            except TRANSIENT as error:
+                if not doubtful and not self._applier.in_doubt(change):
+                    # Nothing was sent, or nothing was let in: after the wait the run begins with looking again.
+                    await self._record.write(kinds.REFUSED, str(error))
                 raise
             text = change.summary if wrote else f"{change.summary}: it was so already"
             await self._record.write(kinds.APPLIED, text, data={"step": index, "change": number, "wrote": wrote})

@@ -271,7 +271,7 @@ async def test_an_action_that_is_not_there_cannot_be_planned(bench: Bench) -> No
 
 async def test_a_plan_that_changes_nothing_writes_nothing_and_is_proved_all_the_same(bench: Bench) -> None:
     bench.add(runbook(steps=[{"action": "set", "with": {"value": 1}}], verify={"fixed": "true"}))
-    assert await bench.run() == SUCCEEDED
+    assert await bench.run() == (Outcome.SUCCEEDED, Reason.NOTHING_TO_DO)
     assert (bench.cluster.patches, bench.breakers.entered) == ([], 0)
 
 
