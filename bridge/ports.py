@@ -201,8 +201,8 @@ class Journal(Protocol):
 
     async def read(self, remediation: str) -> list[Entry]: ...
 
-    async def keep_evidence(self, claim: Claim, blob: bytes) -> None:
-        """Keep (replace) the compressed evidence of the remediation. Raises LeaseLost."""
+    async def keep_evidence(self, claim: Claim, blob: bytes, *entries: Entry) -> None:
+        """Keep (replace) the compressed evidence of the remediation and append the entries. Raises LeaseLost."""
         ...
 
     async def evidence(self, remediation: str) -> bytes | None: ...

@@ -17,6 +17,7 @@ from bridge.configuration.cel_text import references
 from bridge.configuration.expressions import Condition
 from bridge.engine import admission
 from bridge.engine import journal as kinds
+from bridge.engine.apply import ChangeApplier
 from bridge.engine.choose import choose
 from bridge.engine.context import RunContext, variables
 from bridge.engine.ending import Ended, Ending, Finish, HandOver
@@ -25,6 +26,7 @@ from bridge.engine.gather import Evidence, gather
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
+from bridge.engine.snapshot import Snapshot, SnapshotReach
 from bridge.engine.steps import Steps
 from bridge.engine.verify import Watch
 from bridge.errors import LeaseLost, PlanStale, StoreUnavailable
@@ -53,13 +55,18 @@ class Run:
     async def run(self) -> Ending:
         """Return how it ended for now."""
         try:
+            reach = self._parts.connections(self._rem.target.cluster)
+            self._snapshot = Snapshot(reach.cluster, self._parts.clock)
             self._context = RunContext(
                 remediation=self._rem.id,
                 planned_at=self._rem.created_at,
                 target=self._rem.target,
-                reach=self._parts.connections(self._rem.target.cluster),
+                reach=SnapshotReach(reach, self._snapshot),
             )
-            self._steps = Steps(self._parts, self._lease, self._record, self._context, self._rem)
+            applier = ChangeApplier(reach.cluster)
+            self._steps = Steps(
+                self._parts, self._lease, self._record, self._context, self._rem, applier, self._snapshot
+            )
             return await self._run()
         except Ended as ended:
             return ended.ending
@@ -108,15 +115,9 @@ class Run:
         return choice.scenario
 
     async def _look_around(self) -> None:
+        self._snapshot.forget()
         self._evidence = await self._gather(self._runbook.evidence)
-        found = ", ".join(self._evidence.values) or "nothing"
-        missing = "; ".join(f"{name} is missing: {why}" for name, why in self._evidence.missing.items())
         await self._record.keep_evidence(self._evidence.values, self._evidence.missing)
-        await self._record.write(
-            kinds.EVIDENCE,
-            f"gathered {found}" + (f"; {missing}" if missing else ""),
-            data={"names": list(self._evidence.values), "missing": self._evidence.missing},
-        )
 
     async def _only_plan(self, scenario: Scenario, mode: Mode) -> None:
         """Mode observe (and approve, until somebody can be asked): plan every step, change nothing, and end."""

@@ -36,9 +36,12 @@ class Record:
         """Append one entry. The first `applying` entry marks the remediation as writing. Raises LeaseLost."""
         entry = self.entry(kind, text, reason=reason, data=data)
         await self._journal.append(self._lease.claim, entry, writing=kind == kinds.APPLYING)
+        self._appended(entry)
+
+    def _appended(self, entry: Entry) -> None:
         self._entries.append(entry)
         self.progress = progress_of(self._entries)
-        log.info(kind, text=text, reason=entry.reason)
+        log.info(entry.kind, text=entry.text, reason=entry.reason)
 
     def entry(
         self, kind: str, text: str, *, reason: Reason | None = None, data: dict[str, Any] | None = None
@@ -52,14 +55,20 @@ class Record:
         )
 
     async def keep_evidence(self, values: dict[str, Any], missing: dict[str, str]) -> None:
-        """Keep the evidence, compressed. Raises LeaseLost."""
+        """Keep the evidence, compressed, and tell of it in the journal. Raises LeaseLost."""
+        found = ", ".join(values) or "nothing"
+        lacking = "".join(f"; {name} is missing: {why}" for name, why in missing.items())
+        entry = self.entry(
+            kinds.EVIDENCE, f"gathered {found}{lacking}", data={"names": list(values), "missing": missing}
+        )
         blob = msgspec.json.encode({"evidence": values, "missing": missing})
         packed = (
             await asyncio.to_thread(gzip.compress, blob, mtime=0)
             if len(blob) > 65536
             else gzip.compress(blob, mtime=0)
         )
-        await self._journal.keep_evidence(self._lease.claim, packed)
+        await self._journal.keep_evidence(self._lease.claim, packed, entry)
+        self._appended(entry)
 
     async def kept_evidence(self) -> dict[str, Any]:
         """Return what `keep_evidence` kept last, empty when that is gone."""

@@ -18,6 +18,7 @@ from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
 from bridge.engine.retry import TRANSIENT, retrying
+from bridge.engine.snapshot import Snapshot
 from bridge.engine.verify import Look, Watch, watch
 from bridge.errors import (
     AlertbridgeError,
@@ -43,13 +44,24 @@ log = structlog.get_logger(__name__)
 class Steps:
     """The steps of one run, with what they share."""
 
-    def __init__(self, parts: Parts, lease: Lease, record: Record, context: RunContext, rem: Remediation) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        lease: Lease,
+        record: Record,
+        context: RunContext,
+        rem: Remediation,
+        applier: ChangeApplier,
+        snapshot: Snapshot,
+    ) -> None:
+        """`applier` reads for itself; `snapshot` is what everything else of the run reads through."""
         self._parts = parts
         self._lease = lease
         self._record = record
         self._context = context
         self._remediation = rem
-        self._applier = ChangeApplier(context.reach.cluster)
+        self._applier = applier
+        self._snapshot = snapshot
 
     def params(self, step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the step's parameters with their expressions evaluated; raises UnknownValue."""
@@ -137,7 +149,13 @@ class Steps:
     async def watch(self, look: Look, how: Watch) -> Verification:
         """Look until the answer is there, also where another worker began to; see engine.verify."""
         how = msgspec.structs.replace(how, fixed_since=self._record.progress.fixed_since)
-        return await watch(look, how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease)
+
+        async def anew() -> Verification:
+            # Nothing that was read before may answer for what is there now.
+            self._snapshot.forget()
+            return await look()
+
+        return await watch(anew, how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease)
 
     async def deadline(self, index: int, seconds: float, text: str) -> float:
         """Return when the verification of step `index` gives up; journalled when it begins."""

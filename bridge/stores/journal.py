@@ -30,8 +30,9 @@ class RedisJournal:
         rows = await self._link.command("LRANGE", self._link.key(f"journal:{remediation}"), 0, -1)
         return [ENTRY.decode(row) for row in rows]
 
-    async def keep_evidence(self, claim: Claim, blob: bytes) -> None:
-        if not await self._link.script("evidence", claim.remediation, claim.token, blob):
+    async def keep_evidence(self, claim: Claim, blob: bytes, *entries: Entry) -> None:
+        lines = [stamped(entry) for entry in entries]
+        if not await self._link.script("evidence", claim.remediation, claim.token, blob, *lines):
             raise LeaseLost(f"{claim.remediation} is no longer this worker's")
 
     async def evidence(self, remediation: str) -> bytes | None:

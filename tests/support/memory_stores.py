@@ -214,9 +214,11 @@ class MemoryWork:
         self._up()
         return list(self.rows[remediation].entries) if remediation in self.rows else []
 
-    async def keep_evidence(self, claim: Claim, blob: bytes) -> None:
+    async def keep_evidence(self, claim: Claim, blob: bytes, *entries: Entry) -> None:
         self._up()
         self._owned(claim).evidence = blob
+        for entry in entries:
+            await self.append(claim, entry)
 
     async def evidence(self, remediation: str) -> bytes | None:
         self._up()
