@@ -23,6 +23,7 @@ from bridge.engine.context import RunContext, variables
 from bridge.engine.ending import Ended, Ending, Finish, HandOver
 from bridge.engine.failures import ending_for
 from bridge.engine.gather import Evidence, gather
+from bridge.engine.journal import Progress
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
@@ -278,8 +279,16 @@ class Run:
         return strictest(self._parts.process_mode(), self._rem.mode, self._runbook.mode, *steps)
 
 
-async def run_remediation(parts: Parts, lease: Lease) -> Ending | None:
-    """Work on the claimed remediation; return how this stretch ended, None when it is gone or done already."""
+class Stretch(msgspec.Struct, frozen=True):
+    """One stretch of work: how it ended, the remediation as it was taken up, and where its journal stands now."""
+
+    ending: Ending
+    view: RemediationView
+    progress: Progress
+
+
+async def run_remediation(parts: Parts, lease: Lease) -> Stretch | None:
+    """Work on the claimed remediation; None when it is gone or done already."""
     name = lease.claim.remediation
     view, entries = await asyncio.gather(parts.queue.get(name), parts.journal.read(name))
     if view is None or view.outcome is not None:
@@ -289,5 +298,6 @@ async def run_remediation(parts: Parts, lease: Lease) -> Ending | None:
         run = Run(parts, lease, view, record)
     except ValidationError as error:
         detail = f"the stored runbook cannot be read by this version: {error.error_count()} errors"
-        return Finish(Outcome.FAILED, Reason.INTERNAL_ERROR, detail)
-    return await run.run()
+        return Stretch(Finish(Outcome.FAILED, Reason.INTERNAL_ERROR, detail), view, record.progress)
+    ending = await run.run()
+    return Stretch(ending, view, record.progress)

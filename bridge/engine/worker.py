@@ -10,16 +10,15 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from bridge.engine import journal as kinds
-from bridge.engine.ending import Ending, Finish, HandOver, Park
-from bridge.engine.execute import run_remediation
-from bridge.engine.journal import progress_of
+from bridge.engine.ending import Finish, HandOver, Park
+from bridge.engine.execute import Stretch, run_remediation
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.errors import LeaseLost, StoreUnavailable
 from bridge.model.breaker import Permit
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
-from bridge.model.remediation import Entry, Outcome, RemediationView
+from bridge.model.remediation import Entry, Outcome, RemediationView, State
 
 log = structlog.get_logger(__name__)
 
@@ -146,26 +145,29 @@ class Worker:
 
     async def _work(self, lease: Lease) -> None:
         """Run a claim and record how it ended. Raises LeaseLost."""
-        ending: Ending | None
+        stretch: Stretch | None = None
         try:
-            ending = await run_remediation(self._parts, lease)
+            stretch = await run_remediation(self._parts, lease)
+            if stretch is None:
+                # It ended between the claim and the first look, and its entry with it.
+                return
         except StoreUnavailable:
             log.warning("the store went away during the run; it is handed over when it is back")
-            ending = HandOver()
         lease.settling = True
         again = False
         while True:
             try:
-                await self._settle(lease.claim, ending, again=again)
+                await self._settle(lease.claim, stretch, again=again)
                 return
             except StoreUnavailable:
                 again = True
                 await self._parts.clock.sleep(self._options.store_pause)
 
-    async def _settle(self, claim: Claim, ending: Ending | None, *, again: bool) -> None:
+    async def _settle(self, claim: Claim, stretch: Stretch | None, *, again: bool) -> None:
         queue = self._parts.queue
-        if isinstance(ending, Finish):
-            await self._finish(claim, ending, again=again)
+        ending = stretch.ending if stretch is not None else HandOver()
+        if stretch is not None and isinstance(ending, Finish):
+            await self._finish(claim, stretch, ending, again=again)
         elif isinstance(ending, Park):
             kind = kinds.RETRY if ending.retry else kinds.PARKED
             reason = ending.reason.value if ending.reason else ""
@@ -176,14 +178,9 @@ class Worker:
             text = "this worker stops; another one carries on"
             data = {"fixed_since": ending.fixed_since}
             await queue.hand_over(claim, Entry(kind=kinds.HANDED_OVER, worker=claim.worker, text=text, data=data))
-        # Otherwise it ended between the claim and the first look, and its entry with it.
 
-    async def _finish(self, claim: Claim, ending: Finish, *, again: bool) -> None:
+    async def _finish(self, claim: Claim, stretch: Stretch, ending: Finish, *, again: bool) -> None:
         queue = self._parts.queue
-        view = await queue.get(claim.remediation)
-        if view is None:
-            return
-        entries = await self._parts.journal.read(claim.remediation)
         entry = Entry(
             kind=kinds.FINISHED,
             worker=claim.worker,
@@ -191,28 +188,38 @@ class Worker:
             reason=ending.reason.value,
             data={"outcome": ending.outcome.value, "escalated": ending.escalated},
         )
-        # Where the reply of an earlier try was lost it may be over already, and people still have to be told.
-        over = again and bool(entries) and (entries[-1].kind, entries[-1].worker) == (entry.kind, entry.worker)
-        if not over:
+        if not (again and await self._over(claim)):
             await queue.finish(
                 claim, ending.outcome, ending.reason, entry, escalated=ending.escalated, wait_until=ending.wait_until
             )
-        await self._leave_breaker(progress_of(entries).permit, ending)
-        await self._tell(view, ending, entry.text)
+        await self._leave_breaker(stretch.progress.permit, ending)
+        await self._tell(stretch.view, ending, entry.text)
+
+    async def _over(self, claim: Claim) -> bool:
+        """Whether the end was recorded by an earlier try whose reply was lost: people still have to be told."""
+        entries = await self._parts.journal.read(claim.remediation)
+        return bool(entries) and (entries[-1].kind, entries[-1].worker) == (kinds.FINISHED, claim.worker)
 
     async def _tell(self, view: RemediationView, ending: Finish, text: str) -> None:
         parts, rem = self._parts, view.remediation
+        now = parts.clock.now()
         parts.metrics.decision(ending.reason)
-        parts.metrics.remediation_finished(rem.runbook, ending.outcome, parts.clock.now() - rem.created_at)
+        parts.metrics.remediation_finished(rem.runbook, ending.outcome, now - rem.created_at)
         if ending.escalated:
             parts.metrics.escalated(ending.reason)
         log.info(
             "remediation finished", outcome=ending.outcome.value, reason=ending.reason.value, detail=ending.detail
         )
-        done = None
-        with contextlib.suppress(StoreUnavailable):
-            done = await parts.queue.get(rem.id)
-        await parts.notifier.notify(done or view, text, page=ending.escalated)
+        done = msgspec.structs.replace(
+            view,
+            state=State.DONE,
+            outcome=ending.outcome,
+            reason=ending.reason.value,
+            detail=ending.detail,
+            escalated=ending.escalated,
+            finished_at=now,
+        )
+        await parts.notifier.notify(done, text, page=ending.escalated)
 
     async def _leave_breaker(self, permit: Permit | None, ending: Finish) -> None:
         if permit is None:
