@@ -10,6 +10,7 @@ import msgspec
 
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
+from bridge.model.redact import mask
 from bridge.model.refusal import Refusal
 from bridge.model.remediation import Decision, Entry, Outcome, RemediationView, State
 from bridge.model.target import Target
@@ -120,14 +121,14 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entry_of(entry: Entry) -> JournalEntry:
-    """Return a journal entry as the API shows it."""
+    """Return a journal entry as the API shows it: without the credentials that a plan may hold."""
     return JournalEntry(
         kind=entry.kind,
         at=moment(entry.at),
         worker=entry.worker,
         text=entry.text,
         reason=entry.reason,
-        data=entry.data,
+        data=mask(entry.data),
     )
 
 

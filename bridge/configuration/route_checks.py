@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from bridge.configuration.document import Document, Loc
 from bridge.configuration.problems import Problems, nearest
 from bridge.configuration.scope import ALERT, template_problems
 from bridge.model.route import Match, RouteSpec, child_problems, inherit, tree_problems
-from bridge.model.runbook import Runbook
+from bridge.model.runbook import Parameter, Runbook
 
 
 class Written(NamedTuple):
@@ -90,11 +91,25 @@ class RouteChecks:
         known = set(self._declared(below))
         if any(name not in self._runbooks for name in below):
             return
-        for name in route.spec.params:
+        for name, value in route.spec.params.items():
+            for runbook in below:
+                self._type(route, name, value, self._runbooks[runbook].params.get(name))
             if name not in known:
                 which = f"runbook {next(iter(below))} has" if len(below) == 1 else "no runbook here has"
                 negation = "no parameter" if len(below) == 1 else "a parameter"
                 self._add(route, ("params", name), f"{which} {negation} {name!r}{nearest(name, known)}")
+
+    def _type(self, route: Written, name: str, value: object, declared: Parameter | None) -> None:
+        """A text where the runbook counts would make its conditions unknown, and only after the change was made."""
+        default = declared.default if declared is not None else None
+        if default is None or isinstance(default, str) or (isinstance(value, str) and "${" in value):
+            return
+        number, given = isinstance(default, int | float), isinstance(value, int | float)
+        if isinstance(value, bool) != isinstance(default, bool) or number != given:
+            shown = json.dumps(default)
+            self._add(
+                route, ("params", name), f"expected a value such as the runbook's default {shown}, got {value!r}"
+            )
 
     def _declared(self, names: set[str]) -> Iterator[str]:
         for name in names:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic import Field as ParamField
 
 from bridge.evidence.objects import ObjectParams, age
-from bridge.evidence.redact import redact
+from bridge.model.redact import redact
 from bridge.model.target import check_name, check_namespace
 from bridge.model.workload import Document, at, parse_time
 from bridge.ports import ActionContext

@@ -10,7 +10,7 @@ from pydantic import Field as ParamField
 
 from bridge.errors import KubeForbidden, KubeInvalid, KubeNotFound
 from bridge.evidence.objects import ObjectParams, meta, read_pods, read_workload
-from bridge.evidence.redact import redact
+from bridge.model.redact import redact
 from bridge.model.workload import Document, at, condition, number
 from bridge.ports import ActionContext
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bridge.evidence.objects import ObjectParams, age, read_revisions, read_workload
-from bridge.evidence.redact import redact
+from bridge.model.redact import redact
 from bridge.model.revisions import Revision, last_healthy, never_ready, went_back
 from bridge.model.workload import at, images, rollout_of
 from bridge.ports import ActionContext

@@ -169,6 +169,13 @@ def test_a_required_parameter_has_to_be_set_by_a_route(folder: Folder) -> None:
     assert folder.problems() == ["bridge.yml:1:10: alerts.A.params: runbook shop/need needs the parameter 'replicas'"]
 
 
+@pytest.mark.parametrize("value", ['"3"', "true"])
+def test_a_parameter_is_of_the_kind_of_its_default(folder: Folder, value: str) -> None:
+    folder.write("bridge.yml", f"alerts: {{A: {{runbook: shop/web, params: {{replicas: {value}}}}}}}")
+    (problem,) = folder.problems()
+    assert "alerts.A.params.replicas: expected a value such as the runbook's default 3, got" in problem
+
+
 def test_an_inherited_parameter_may_belong_to_some_runbook_below(folder: Folder) -> None:
     folder.write("runbooks/shop/other.yml", RUNBOOK.replace("replicas", "count"))
     folder.write(

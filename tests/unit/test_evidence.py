@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from bridge.engine.context import RunContext
 from bridge.errors import InvalidInput, KubeForbidden, PermanentError, TemporaryError
 from bridge.evidence.connections import Outside, OutsideSettings, Reach, Unreachable
-from bridge.evidence.redact import redact
 from bridge.evidence.registry import collectors
+from bridge.model.redact import redact
 from bridge.model.target import Target
 from bridge.model.workload import format_time
 from tests.support.clock import START, FakeClock

@@ -1,4 +1,6 @@
-"""Take credentials out of texts before they are kept. Called by every collector that keeps foreign text.
+"""Take credentials out of texts before they are kept, and out of plans before they are shown.
+
+Called by every collector that keeps foreign text, and by the API for what it shows of a journal.
 
 Patterns can only catch what looks like a credential. They err on the side of taking too much.
 """
@@ -6,6 +8,7 @@ Patterns can only catch what looks like a credential. They err on the side of ta
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _MARK = "[redacted]"
 _NAMES = r"pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credentials?|auth"
@@ -30,6 +33,8 @@ _RULES = (
     ),
     (re.compile(rf"((?<![\w-])--[\w-]{{0,64}}?(?:{_NAMES})[\w-]{{0,32}}[ \t]{{1,4}})[^\s-]\S*", re.I), rf"\1{_MARK}"),
 )
+_SECRET_NAME = re.compile(_NAMES, re.I)
+_LONGEST_SHOWN = 64 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]|\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -39,3 +44,21 @@ def redact(text: str, *, longest: int) -> str:
     for pattern, replacement in _RULES:
         cleaned = pattern.sub(replacement, cleaned)
     return cleaned if len(cleaned) <= longest else f"…{cleaned[-(longest - 1) :]}"
+
+
+def mask(value: Any) -> Any:
+    """Return plain JSON without credentials: in every text, and as the value of a variable that is called like one.
+
+    A plan holds whole pod templates, with what somebody wrote into `env` in clear. The stored plan needs that to
+    be applied and undone; whoever looks at it does not.
+    """
+    if isinstance(value, str):
+        return redact(value, longest=_LONGEST_SHOWN)
+    if isinstance(value, list):
+        return [mask(item) for item in value]
+    if isinstance(value, dict):
+        name = value.get("name")
+        if isinstance(value.get("value"), str) and isinstance(name, str) and _SECRET_NAME.search(name):
+            value = {**value, "value": _MARK}
+        return {key: mask(item) for key, item in value.items()}
+    return value
