@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from kubernetes_asyncio.stream import WsApiClient
 from bridge.demo import Behavior, SimulatedCluster, SimulatedServer
 from bridge.demo.exec import ExecResult
 from bridge.demo.workloads import NAMESPACE, ready_of, seed_certificate, seed_demo, seed_gateway
+from tests.support.need import need
 
 pytestmark = pytest.mark.cluster
 
@@ -323,8 +323,8 @@ async def kubectl(lab: Lab, tmp_path: Path, *arguments: str) -> str:
     return printed
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 async def test_kubectl_rolls_back_scales_and_deletes(open_lab: Lab, tmp_path: Path) -> None:
+    need("kubectl")
     lab = open_lab
     manifest = tmp_path / "web.json"
     manifest.write_text(json.dumps(web()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from bridge.demo.objects import Obj, name_of, namespace_of, timestamp, uid_of
@@ -13,7 +14,7 @@ MANAGER = "kube-controller-manager"
 KUBELET = "kubelet"
 
 
-class Controller:
+class Controller(ABC):
     """Brings one kind of thing closer to what is wished for.
 
     `sync` is called when something of `watches` changed, and at the time that it returned last.
@@ -27,9 +28,9 @@ class Controller:
         self.writes = cluster.writes
         self._events: dict[tuple[str, str, str], str] = {}
 
+    @abstractmethod
     def sync(self, now: float) -> float | None:
         """Do what there is to do at this time. Returns when to be called again, None for not before a change."""
-        raise NotImplementedError
 
     def record(self, obj: Obj, reason: str, message: str, component: str, *, warning: bool = False) -> None:
         """An Event about an object; the same again counts up."""
