@@ -32,7 +32,6 @@ from bridge.engine.periodic import Job, run_jobs
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import ConfigurationError, KubeError
-from bridge.evidence.connections import Outside, reaches
 from bridge.evidence.registry import collectors
 from bridge.evidence.registry import parameters as collector_parameters
 from bridge.guards.attempts import AttemptsGuard
@@ -49,6 +48,7 @@ from bridge.kube.clusters import KubeClusters
 from bridge.model.principal import Principal
 from bridge.model.reason import Reason
 from bridge.notify.log import LogNotifier
+from bridge.outside.connections import Outside, reaches
 from bridge.stores.factory import Stores, open_stores
 from bridge.telemetry import Metrics, configure_logging, get_logger, hide
 from bridge.wiring import (

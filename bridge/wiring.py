@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bridge.configuration.configuration import Configuration
 from bridge.engine.assign import ClusterMap
-from bridge.evidence.connections import OutsideSettings, allowed_origins
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
 from bridge.guards.protected import ProtectedGuard
@@ -17,6 +16,7 @@ from bridge.ingest.credentials import Credential
 from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
+from bridge.outside.connections import OutsideSettings, allowed_origins
 from bridge.ports import PlanGuard
 from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions

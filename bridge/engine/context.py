@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     planned_at: float
     target: Target
     reach: Connections
+    results: tuple[Mapping[str, Any], ...] = ()
 
 
 def variables(view: RemediationView, *, now: float, prometheus: bool, evidence: dict[str, Any]) -> dict[str, Any]:

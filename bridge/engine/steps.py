@@ -183,7 +183,7 @@ class Steps:
     async def undo(self, reason: Reason) -> None:
         """Put back what the run changed, newest first, where the plans call that safe; resumes where it stopped."""
         plans = [plan for plan in reversed(self._record.progress.done_plans) if plan.undo_failed]
-        changes = [change.inverse for plan in plans for change in reversed(plan.changes)]
+        changes = [change for plan in plans for change in plan.inverses]
         await self.lock(changes)
         if not self._record.progress.undoing:
             await self._record.write(

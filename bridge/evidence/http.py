@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic import Field as ParamField
 
 from bridge.errors import PermanentError
-from bridge.evidence.connections import Unreachable
 from bridge.model.runbook import Strict
 from bridge.model.target import check_namespace
+from bridge.outside.connections import Unreachable
 from bridge.ports import ActionContext, Clock
 
 

@@ -23,6 +23,23 @@ class Repeat(Enum):
     """It is not repeated: the outcome is unknown and goes to a person."""
 
 
+class Operation(Enum):
+    """What a change is to the API server, or beyond it."""
+
+    PATCH = "patch"
+    """Fields of an object that is there get other values."""
+    CREATE = "create"
+    """`manifest` is made; nothing of that name is there yet."""
+    APPLY = "apply"
+    """`manifest` is merged into the object that is there, by server-side apply."""
+    DELETE = "delete"
+    """The object goes; `manifest` is what was there, kept for the undo (None: it cannot be made again)."""
+    EVICT = "evict"
+    """The pod goes through the eviction API, which respects disruption budgets."""
+    CALL = "call"
+    """Not an object's change: the action's own `perform` makes it (exec, SQL, HTTP, a failover)."""
+
+
 class Undo(Enum):
     """What can be put back."""
 
@@ -56,21 +73,53 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One object's change. Applied under its preconditions: the uid and every field's before-value."""
+    """One change. Applied under its preconditions: the uid and every field's before-value."""
 
     ref: ObjectRef
-    fields: tuple[Field, ...]
+    """What is changed and locked. For a call beyond Kubernetes the kind names the sort of peer, e.g. `Postgres`,
+    with an empty `api_version`: guards that read objects skip it."""
+    operation: Operation = Operation.PATCH
+    fields: tuple[Field, ...] = ()
+    """patch, apply: what changes, and what is relied on. For the other operations only what is relied on."""
     subresource: str = ""
-    """`status`, or empty for the object itself."""
+    """`status`, `scale`, or empty for the object itself."""
+    manifest: dict[str, Any] | None = None
+    """create, apply: the object as it is sent. delete: the object as it was, kept for the undo."""
+    call: dict[str, Any] = {}
+    """call: what `perform` is to do: plain JSON. Secrets are named by reference, never written here."""
+    inverse_call: dict[str, Any] | None = None
+    """call: what `perform` is to do to undo it; None when nothing undoes it."""
+    as_owner: str = ""
+    """The owner in whose own records the change is made (`Helm`): that owner would not revert it."""
+    grace_seconds: int | None = None
+    """delete, evict: the pod's grace period; None: its own."""
     summary: str
     """One sentence for people."""
     disruption: Disruption = Disruption()
 
     @property
-    def inverse(self) -> Change:
-        """The change that puts the before-values back; relied-on fields are not conditions of an undo."""
+    def external(self) -> bool:
+        """Whether it is about something that is no object of a Kubernetes API server."""
+        return not self.ref.api_version
+
+    @property
+    def inverse(self) -> Change | None:
+        """The change that undoes this one, None where nothing does; relied-on fields are no conditions of it."""
         fields = tuple(Field(f.pointer, f.after, f.before) for f in self.fields if f.change)
-        return msgspec.structs.replace(self, fields=fields, summary=f"undo: {self.summary}", disruption=Disruption())
+        back = msgspec.structs.replace(
+            self, fields=fields, summary=f"undo: {self.summary}", disruption=Disruption(), grace_seconds=None
+        )
+        if self.operation in (Operation.PATCH, Operation.APPLY):
+            return msgspec.structs.replace(back, operation=Operation.PATCH, manifest=None)
+        if self.operation is Operation.CREATE:
+            return msgspec.structs.replace(back, operation=Operation.DELETE, fields=())
+        if self.operation is Operation.DELETE and self.manifest is not None:
+            return msgspec.structs.replace(
+                back, operation=Operation.CREATE, fields=(), ref=msgspec.structs.replace(self.ref, uid="")
+            )
+        if self.operation is Operation.CALL and self.inverse_call is not None:
+            return msgspec.structs.replace(back, call=self.inverse_call, inverse_call=self.call)
+        return None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,11 +132,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     undo: Undo = Undo.EXACT
     undo_failed: bool = False
     """Whether undoing a failed attempt is safe and wanted at all (a rollback, a restart: no)."""
+    undo_half: bool = True
+    """Whether what was made of this plan is put back when the rest of it cannot be made."""
+    locks: tuple[str, ...] = ()
+    """Locks beside those of the changed objects, e.g. one for all drains of a cluster."""
     notes: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         return not self.changes
+
+    @property
+    def inverses(self) -> tuple[Change, ...]:
+        """What undoes the plan, in the order to make it in; what nothing undoes is left out."""
+        return tuple(back for change in reversed(self.changes) if (back := change.inverse) is not None)
+
+    @property
+    def lock_keys(self) -> list[str]:
+        """Every lock that the plan needs, sorted: taken all or none."""
+        return sorted({*self.locks, *(change.ref.lock_key for change in self.changes)})
 
     @property
     def hash(self) -> str:

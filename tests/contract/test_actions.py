@@ -20,12 +20,12 @@ from bridge.engine.apply import ChangeApplier
 from bridge.engine.clock import SystemClock
 from bridge.engine.context import RunContext
 from bridge.errors import KubeNotFound, KubeUnavailable, PlanStale, TargetReplaced
-from bridge.evidence.connections import Outside, OutsideSettings, Reach
 from bridge.kube.client import KubeCluster
 from bridge.kube.connection import ClusterConnection
 from bridge.model.plan import Change, Plan, Undo, read_pointer, write_pointer
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Answer, Verification
+from bridge.outside.connections import Outside, OutsideSettings, Reach
 from bridge.ports import Action
 from tests.support.cluster import BAD, Site, open_site
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridge.errors import CircuitOpen, InvalidInput, PermanentError, TemporaryError
-from bridge.evidence.connections import Outside, OutsideSettings, Unreachable
+from bridge.outside.connections import Outside, OutsideSettings, Unreachable
 from tests.support.breakers import MemoryBreakers
 from tests.support.clock import FakeClock
 from tests.support.processes import Processes, free_port

@@ -31,7 +31,6 @@ from bridge.engine.clock import SystemClock
 from bridge.engine.context import RunContext, variables
 from bridge.engine.gather import gather
 from bridge.errors import PlanError
-from bridge.evidence.connections import Outside, OutsideSettings, Reach
 from bridge.evidence.registry import collectors
 from bridge.kube.client import KubeCluster
 from bridge.kube.connection import ClusterConnection
@@ -40,6 +39,7 @@ from bridge.model.plan import Plan
 from bridge.model.remediation import Remediation, RemediationView, State
 from bridge.model.runbook import Runbook
 from bridge.model.target import Target
+from bridge.outside.connections import Outside, OutsideSettings, Reach
 from tests.support.need import need
 
 FOLDER = Path(__file__).parents[2] / "config" / "runbooks" / "netweave"

@@ -24,10 +24,10 @@ from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.server import SimulatedServer
 from bridge.engine.clock import SystemClock
 from bridge.engine.context import RunContext
-from bridge.evidence.connections import Outside, OutsideSettings, Reach
 from bridge.kube.client import KubeCluster
 from bridge.kube.connection import ClusterConnection, Sessions
 from bridge.model.target import ObjectRef, Target
+from bridge.outside.connections import Outside, OutsideSettings, Reach
 from tests.support.recording_proxy import RecordingProxy
 
 REAL = os.environ.get("ALERTBRIDGE_TEST_KUBECONFIG", "")

@@ -27,7 +27,6 @@ from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
-from bridge.evidence.connections import Outside, OutsideSettings, reaches
 from bridge.evidence.registry import collectors
 from bridge.evidence.registry import parameters as collector_parameters
 from bridge.guards.attempts import AttemptsGuard
@@ -41,6 +40,7 @@ from bridge.model.intake import Pause, Seen
 from bridge.model.reason import Reason
 from bridge.model.remediation import RemediationView
 from bridge.notify.log import LogNotifier
+from bridge.outside.connections import Outside, OutsideSettings, reaches
 from bridge.stores import Link, Stores, connect
 from bridge.telemetry import Metrics
 from bridge.wiring import cluster_map, plan_guards

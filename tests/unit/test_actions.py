@@ -17,10 +17,10 @@ from bridge.actions.workloads import TargetParams
 from bridge.engine.context import RunContext
 from bridge.engine.retry import RetryPolicy
 from bridge.errors import InvalidInput, KubeForbidden, KubeNotFound, PlanError, TemporaryError
-from bridge.evidence.connections import Outside, OutsideSettings, Reach
 from bridge.model.target import Target
 from bridge.model.verification import Answer
 from bridge.model.workload import format_time
+from bridge.outside.connections import Outside, OutsideSettings, Reach
 from tests.support.clock import START, FakeClock
 from tests.support.cluster import deployment
 from tests.support.fake_cluster import FakeCluster

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from bridge.engine.context import RunContext
-from bridge.evidence.connections import Outside, OutsideSettings, Reach
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
 from bridge.guards.protected import ProtectedGuard
@@ -18,6 +17,7 @@ from bridge.model.plan import Change, Field, Plan, Undo
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
 from bridge.model.target import ObjectRef, Target
+from bridge.outside.connections import Outside, OutsideSettings, Reach
 from bridge.ports import PlanGuard
 from tests.support.clock import FakeClock
 from tests.support.fake_cluster import FakeCluster

@@ -1,4 +1,4 @@
-"""Protocols between the layers. Each has one contract test, run against every implementation.
+"""What is kept in Redis.
 
 Stores raise StoreUnavailable when Redis cannot be used; every method is bounded in time by its implementation.
 Every store time is unix seconds by the store's own clock, so that hosts with wrong clocks agree.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
-
-from pydantic import BaseModel
 
 from bridge.model.alert import Alert
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
@@ -23,29 +21,11 @@ from bridge.model.intake import (
     Seen,
     Transition,
 )
-from bridge.model.plan import Change, Plan, Repeat, Undo
-from bridge.model.reason import Reason, Verdict
+from bridge.model.outside import Copy
+from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal
 from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView
-from bridge.model.target import ObjectRef, Target
-from bridge.model.verification import Verification
-
-
-class Clock(Protocol):
-    """Time, passed in. Tests move it."""
-
-    def now(self) -> float:
-        """Return unix seconds (UTC)."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds of a clock that never goes back."""
-        ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-# ---- stores -------------------------------------------------------------------------------------------------
+from bridge.model.target import ObjectRef
 
 
 class Intake(Protocol):
@@ -269,145 +249,13 @@ class StoreHealth(Protocol):
         ...
 
 
-# ---- Kubernetes ---------------------------------------------------------------------------------------------
+class Copies(Protocol):
+    """Kept versions of objects (ConfigMaps), for a restore of the last good one. A bounded number for each."""
 
-
-class Cluster(Protocol):
-    """One Kubernetes API server. Names and namespaces are checked against RFC 1123 before any request.
-
-    Raises the Kube* errors of bridge.errors; a mutating call whose reply was lost raises KubeReplyLost.
-    Every call has a deadline of its own (seconds), 10 by default.
-    """
-
-    name: str
-
-    async def get(self, ref: ObjectRef) -> dict[str, Any]: ...
-
-    async def list(
-        self,
-        api_version: str,
-        kind: str,
-        namespace: str,
-        *,
-        labels: Mapping[str, str] | str | None = None,
-        fields: Mapping[str, str] | None = None,
-        limit: int = 500,
-    ) -> list[dict[str, Any]]:
-        """Return the objects; an empty label mapping is refused. `str` is a selector from an object's spec."""
+    async def keep(self, ref: ObjectRef, copy: Copy) -> None:
+        """Keep it unless the newest kept one is equal; an equal one that has turned out good is marked so."""
         ...
 
-    async def patch(
-        self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
-    ) -> dict[str, Any]:
-        """Send a merge patch (RFC 7386) with fieldManager `alertbridge` and return the object."""
+    async def of(self, ref: ObjectRef) -> list[Copy]:
+        """Return what is kept of this object (by cluster, kind, namespace and name), newest first."""
         ...
-
-    async def logs(
-        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
-    ) -> str: ...
-
-    async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
-        """GET through the API server's service proxy and return the HTTP status."""
-        ...
-
-
-class Clusters(Protocol):
-    def get(self, name: str) -> Cluster:
-        """Return the named connection; raise InvalidInput when there is none."""
-        ...
-
-
-# ---- actions, evidence, guards ------------------------------------------------------------------------------
-
-
-class Connections(Protocol):
-    """What an action or a collector may use to reach the outside."""
-
-    clock: Clock
-    cluster: Cluster
-
-    async def promql(self, query: str) -> list[tuple[Mapping[str, str], float]]:
-        """Return the samples of an instant query; raise PermanentError when no Prometheus is configured."""
-        ...
-
-    async def http_status(self, url: str) -> int: ...
-
-
-class Action(Protocol):
-    """One way to change something. Reads in `plan`; the engine applies, journals, locks and retries."""
-
-    name: str
-    summary: str
-    params: type[BaseModel]
-    repeat: Repeat
-    undo: Undo
-    undo_failed: bool
-
-    async def plan(self, context: ActionContext, params: Any) -> Plan:
-        """Read, and return the changes; raise PlanError (names the mend) or InvalidInput."""
-        ...
-
-    async def verify(self, context: ActionContext, plan: Plan, params: Any) -> Verification:
-        """Look once whether the plan's effect is there: fixed, not fixed (yet) or unknown, with a sentence."""
-        ...
-
-
-class ActionContext(Protocol):
-    """What an action sees."""
-
-    @property
-    def remediation(self) -> str:
-        """Id of the remediation, for marks and idempotent values."""
-        ...
-
-    @property
-    def planned_at(self) -> float:
-        """When the remediation was created, unix seconds: the source of every time in a plan, so that it repeats."""
-        ...
-
-    @property
-    def target(self) -> Target: ...
-
-    @property
-    def reach(self) -> Connections: ...
-
-
-class Collector(Protocol):
-    """Gathers one kind of evidence."""
-
-    name: str
-    summary: str
-    params: type[BaseModel]
-
-    async def collect(self, context: ActionContext, params: Any) -> dict[str, Any]:
-        """Return plain JSON values; raising means that the evidence is missing."""
-        ...
-
-
-class Applier(Protocol):
-    """Makes a planned change under its preconditions."""
-
-    async def apply(self, change: Change, *, remediation: str) -> bool:
-        """Return True when it wrote, False when every field had its after-value already.
-
-        Raises PlanStale, TargetReplaced, KubeError; KubeReplyLost is settled by reading back first.
-        """
-        ...
-
-
-class EntryGuard(Protocol):
-    name: str
-
-    def check(self, remediation: Remediation, facts: GuardFacts) -> Verdict: ...
-
-
-class PlanGuard(Protocol):
-    name: str
-
-    async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict: ...
-
-
-class Notifier(Protocol):
-    """Tells people. Never raises and never delays a remediation."""
-
-    async def notify(self, view: RemediationView, text: str, *, page: bool) -> None: ...

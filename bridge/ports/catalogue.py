@@ -1,0 +1,179 @@
+"""Actions, collectors and guards, and what they see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from bridge.model.intake import GuardFacts
+from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
+from bridge.model.permission import Permission
+from bridge.model.plan import Change, Plan, Repeat, Undo
+from bridge.model.reason import Verdict
+from bridge.model.remediation import Remediation, RemediationView
+from bridge.model.target import Target
+from bridge.model.verification import Verification
+from bridge.ports.clock import Clock
+from bridge.ports.cluster import Cluster
+from bridge.ports.stores import Copies
+
+
+class Connections(Protocol):
+    """What an action or a collector may use to reach the outside. Peers beside Kubernetes are configured by name."""
+
+    clock: Clock
+    cluster: Cluster
+    copies: Copies
+
+    async def promql(self, query: str) -> list[tuple[Mapping[str, str], float]]:
+        """Return the samples of an instant query; raise PermanentError when no Prometheus is configured."""
+        ...
+
+    async def http_status(self, url: str) -> int: ...
+
+    async def http(self, request: HttpRequest) -> HttpReply:
+        """Send one request to an allow-listed host; no redirect is followed.
+
+        Raises InvalidInput (not allowed), TemporaryError (nothing was sent), and OutcomeUnknown when a request
+        other than GET and HEAD was sent and no answer came.
+        """
+        ...
+
+    async def sql(
+        self, connection: str, statement: str, arguments: Sequence[Any] = (), *, deadline: float = 30.0
+    ) -> SqlReply:
+        """Run one statement over the named connection, outside a transaction of ours; arguments are `$1`, `$2`, ….
+
+        Raises InvalidInput (no such connection), PermanentError (the server refused it), TemporaryError (no
+        connection could be made), OutcomeUnknown (sent, no answer).
+        """
+        ...
+
+    async def redis(self, connection: str, command: Sequence[str], *, address: str = "") -> Any:
+        """Run one command at the named Redis or Sentinel; `address` (host:port) picks one that it has named.
+
+        Returns plain JSON values. Raises as `sql` does.
+        """
+        ...
+
+    async def command(self, name: str, arguments: Sequence[str], *, deadline: float = 30.0) -> ExecReply:
+        """Run an allow-listed command of this host with further arguments; never through a shell.
+
+        Raises InvalidInput (not allowed), OutcomeUnknown (killed at the deadline).
+        """
+        ...
+
+    async def notify(self, channel: str, message: Message) -> None:
+        """Tell it on the named channel. Raises InvalidInput (no such channel), TemporaryError."""
+        ...
+
+
+class Action(Protocol):
+    """One way to change something. Reads in `plan`; the engine applies, journals, locks and retries."""
+
+    name: str
+    summary: str
+    params: type[BaseModel]
+    example: Mapping[str, Any]
+    """Parameters of a typical step, shown by `alertbridge actions NAME`; they are valid."""
+    repeat: Repeat
+    undo: Undo
+    undo_failed: bool
+
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        """Return what it asks of the API server for an object of `kind`; `params` may hold templates still."""
+        ...
+
+    async def plan(self, context: ActionContext, params: Any) -> Plan:
+        """Read, and return the changes; raise PlanError (names the mend) or InvalidInput."""
+        ...
+
+    async def perform(self, context: ActionContext, change: Change) -> dict[str, Any]:
+        """Make one `call` change of a plan; return what is to be kept of it (plain JSON, bounded).
+
+        Called by the engine alone. Raises TemporaryError when nothing was begun, OutcomeUnknown when that is not
+        known, and PermanentError when it was refused.
+        """
+        ...
+
+    async def done(self, context: ActionContext, change: Change) -> bool | None:
+        """Read back whether a `call` change was made, for `repeat: detectable`; None when that cannot be told."""
+        ...
+
+    async def verify(self, context: ActionContext, plan: Plan, params: Any) -> Verification:
+        """Look once whether the plan's effect is there: fixed, not fixed (yet) or unknown, with a sentence."""
+        ...
+
+
+class ActionContext(Protocol):
+    """What an action sees."""
+
+    @property
+    def remediation(self) -> str:
+        """Id of the remediation, for marks and idempotent values."""
+        ...
+
+    @property
+    def planned_at(self) -> float:
+        """When the remediation was created, unix seconds: the source of every time in a plan, so that it repeats."""
+        ...
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def results(self) -> Sequence[Mapping[str, Any]]:
+        """What `perform` returned, by the plan's changes in order; empty ones for other operations. For `verify`."""
+        ...
+
+    @property
+    def reach(self) -> Connections: ...
+
+
+class Collector(Protocol):
+    """Gathers one kind of evidence."""
+
+    name: str
+    summary: str
+    params: type[BaseModel]
+    result: type[BaseModel]
+    """What it gathers, field by field: what expressions may read, with its types."""
+
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        """As an action's."""
+        ...
+
+    async def collect(self, context: ActionContext, params: Any) -> dict[str, Any]:
+        """Return plain JSON values; raising means that the evidence is missing."""
+        ...
+
+
+class Applier(Protocol):
+    """Makes a planned change under its preconditions."""
+
+    async def apply(self, change: Change, *, remediation: str) -> bool:
+        """Return True when it wrote, False when every field had its after-value already.
+
+        Raises PlanStale, TargetReplaced, KubeError; KubeReplyLost is settled by reading back first.
+        """
+        ...
+
+
+class EntryGuard(Protocol):
+    name: str
+
+    def check(self, remediation: Remediation, facts: GuardFacts) -> Verdict: ...
+
+
+class PlanGuard(Protocol):
+    name: str
+
+    async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict: ...
+
+
+class Notifier(Protocol):
+    """Tells people. Never raises and never delays a remediation."""
+
+    async def notify(self, view: RemediationView, text: str, *, page: bool) -> None: ...
