@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -22,9 +22,9 @@ class BaseAction(ABC):
     summary: str
     params: type[BaseModel]
     example: Mapping[str, Any]
-    repeat: ClassVar[Repeat] = Repeat.SAFE
-    undo: ClassVar[Undo] = Undo.EXACT
-    undo_failed: ClassVar[bool] = False
+    repeat: Repeat = Repeat.SAFE
+    undo: Undo = Undo.EXACT
+    undo_failed: bool = False
 
     @abstractmethod
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pydantic import BaseModel
 
-from bridge.actions.workloads import TargetParams, Workload, look, read_workload, refuse_idle, refuse_paused
+from bridge.actions.base import BaseAction
+from bridge.actions.permits import kind_of, permit
+from bridge.actions.workloads import APPS, TargetParams, Workload, look, read_workload, refuse_idle, refuse_paused
 from bridge.errors import PlanError
-from bridge.model.plan import Change, Field, Plan, Repeat, Undo, escape_token, read_pointer
+from bridge.model.permission import Permission
+from bridge.model.plan import Change, Field, Plan, escape_token, read_pointer
 from bridge.model.revisions import REVISION
 from bridge.model.verification import Answer, Verification
 from bridge.model.workload import RESTARTED_AT, WORKLOADS, annotations_of, at, format_time, parse_time
@@ -15,16 +21,18 @@ from bridge.ports import ActionContext
 POINTER = f"/spec/template/metadata/annotations/{escape_token(RESTARTED_AT)}"
 
 
-class RolloutRestart:
-    """Implements bridge.ports.Action."""
+class RolloutRestart(BaseAction):
+    """A new time in the pod template's annotation: the workload's own strategy replaces the pods."""
 
     name = "rollout_restart"
     summary = "Restart a Deployment, StatefulSet or DaemonSet pod by pod, as `kubectl rollout restart` does."
     params: type[BaseModel] = TargetParams
-    repeat = Repeat.SAFE
-    undo = Undo.EXACT
+    example: Mapping[str, Any] = {"kind": "Deployment", "namespace": "o2ims-system", "name": "netweave-gateway"}
     # Putting the old annotation back would restart every pod once more.
     undo_failed = False
+
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        return (permit(APPS, kind_of(kind, params), "get", "patch"),)
 
     async def plan(self, context: ActionContext, params: TargetParams) -> Plan:
         """Plan the annotation; empty when the workload was restarted since the remediation was asked for."""
@@ -35,7 +43,7 @@ class RolloutRestart:
         before = read_pointer(workload.document, POINTER)
         after = format_time(context.planned_at)
         if parse_time(before) >= parse_time(after):
-            return self._plan(f"{workload.ref} was restarted at {before} already", ())
+            return self.planned(f"{workload.ref} was restarted at {before} already")
         rollout = workload.rollout
         summary = f"restart {workload.ref} ({rollout.ready} of {rollout.desired} pods are ready)"
         fields = [Field(POINTER, before, after)]
@@ -43,7 +51,7 @@ class RolloutRestart:
             # A new version that came after planning is not to be restarted for the old one's sake.
             fields.append(Field(f"/metadata/annotations/{escape_token(REVISION)}", revision, revision, change=False))
         change = Change(ref=workload.ref, fields=tuple(fields), summary=summary, disruption=workload.disruption)
-        return self._plan(summary, (change,))
+        return self.planned(summary, change)
 
     async def verify(self, context: ActionContext, plan: Plan, params: TargetParams) -> Verification:
         """Fixed when every pod is of the restarted template and available."""
@@ -58,16 +66,6 @@ class RolloutRestart:
                 Answer.NOT_FIXED, f"the restart was taken back: {RESTARTED_AT} is {found}", final=True
             )
         return answer
-
-    def _plan(self, summary: str, changes: tuple[Change, ...]) -> Plan:
-        return Plan(
-            action=self.name,
-            summary=summary,
-            changes=changes,
-            repeat=self.repeat,
-            undo=self.undo,
-            undo_failed=self.undo_failed,
-        )
 
 
 def _refuse_on_delete(workload: Workload) -> None:

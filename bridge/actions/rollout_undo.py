@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic import Field as ParamField
 
-from bridge.actions.workloads import TargetParams, Workload, look, read_workload, refuse_idle, refuse_paused
+from bridge.actions.base import BaseAction
+from bridge.actions.permits import kind_of, permit
+from bridge.actions.workloads import APPS, TargetParams, Workload, look, read_workload, refuse_idle, refuse_paused
 from bridge.errors import PlanError, TemporaryError
-from bridge.model.plan import Change, Field, Plan, Repeat, Undo, escape_token
+from bridge.model.permission import Permission
+from bridge.model.plan import Change, Field, Plan, escape_token
 from bridge.model.revisions import (
     CHANGE_CAUSE,
     REVISION,
@@ -36,25 +40,39 @@ _WHY = {
 
 
 class UndoParams(TargetParams):
-    to_revision: int | None = ParamField(default=None, ge=1)
-    """A revision's number; left out: the last one that was healthy (see bridge.model.revisions)."""
-    patience: float = ParamField(default=60.0, ge=0, le=3600)
-    """Seconds that a version gets to show itself, by a ready pod or a failing one, before it is rolled back.
+    to_revision: int | None = ParamField(
+        default=None, ge=1, description="A revision's number; left out: the last one that was healthy."
+    )
+    patience: float = ParamField(
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a version gets to show itself, by a ready pod or a failing one, before it is "
+        "rolled back. Without it, a mend that somebody has just rolled out is undone before it could start.",
+    )
 
-    Without it, a mend that somebody has just rolled out is undone before it could start.
-    """
 
-
-class RolloutUndo:
-    """Implements bridge.ports.Action."""
+class RolloutUndo(BaseAction):
+    """An older pod template again, chosen by what is known of the revisions."""
 
     name = "rollout_undo"
     summary = "Roll a Deployment back to its last healthy revision, or to a given one."
     params: type[BaseModel] = UndoParams
-    repeat = Repeat.SAFE
-    undo = Undo.EXACT
+    example: Mapping[str, Any] = {
+        "kind": "Deployment",
+        "namespace": "o2ims-system",
+        "name": "netweave-gateway",
+        "patience": 60,
+    }
     # It would bring the revision back that was bad enough to leave.
     undo_failed = False
+
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        return (
+            permit(APPS, kind_of(kind, params), "get", "patch"),
+            permit(APPS, "ReplicaSet", "list"),
+            permit("v1", "Pod", "list"),
+        )
 
     async def plan(self, context: ActionContext, params: UndoParams) -> Plan:
         """Plan the pod template of the revision; raise PlanError when there is none to go back to.
@@ -66,7 +84,7 @@ class RolloutUndo:
         refuse_idle(workload)
         current = annotations_of(workload.document).get(REVISION, "")
         if params.to_revision is not None and current == str(params.to_revision):
-            return self._plan(f"{workload.ref} is at revision {current} already", ())
+            return self.planned(f"{workload.ref} is at revision {current} already")
         revisions = await _revisions(context, workload)
         if params.to_revision is None:
             _refuse_second_step(workload, revisions)
@@ -84,7 +102,7 @@ class RolloutUndo:
             summary=summary,
             disruption=workload.disruption,
         )
-        return self._plan(summary, (change,))
+        return self.planned(summary, change)
 
     async def verify(self, context: ActionContext, plan: Plan, params: UndoParams) -> Verification:
         """Fixed when the rollout of the older template is complete."""
@@ -95,16 +113,6 @@ class RolloutUndo:
         if workload is not None and at(workload.document, "spec", "template") == template.before:
             return Verification(Answer.NOT_FIXED, "somebody brought the bad revision back", final=True)
         return answer
-
-    def _plan(self, summary: str, changes: tuple[Change, ...]) -> Plan:
-        return Plan(
-            action=self.name,
-            summary=summary,
-            changes=changes,
-            repeat=self.repeat,
-            undo=self.undo,
-            undo_failed=self.undo_failed,
-        )
 
 
 def _refuse_second_step(workload: Workload, revisions: Sequence[Revision]) -> None:

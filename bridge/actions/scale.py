@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, model_validator
 from pydantic import Field as ParamField
 
-from bridge.actions.workloads import TargetParams, Workload, look, read_workload
+from bridge.actions.base import BaseAction
+from bridge.actions.permits import kind_of, permit
+from bridge.actions.workloads import APPS, TargetParams, Workload, look, read_workload
 from bridge.errors import KubeNotFound, PlanError
-from bridge.model.plan import Change, Disruption, Field, Plan, Repeat, Undo
+from bridge.model.permission import Permission
+from bridge.model.plan import Change, Disruption, Field, Plan
 from bridge.model.verification import Answer, Verification
 from bridge.model.workload import at
 from bridge.ports import ActionContext
@@ -21,15 +26,18 @@ _MOST_AUTOSCALERS = 500
 class ScaleParams(TargetParams):
     """Exactly one of `replicas`, `by` and `factor`; the result is kept between `min` and `max`."""
 
-    replicas: int | None = ParamField(default=None, ge=0)
-    by: int | None = None
-    """Added to the current count; negative scales down."""
-    factor: float | None = ParamField(default=None, gt=0, le=100)
-    """The current count is multiplied by it and rounded up."""
-    min: int = ParamField(default=1, ge=0)
-    max: int = ParamField(default=10, ge=1, le=1000)
-    allow_zero: bool = False
-    """Whether the workload may be switched off; then `min` has to be 0 as well."""
+    replicas: int | None = ParamField(default=None, ge=0, description="The count itself.")
+    by: int | None = ParamField(
+        default=None, description="Added to the current count; a negative number scales down."
+    )
+    factor: float | None = ParamField(
+        default=None, gt=0, le=100, description="The current count is multiplied by it and rounded up."
+    )
+    min: int = ParamField(default=1, ge=0, description="The result is not below this.")
+    max: int = ParamField(default=10, ge=1, le=1000, description="The result is not above this.")
+    allow_zero: bool = ParamField(
+        default=False, description="Whether the workload may be switched off; `min` has to be 0 then as well."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> ScaleParams:
@@ -40,16 +48,21 @@ class ScaleParams(TargetParams):
         return self
 
 
-class Scale:
-    """Implements bridge.ports.Action."""
+class Scale(BaseAction):
+    """Another count, within limits."""
 
     name = "scale"
     summary = "Set the replicas of a Deployment or StatefulSet, clamped; refused when an autoscaler owns the count."
     params: type[BaseModel] = ScaleParams
-    repeat = Repeat.SAFE
-    undo = Undo.EXACT
+    example: Mapping[str, Any] = {"namespace": "o2ims-system", "name": "netweave-gateway", "replicas": 5, "max": 10}
     # Replicas that did not help only cost: they go back.
     undo_failed = True
+
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        return (
+            permit(APPS, kind_of(kind, params), "get", "patch"),
+            permit("autoscaling/v2", "HorizontalPodAutoscaler", "list"),
+        )
 
     async def plan(self, context: ActionContext, params: ScaleParams) -> Plan:
         """Plan the count; raise PlanError where an autoscaler owns it, it is off or the limits forbid it."""
@@ -62,7 +75,7 @@ class Scale:
         wanted = _wanted(params, current)
         target = min(max(wanted, params.min, 0 if params.allow_zero else 1), params.max)
         if target == current == wanted:
-            return self._plan(f"{workload.ref} has {current} replicas already", ())
+            return self.planned(f"{workload.ref} has {current} replicas already")
         if (wanted - current) * (target - current) <= 0:
             raise PlanError(
                 f"{workload.ref} has {current} replicas and would need {wanted}, "
@@ -80,7 +93,7 @@ class Scale:
             summary=summary,
             disruption=Disruption(lost, round(100 * lost / current, 1) if current else 0.0),
         )
-        return self._plan(summary, (change,), notes)
+        return self.planned(summary, change, notes=notes)
 
     async def verify(self, context: ActionContext, plan: Plan, params: ScaleParams) -> Verification:
         """Fixed when as many pods are ready as were planned."""
@@ -95,17 +108,6 @@ class Scale:
         if workload.rollout.observed and workload.rollout.ready >= wanted:
             return Verification(Answer.FIXED, f"{workload.rollout.ready} of {wanted} pods are ready")
         return Verification(Answer.NOT_FIXED, f"{workload.rollout.ready} of {wanted} pods are ready")
-
-    def _plan(self, summary: str, changes: tuple[Change, ...], notes: tuple[str, ...] = ()) -> Plan:
-        return Plan(
-            action=self.name,
-            summary=summary,
-            changes=changes,
-            repeat=self.repeat,
-            undo=self.undo,
-            undo_failed=self.undo_failed,
-            notes=notes,
-        )
 
 
 def _wanted(params: ScaleParams, current: int) -> int:

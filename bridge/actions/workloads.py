@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import msgspec
+from pydantic import Field as ParamField
 
 from bridge.errors import InvalidInput, KubeNotFound, PlanError
 from bridge.model.plan import Disruption, Plan
@@ -21,9 +22,9 @@ _DEADLINE = 600.0
 class TargetParams(Strict):
     """Which object; what is left out is the remediation's target."""
 
-    kind: str | None = None
-    namespace: str | None = None
-    name: str | None = None
+    kind: str | None = ParamField(default=None, description="Kind of the object; left out: the target's.")
+    namespace: str | None = ParamField(default=None, description="Namespace of the object; left out: the target's.")
+    name: str | None = ParamField(default=None, description="Name of the object; left out: the target's.")
 
 
 class Workload(msgspec.Struct, frozen=True):
