@@ -70,6 +70,8 @@ class Field(msgspec.Struct, frozen=True):
     after: Any
     change: bool = True
     """False for a field that the plan only read and relies on: it must still be so when the change is made."""
+    lasting: bool = False
+    """For a relied-on field: the undo relies on it as well, e.g. on the name of a container at its place in a list."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,8 +106,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def inverse(self) -> Change | None:
-        """The change that undoes this one, None where nothing does; relied-on fields are no conditions of it."""
-        fields = tuple(Field(f.pointer, f.after, f.before) for f in self.fields if f.change)
+        """The change that undoes this one, None where nothing does; of the relied-on fields it keeps the lasting."""
+        fields = tuple(
+            Field(f.pointer, f.after, f.before, f.change, f.lasting) for f in self.fields if f.change or f.lasting
+        )
         back = msgspec.structs.replace(
             self, fields=fields, summary=f"undo: {self.summary}", disruption=Disruption(), grace_seconds=None
         )
@@ -136,6 +140,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what was made of this plan is put back when the rest of it cannot be made."""
     locks: tuple[str, ...] = ()
     """Locks beside those of the changed objects, e.g. one for all drains of a cluster."""
+    waits: bool = False
+    """For a plan without changes: it is verified all the same, since waiting is what it is for."""
     notes: tuple[str, ...] = ()
 
     @property
