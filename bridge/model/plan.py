@@ -71,7 +71,7 @@ class Field(msgspec.Struct, frozen=True):
     change: bool = True
     """False for a field that the plan only read and relies on: it must still be so when the change is made."""
     lasting: bool = False
-    """For a relied-on field: the undo relies on it as well, e.g. on the name of a container at its place in a list."""
+    """For a relied-on field: the undo relies on it as well, e.g. a container's name at its place in a list."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
