@@ -57,8 +57,9 @@ def run_story(*, once: bool, port: int | None, log: bool) -> int:
 async def _story(once: bool, port: int) -> int:
     this = asyncio.current_task()
     assert this is not None
-    # As Ctrl-C does, so that the private Redis is not left behind.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    # So that the private Redis is not left behind; also where a shell started us with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     cluster = SimulatedCluster()
     scene.set_the_scene(cluster)
     async with SimulatedServer(cluster) as kubernetes, _serving(kubernetes, port) as url:
