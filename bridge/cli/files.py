@@ -1,0 +1,68 @@
+"""Commands that read files: `check-config` and `route-test`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.shared import configured, labels_of, output_option, place_of, tell
+from bridge.model.text import printable
+
+
+@click.command("check-config")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@configured
+@output_option
+def check_config(file: Path | None, config: Path | None, output: str) -> None:
+    """Check the configuration; every mistake is one line with file, line, column and key."""
+    from bridge.app import read
+
+    place = place_of(file or config)
+    loaded = read(place)
+    found = {
+        "file": str(place),
+        "routes": loaded.route_count,
+        "runbooks": sorted(loaded.runbooks),
+        "warnings": list(loaded.warnings),
+    }
+    for warning in loaded.warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)
+    tell(output, found, lambda: f"{place}: {loaded.route_count} routes, {len(loaded.runbooks)} runbooks: all well")
+
+
+@click.command("route-test")
+@click.argument("labels", metavar="LABEL=VALUE...", nargs=-1, callback=labels_of)
+@configured
+@output_option
+def route_test(labels: dict[str, str], config: Path | None, output: str) -> None:
+    """Show which routes an alert with these labels takes. Status 1 when none of them names a runbook."""
+    from bridge import printing
+    from bridge.app import read
+
+    loaded = read(place_of(config))
+    ends = [_route_end(loaded, match, labels) for match in loaded.table.match(labels)]
+    tell(output, {"routes": ends}, lambda: printing.routes(loaded.table.explain(labels).render(), ends))
+    if not any(end["runbook"] for end in ends):
+        raise SystemExit(1)
+
+
+def _route_end(loaded: Any, match: Any, labels: dict[str, str]) -> dict[str, Any]:
+    """Return what a route would do with the alert now."""
+    from bridge.model.mode import strictest
+
+    runbook = loaded.runbooks.get(match.runbook)
+    named = labels.get(loaded.settings.clusters.label)
+    cluster = loaded.default_connection if named is None else loaded.cluster_names.get(named)
+    return {
+        "runbook": match.runbook,
+        "route": match.path,
+        "mode": strictest(loaded.settings.mode, match.mode, runbook.mode if runbook else None).value,
+        "cluster": cluster or "unknown: denied",
+        "params": dict(match.params),
+        "cooldown": match.cooldown,
+        "attempts": match.max_attempts,
+        "muted": loaded.muted(match, time.time()) or "no",
+    }

@@ -1,0 +1,59 @@
+"""Commands about remediations: `list`, `show` and `cancel`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bridge.cli.shared import FINE, connected, echo, segment, tell
+
+
+@click.command("list")
+@click.option("--state", type=click.Choice(["queued", "running", "parked", "done"]))
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@connected
+def list_(client: Any, state: str | None, limit: int, output: str) -> None:
+    """List remediations, newest first."""
+    from bridge import printing
+
+    found = client.get("/api/v1/remediations", state=state, limit=limit)
+    tell(output, found, lambda: printing.remediations(found["remediations"]))
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--follow", "-f", is_flag=True, help="Stay until it is over; status 0 only if it succeeded.")
+@connected
+def show(client: Any, id_: str, follow: bool, output: str) -> None:
+    """Show one remediation: what was found, planned, done and proved."""
+    from bridge import printing
+
+    if follow:
+        raise SystemExit(follow_journal(client, id_, output))
+    detail = client.get(f"/api/v1/remediations/{segment(id_)}")
+    entries = client.get(f"/api/v1/remediations/{segment(id_)}/journal")["entries"]
+    tell(output, {**detail, "journal": entries}, lambda: printing.remediation(detail, entries))
+
+
+def follow_journal(client: Any, id_: str, output: str) -> int:
+    """Print the journal as it is written; return the exit status."""
+    from bridge import printing
+
+    created = client.get(f"/api/v1/remediations/{segment(id_)}")["remediation"]["created_at"]
+    for entry in client.lines(f"/api/v1/remediations/{segment(id_)}/journal", follow="true"):
+        for line in [json.dumps(entry)] if output == "json" else printing.journal_entry(entry, created):
+            echo(line)
+    outcome = client.get(f"/api/v1/remediations/{segment(id_)}")["remediation"]["outcome"]
+    return 0 if outcome in FINE else 1
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--why", default="", help="Stands in the audit trail.")
+@connected
+def cancel(client: Any, id_: str, why: str, output: str) -> None:
+    """Cancel a remediation that has not begun to write."""
+    done = client.post(f"/api/v1/remediations/{segment(id_)}/cancel", {"why": why})
+    tell(output, done, lambda: f"{id_} is cancelled")
