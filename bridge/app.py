@@ -48,7 +48,7 @@ from bridge.kube.clusters import KubeClusters
 from bridge.model.principal import Principal
 from bridge.model.reason import Reason
 from bridge.notify.log import LogNotifier
-from bridge.outside.connections import Outside, reaches
+from bridge.outside.reach import Outside, reaches
 from bridge.stores.factory import Stores, open_stores
 from bridge.telemetry import Metrics, configure_logging, get_logger, hide
 from bridge.wiring import (

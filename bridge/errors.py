@@ -31,6 +31,14 @@ class TemporaryError(AlertbridgeError):
         self.delay = delay
 
 
+class Unreachable(TemporaryError):
+    """Nothing listens at a peer's address: unlike a hung call, that is an answer about its health."""
+
+
+class Hung(TemporaryError):
+    """A peer did not answer within the deadline; nothing was changed by what was sent."""
+
+
 class PermanentError(AlertbridgeError):
     """It failed and trying again cannot help; the message says what would."""
 

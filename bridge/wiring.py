@@ -16,7 +16,8 @@ from bridge.ingest.credentials import Credential
 from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
-from bridge.outside.connections import OutsideSettings, allowed_origins
+from bridge.outside.http import allowed_origins
+from bridge.outside.options import OutsideSettings
 from bridge.ports import PlanGuard
 from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions

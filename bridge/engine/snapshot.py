@@ -7,9 +7,10 @@ every look of a verification begins with `forget`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.target import ObjectRef
 from bridge.ports import Clock, Cluster, Connections
 
@@ -84,13 +85,41 @@ class SnapshotReach:
     def __init__(self, inner: Connections, cluster: Snapshot) -> None:
         self.clock = inner.clock
         self.cluster: Cluster = cluster
+        self.copies = inner.copies
+        self._snapshot = cluster
         self._inner = inner
+
+    def check(self, sort: str, name: str, arguments: Sequence[str] = ()) -> None:
+        self._inner.check(sort, name, arguments)
 
     async def promql(self, query: str) -> list[tuple[Mapping[str, str], float]]:
         return await self._inner.promql(query)
 
     async def http_status(self, url: str) -> int:
         return await self._inner.http_status(url)
+
+    async def http(self, request: HttpRequest) -> HttpReply:
+        return await self._inner.http(request)
+
+    async def sql(
+        self, connection: str, statement: str, arguments: Sequence[Any] = (), *, deadline: float = 30.0
+    ) -> SqlReply:
+        return await self._inner.sql(connection, statement, arguments, deadline=deadline)
+
+    async def redis(self, connection: str, command: Sequence[str], *, address: str = "") -> Any:
+        return await self._inner.redis(connection, command, address=address)
+
+    async def command(self, name: str, arguments: Sequence[str], *, deadline: float = 30.0) -> ExecReply:
+        return await self._inner.command(name, arguments, deadline=deadline)
+
+    async def exec(
+        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
+    ) -> ExecReply:
+        self._snapshot.forget()
+        return await self._inner.exec(namespace, pod, command, container=container, deadline=deadline)
+
+    async def notify(self, channel: str, message: Message) -> None:
+        await self._inner.notify(channel, message)
 
 
 async def _run(read: Callable[[], Awaitable[Any]]) -> Any:

@@ -8,10 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic import Field as ParamField
 
-from bridge.errors import PermanentError
+from bridge.errors import PermanentError, Unreachable
 from bridge.model.runbook import Strict
 from bridge.model.target import check_namespace
-from bridge.outside.connections import Unreachable
 from bridge.ports import ActionContext, Clock
 
 

@@ -65,6 +65,23 @@ class Connections(Protocol):
         """
         ...
 
+    async def exec(
+        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
+    ) -> ExecReply:
+        """Run an allow-listed argument list in a container; as `Cluster.exec`, but for the policy.
+
+        Raises PermanentError (not allowed: names the setting) and what `Cluster.exec` raises.
+        """
+        ...
+
+    def check(self, sort: str, name: str, arguments: Sequence[str] = ()) -> None:
+        """Raise, naming the setting, when a call would be refused whatever it says; for plans. Sends nothing.
+
+        `sort` is sql, redis, command or notify with the connection's name, http with the address and the names of
+        the secrets, or exec with the argument list.
+        """
+        ...
+
     async def notify(self, channel: str, message: Message) -> None:
         """Tell it on the named channel. Raises InvalidInput (no such channel), TemporaryError."""
         ...

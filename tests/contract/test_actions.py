@@ -25,7 +25,8 @@ from bridge.kube.connection import ClusterConnection
 from bridge.model.plan import Change, Plan, Undo, read_pointer, write_pointer
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Answer, Verification
-from bridge.outside.connections import Outside, OutsideSettings, Reach
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside, Reach
 from bridge.ports import Action
 from tests.support.cluster import BAD, Site, open_site
 

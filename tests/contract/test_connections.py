@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bridge.errors import CircuitOpen, InvalidInput, PermanentError, TemporaryError
-from bridge.outside.connections import Outside, OutsideSettings, Unreachable
+from bridge.errors import CircuitOpen, InvalidInput, PermanentError, TemporaryError, Unreachable
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside
 from tests.support.breakers import MemoryBreakers
 from tests.support.clock import FakeClock
 from tests.support.processes import Processes, free_port

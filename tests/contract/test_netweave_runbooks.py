@@ -39,7 +39,8 @@ from bridge.model.plan import Plan
 from bridge.model.remediation import Remediation, RemediationView, State
 from bridge.model.runbook import Runbook
 from bridge.model.target import Target
-from bridge.outside.connections import Outside, OutsideSettings, Reach
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside, Reach
 from tests.support.need import need
 
 FOLDER = Path(__file__).parents[2] / "config" / "runbooks" / "netweave"

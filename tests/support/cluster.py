@@ -27,7 +27,8 @@ from bridge.engine.context import RunContext
 from bridge.kube.client import KubeCluster
 from bridge.kube.connection import ClusterConnection, Sessions
 from bridge.model.target import ObjectRef, Target
-from bridge.outside.connections import Outside, OutsideSettings, Reach
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside, Reach
 from tests.support.recording_proxy import RecordingProxy
 
 REAL = os.environ.get("ALERTBRIDGE_TEST_KUBECONFIG", "")

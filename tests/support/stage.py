@@ -40,7 +40,8 @@ from bridge.model.intake import Pause, Seen
 from bridge.model.reason import Reason
 from bridge.model.remediation import RemediationView
 from bridge.notify.log import LogNotifier
-from bridge.outside.connections import Outside, OutsideSettings, reaches
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside, reaches
 from bridge.stores import Link, Stores, connect
 from bridge.telemetry import Metrics
 from bridge.wiring import cluster_map, plan_guards

@@ -20,7 +20,8 @@ from bridge.errors import InvalidInput, KubeForbidden, KubeNotFound, PlanError, 
 from bridge.model.target import Target
 from bridge.model.verification import Answer
 from bridge.model.workload import format_time
-from bridge.outside.connections import Outside, OutsideSettings, Reach
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside, Reach
 from tests.support.clock import START, FakeClock
 from tests.support.cluster import deployment
 from tests.support.fake_cluster import FakeCluster

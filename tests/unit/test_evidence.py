@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.engine.context import RunContext
-from bridge.errors import InvalidInput, KubeForbidden, PermanentError, TemporaryError
+from bridge.errors import InvalidInput, KubeForbidden, PermanentError, TemporaryError, Unreachable
 from bridge.evidence.registry import collectors
 from bridge.model.redact import redact
 from bridge.model.target import Target
 from bridge.model.workload import format_time
-from bridge.outside.connections import Outside, OutsideSettings, Reach, Unreachable
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside, Reach
 from tests.support.clock import START, FakeClock
 from tests.support.cluster import deployment
 from tests.support.fake_cluster import FakeCluster

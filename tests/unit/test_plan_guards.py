@@ -17,7 +17,8 @@ from bridge.model.plan import Change, Field, Plan, Undo
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
 from bridge.model.target import ObjectRef, Target
-from bridge.outside.connections import Outside, OutsideSettings, Reach
+from bridge.outside.options import OutsideSettings
+from bridge.outside.reach import Outside, Reach
 from bridge.ports import PlanGuard
 from tests.support.clock import FakeClock
 from tests.support.fake_cluster import FakeCluster

@@ -1,0 +1,185 @@
+"""Puts the peers together: `Outside` once a process, `Reach` once a cluster. Made by app."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from bridge.errors import Hung, InvalidInput, PermanentError, TemporaryError
+from bridge.kube.circuit import Circuit
+from bridge.model.outside import Copy, ExecReply, HttpReply, HttpRequest, Message, SqlReply
+from bridge.model.target import ObjectRef
+from bridge.outside.allow import arguments_match
+from bridge.outside.command import Commands
+from bridge.outside.http import HttpPeers, Session, origin_of
+from bridge.outside.notify import Channels
+from bridge.outside.options import OutsideSettings
+from bridge.outside.prometheus import Prometheus, Sample
+from bridge.outside.redis import RedisPeers
+from bridge.outside.sql import SqlPeers
+from bridge.ports import Breakers, Clock, Cluster, Copies
+
+T = TypeVar("T")
+
+_ANY_FAILURE = (TemporaryError,)
+_HANGING = (Hung,)
+
+
+class Outside:
+    """Everything beside Kubernetes, for all clusters of the process. Connects at first use.
+
+    With `breakers` a peer that hangs is left alone for a while. One that refuses is not: that is an answer about
+    its health, and looking at what is broken is what much of this is for.
+    """
+
+    def __init__(
+        self, settings: OutsideSettings, *, breakers: Breakers | None = None, clock: Clock | None = None
+    ) -> None:
+        self._settings = settings
+        self._breakers = breakers
+        self._clock = clock
+        self._circuits: dict[str, Circuit] = {}
+        self._session = Session()
+        self._prometheus = Prometheus(
+            self._session,
+            settings.prometheus,
+            settings.prometheus_token,
+            deadline=settings.deadline,
+            circuit=self._circuit("prometheus", _ANY_FAILURE) if settings.prometheus else None,
+        )
+        self._http = HttpPeers(
+            self._session, allowed=settings.allowed, secrets=settings.http_secrets, deadline=settings.deadline
+        )
+        self._sql = SqlPeers(settings.sql)
+        self._redis = RedisPeers(settings.redis)
+        self._commands = Commands(settings.commands)
+        self._channels = Channels(settings.channels)
+
+    @property
+    def prometheus(self) -> bool:
+        """Whether a Prometheus is configured."""
+        return bool(self._settings.prometheus)
+
+    async def close(self) -> None:
+        await self._session.close()
+        await self._channels.close()
+
+    def check(self, sort: str, name: str, arguments: Sequence[str] = ()) -> None:
+        """Raise InvalidInput, or PermanentError, when a call would be refused; see ports.Connections.check."""
+        if sort == "exec":
+            self._check_exec(arguments)
+        elif sort == "http":
+            self._http.check(name, arguments)
+        elif sort == "sql":
+            self._sql.peer(name)
+        elif sort == "redis":
+            self._redis.peer(name)
+        elif sort == "command":
+            self._commands.check(name, arguments)
+        elif sort == "notify":
+            self._channels.channel(name)
+        else:
+            raise InvalidInput(f"there is no sort of peer {sort!r}")
+
+    def _check_exec(self, command: Sequence[str]) -> None:
+        if not command or not any(arguments_match(allowed, command) for allowed in self._settings.exec_allow):
+            shown = [word if len(word) <= 80 else f"{word[:77]}..." for word in command[:10]]
+            raise PermanentError(f"{shown} may not be run in a container: allow it in `exec.allow`")
+
+    async def promql(self, query: str) -> list[Sample]:
+        return await self._prometheus.query(query)
+
+    async def http_status(self, url: str) -> int:
+        return await self._http.status(url)
+
+    async def http(self, request: HttpRequest) -> HttpReply:
+        self._http.check(request.url, request.secret_headers.values())
+        return await self._call(f"http/{origin_of(request.url)[0]}", lambda: self._http.request(request))
+
+    async def sql(self, connection: str, statement: str, arguments: Sequence[Any], *, deadline: float) -> SqlReply:
+        self._sql.peer(connection)
+        return await self._call(
+            f"sql/{connection}", lambda: self._sql.run(connection, statement, arguments, deadline=deadline)
+        )
+
+    async def redis(self, connection: str, command: Sequence[str], *, address: str) -> Any:
+        self._redis.peer(connection)
+        at = f"redis/{connection}/{address}" if address else f"redis/{connection}"
+        return await self._call(at, lambda: self._redis.run(connection, command, address=address))
+
+    async def command(self, name: str, arguments: Sequence[str], *, deadline: float) -> ExecReply:
+        return await self._commands.run(name, arguments, deadline=deadline)
+
+    async def notify(self, channel: str, message: Message) -> None:
+        self._channels.channel(channel)
+        await self._call(f"notify/{channel}", lambda: self._channels.send(channel, message))
+
+    async def _call(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        circuit = self._circuit(name, _HANGING)
+        return await (call() if circuit is None else circuit.call(call))
+
+    def _circuit(self, name: str, failures: tuple[type[Exception], ...]) -> Circuit | None:
+        if self._breakers is None or self._clock is None:
+            return None
+        if name not in self._circuits:
+            self._circuits[name] = Circuit(name, self._breakers, self._clock, failures=failures)
+        return self._circuits[name]
+
+
+class Reach:
+    """Implements bridge.ports.Connections for one cluster."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, outside: Outside, copies: Copies | None = None) -> None:
+        self.cluster = cluster
+        self.clock = clock
+        self.copies: Copies = copies if copies is not None else NoCopies()
+        self._outside = outside
+
+    def check(self, sort: str, name: str, arguments: Sequence[str] = ()) -> None:
+        self._outside.check(sort, name, arguments)
+
+    async def promql(self, query: str) -> list[Sample]:
+        return await self._outside.promql(query)
+
+    async def http_status(self, url: str) -> int:
+        return await self._outside.http_status(url)
+
+    async def http(self, request: HttpRequest) -> HttpReply:
+        return await self._outside.http(request)
+
+    async def sql(
+        self, connection: str, statement: str, arguments: Sequence[Any] = (), *, deadline: float = 30.0
+    ) -> SqlReply:
+        return await self._outside.sql(connection, statement, arguments, deadline=deadline)
+
+    async def redis(self, connection: str, command: Sequence[str], *, address: str = "") -> Any:
+        return await self._outside.redis(connection, command, address=address)
+
+    async def command(self, name: str, arguments: Sequence[str], *, deadline: float = 30.0) -> ExecReply:
+        return await self._outside.command(name, arguments, deadline=deadline)
+
+    async def exec(
+        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
+    ) -> ExecReply:
+        self._outside.check("exec", pod, command)
+        return await self.cluster.exec(namespace, pod, command, container=container, deadline=deadline)
+
+    async def notify(self, channel: str, message: Message) -> None:
+        await self._outside.notify(channel, message)
+
+
+class NoCopies:
+    """Implements bridge.ports.Copies where nothing is kept: there is no store."""
+
+    async def keep(self, ref: ObjectRef, copy: Copy) -> None:
+        return None
+
+    async def of(self, ref: ObjectRef) -> list[Copy]:
+        return []
+
+
+def reaches(
+    get_cluster: Callable[[str], Cluster], clock: Clock, outside: Outside, copies: Copies | None = None
+) -> Callable[[str], Reach]:
+    """Return what makes a cluster's name into its Reach. Raises InvalidInput for an unknown name."""
+    return lambda name: Reach(get_cluster(name), clock, outside, copies)
