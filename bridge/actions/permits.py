@@ -1,39 +1,7 @@
-"""Permissions as actions declare them: from a kind and verbs. Pure functions.
-
-Which verbs an operation of a plan needs is decided here alone, so that the applier and the Roles cannot drift apart:
-everything that is changed is read first, and read back when a reply was lost.
-"""
+"""Permissions as actions declare them; collectors declare theirs in the same way, so it stands in the model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from bridge.model.permits import kind_of, permit, plural_of
 
-from bridge.model.permission import Permission
-
-
-def plural_of(kind: str) -> str:
-    """Return the resource name that a Role uses for a kind.
-
-    Source: Kubernetes, apimachinery meta.UnsafeGuessKindToResource, which holds for every built-in kind and for
-    custom ones that follow the conventions.
-    """
-    name = kind.lower()
-    if name == "endpoints":
-        return name
-    if name.endswith("s"):
-        return f"{name}es"
-    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
-
-
-def permit(
-    api_version: str, kind: str, *verbs: str, subresource: str = "", namespace: str | None = None
-) -> Permission:
-    """Return leave for `verbs` on objects of the kind, there where `namespace` says (None: with the object)."""
-    resource = plural_of(kind) + (f"/{subresource}" if subresource else "")
-    return Permission(api_version.rpartition("/")[0], resource, tuple(sorted(verbs)), namespace)
-
-
-def kind_of(kind: str, params: Mapping[str, Any]) -> str:
-    """Return the kind that a step is about: its own `kind`, else the target's."""
-    return str(params.get("kind") or kind)
+__all__ = ["kind_of", "permit", "plural_of"]
