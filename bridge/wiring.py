@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bridge.configuration.configuration import Configuration
@@ -16,8 +16,9 @@ from bridge.ingest.credentials import Credential
 from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
+from bridge.model.peers import PeerTlsSpec, RedisPeerSpec
 from bridge.outside.http import allowed_origins
-from bridge.outside.options import OutsideSettings
+from bridge.outside.options import Channel, CommandPeer, HttpSecret, OutsideSettings, PeerTls, RedisPeer, SqlPeer
 from bridge.ports import PlanGuard
 from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
@@ -115,10 +116,11 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def cluster_connections(configuration: Configuration) -> list[ClusterConnection]:
-    return [_connection(name, way) for name, way in configuration.connections.items()]
+    secrets = frozenset(configuration.settings.secret_namespaces)
+    return [_connection(name, way, secrets) for name, way in configuration.connections.items()]
 
 
-def _connection(name: str, way: Connection) -> ClusterConnection:
+def _connection(name: str, way: Connection, secrets: frozenset[str]) -> ClusterConnection:
     return ClusterConnection(
         name=name,
         kubeconfig=way.kubeconfig,
@@ -128,6 +130,7 @@ def _connection(name: str, way: Connection) -> ClusterConnection:
         token_file=way.token_file,
         ca_file=way.ca_file,
         deadline=way.deadline,
+        secret_namespaces=secrets,
     )
 
 
@@ -141,14 +144,61 @@ def cluster_map(configuration: Configuration) -> ClusterMap:
 
 def outside_settings(configuration: Configuration) -> OutsideSettings:
     """Return what may be reached beyond Kubernetes; a host that is allowed is so by http and by https."""
-    settings = configuration.settings
-    origins = [f"{scheme}://{host}" for host in settings.http.hosts for scheme in ("http", "https")]
+    settings, secrets = configuration.settings, configuration.secrets.peers
     return OutsideSettings(
         prometheus=settings.prometheus.url if settings.prometheus else "",
         prometheus_token=configuration.secrets.prometheus,
-        allowed=tuple(allowed_origins(origins)),
+        allowed=_origins(settings.http.hosts),
         deadline=settings.prometheus.timeout if settings.prometheus else 10.0,
+        http_secrets={
+            name: HttpSecret(value=f"{each.prefix}{secrets.get(f'http/{name}', '')}", origins=_origins(each.hosts))
+            for name, each in settings.http.secrets.items()
+        },
+        sql={
+            name: SqlPeer(
+                dsn=secrets.get(f"sql/{name}", ""),
+                host=each.host,
+                port=each.port,
+                database=each.database,
+                user=each.user,
+                password=secrets.get(f"sql-password/{name}", ""),
+                tls=_peer_tls(each.tls),
+                connect=each.connect_timeout,
+            )
+            for name, each in settings.sql.items()
+        },
+        redis={name: _redis_peer(name, each, secrets) for name, each in settings.redis_peers.items()},
+        commands={
+            name: CommandPeer(run=each.run, arguments=each.arguments, timeout=each.timeout)
+            for name, each in settings.commands.items()
+        },
+        exec_allow=settings.exec.allow,
+        channels={
+            name: Channel(url=secrets.get(f"notify/{name}", ""), deadline=each.timeout)
+            for name, each in settings.notify.channels.items()
+        },
     )
+
+
+def _origins(hosts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(allowed_origins([f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")]))
+
+
+def _redis_peer(name: str, spec: RedisPeerSpec, secrets: Mapping[str, str]) -> RedisPeer:
+    return RedisPeer(
+        address=spec.address,
+        sentinels=spec.sentinel.addresses if spec.sentinel else (),
+        master=spec.sentinel.master if spec.sentinel else "",
+        username=spec.username,
+        password=secrets.get(f"redis/{name}", ""),
+        sentinel_password=secrets.get(f"sentinel/{name}", ""),
+        tls=_peer_tls(spec.tls),
+        deadline=spec.deadline,
+    )
+
+
+def _peer_tls(spec: PeerTlsSpec | None) -> PeerTls | None:
+    return PeerTls(spec.ca_file, spec.cert_file, spec.key_file) if spec else None
 
 
 def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[PlanGuard]:

@@ -45,11 +45,14 @@ class Snapshot:
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | None = None,
         limit: int = 500,
+        everywhere: bool = False,
     ) -> list[dict[str, Any]]:
-        key = ("list", api_version, kind, namespace, _frozen(labels), _frozen(fields), limit)
+        key = ("list", api_version, kind, namespace, _frozen(labels), _frozen(fields), limit, everywhere)
         found: list[dict[str, Any]] = await self._once(
             key,
-            lambda: self._inner.list(api_version, kind, namespace, labels=labels, fields=fields, limit=limit),
+            lambda: self._inner.list(
+                api_version, kind, namespace, labels=labels, fields=fields, limit=limit, everywhere=everywhere
+            ),
         )
         return found
 
@@ -59,6 +62,40 @@ class Snapshot:
         self.forget()
         return await self._inner.patch(ref, body, subresource=subresource, dry_run=dry_run)
 
+    async def create(self, ref: ObjectRef, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        self.forget()
+        return await self._inner.create(ref, manifest, dry_run=dry_run)
+
+    async def apply(
+        self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool = False, dry_run: bool = False
+    ) -> dict[str, Any]:
+        self.forget()
+        return await self._inner.apply(ref, manifest, force=force, dry_run=dry_run)
+
+    async def delete(
+        self,
+        ref: ObjectRef,
+        *,
+        resource_version: str = "",
+        grace: int | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> None:
+        self.forget()
+        await self._inner.delete(
+            ref, resource_version=resource_version, grace=grace, propagation=propagation, dry_run=dry_run
+        )
+
+    async def evict(self, ref: ObjectRef, *, grace: int | None = None, dry_run: bool = False) -> None:
+        self.forget()
+        await self._inner.evict(ref, grace=grace, dry_run=dry_run)
+
+    async def exec(
+        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
+    ) -> ExecReply:
+        self.forget()
+        return await self._inner.exec(namespace, pod, command, container=container, deadline=deadline)
+
     async def logs(
         self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
     ) -> str:
@@ -66,6 +103,12 @@ class Snapshot:
 
     async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
         return await self._inner.service_get(namespace, service, port, path)
+
+    async def service_text(self, namespace: str, service: str, port: str, path: str) -> HttpReply:
+        return await self._inner.service_text(namespace, service, port, path)
+
+    async def health(self, path: str) -> HttpReply:
+        return await self._inner.health(path)
 
     async def _once(self, key: Hashable, read: Callable[[], Awaitable[Any]]) -> Any:
         now = self._clock.monotonic()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.errors import InvalidInput
-from bridge.kube.client import KubeCluster, Observe
+from bridge.kube.client import KubeCluster
 from bridge.kube.connection import ClusterConnection
 from bridge.kube.guarded import GuardedCluster
 from bridge.kube.retry import ReadRetry, RetryingCluster
+from bridge.kube.transport import Observe
 from bridge.model.breaker import BreakerPolicy
 from bridge.ports import Breakers, Clock, Cluster
 

@@ -46,6 +46,8 @@ class ClusterConnection(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that one call may take, reading the answer included."""
     connect_timeout: float = 3.0
     max_connections: int = 50
+    secret_namespaces: frozenset[str] = frozenset()
+    """Namespaces whose Secrets may be touched; elsewhere nothing is sent for one."""
 
     @property
     def place(self) -> str:
@@ -76,6 +78,11 @@ class Session:
         self.server_hostname = server_hostname
         self.users = 0
         self.retired = False
+
+    async def headers(self) -> dict[str, str]:
+        """Return the headers that every request carries."""
+        authorization = await self.authorization()
+        return {"Authorization": authorization} if authorization else {}
 
     async def close(self) -> None:
         await self.http.close()

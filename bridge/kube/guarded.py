@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.errors import KubeReplyLost, KubeUnavailable
 from bridge.kube.circuit import Circuit
 from bridge.model.breaker import BreakerPolicy
+from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef
 from bridge.ports import Breakers, Clock, Cluster
 
@@ -37,9 +38,12 @@ class GuardedCluster:
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | None = None,
         limit: int = 500,
+        everywhere: bool = False,
     ) -> list[dict[str, Any]]:
         return await self._circuit.call(
-            lambda: self._inner.list(api_version, kind, namespace, labels=labels, fields=fields, limit=limit)
+            lambda: self._inner.list(
+                api_version, kind, namespace, labels=labels, fields=fields, limit=limit, everywhere=everywhere
+            )
         )
 
     async def patch(
@@ -47,6 +51,40 @@ class GuardedCluster:
     ) -> dict[str, Any]:
         return await self._circuit.call(
             lambda: self._inner.patch(ref, body, subresource=subresource, dry_run=dry_run)
+        )
+
+    async def create(self, ref: ObjectRef, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        return await self._circuit.call(lambda: self._inner.create(ref, manifest, dry_run=dry_run))
+
+    async def apply(
+        self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool = False, dry_run: bool = False
+    ) -> dict[str, Any]:
+        return await self._circuit.call(lambda: self._inner.apply(ref, manifest, force=force, dry_run=dry_run))
+
+    async def delete(
+        self,
+        ref: ObjectRef,
+        *,
+        resource_version: str = "",
+        grace: int | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> None:
+        await self._circuit.call(
+            lambda: self._inner.delete(
+                ref, resource_version=resource_version, grace=grace, propagation=propagation, dry_run=dry_run
+            )
+        )
+
+    async def evict(self, ref: ObjectRef, *, grace: int | None = None, dry_run: bool = False) -> None:
+        await self._circuit.call(lambda: self._inner.evict(ref, grace=grace, dry_run=dry_run))
+
+    async def exec(
+        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
+    ) -> ExecReply:
+        # A kubelet or a command that hangs says nothing about the API server, as with logs.
+        return await self._circuit.call(
+            lambda: self._inner.exec(namespace, pod, command, container=container, deadline=deadline), blame=False
         )
 
     async def logs(
@@ -61,3 +99,10 @@ class GuardedCluster:
     async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
         # A service that hangs is what is being mended; it must not keep everybody else from this cluster.
         return await self._circuit.call(lambda: self._inner.service_get(namespace, service, port, path), blame=False)
+
+    async def service_text(self, namespace: str, service: str, port: str, path: str) -> HttpReply:
+        return await self._circuit.call(lambda: self._inner.service_text(namespace, service, port, path), blame=False)
+
+    async def health(self, path: str) -> HttpReply:
+        # How the server is can be asked just when the breaker is open, and the answer counts for nothing.
+        return await self._inner.health(path)

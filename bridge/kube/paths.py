@@ -7,7 +7,7 @@ object into a request about its namespace, and an empty one into a request about
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -29,7 +29,10 @@ _FIELD = re.compile(r"[A-Za-z][A-Za-z.]{0,63}\Z")
 _FIELD_VALUE = re.compile(r"[-A-Za-z0-9_./:]{1,253}\Z")
 _PORT = re.compile(r"(?P<scheme>https?:)?(?P<port>[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)\Z")
 _SEGMENT = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:@]*\Z")
-SUBRESOURCES = frozenset({"", "status", "scale"})
+_HEALTH = re.compile(r"/(?:livez|readyz|healthz)(?:/[a-z0-9][-a-z0-9]{0,62})*(?:\?verbose)?\Z|/version\Z")
+_MOST_ARGUMENTS = 100
+_LONGEST_ARGUMENTS = 8192
+SUBRESOURCES = frozenset({"", "status", "scale", "eviction"})
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -60,14 +63,22 @@ KNOWN: Mapping[tuple[str, str], Resource] = {
         {
             "Pod": "pods",
             "Service": "services",
+            "Endpoints": "endpoints",
             "ConfigMap": "configmaps",
             "Secret": "secrets",
             "Event": "events",
             "ServiceAccount": "serviceaccounts",
             "PersistentVolumeClaim": "persistentvolumeclaims",
+            "ReplicationController": "replicationcontrollers",
+            "ResourceQuota": "resourcequotas",
+            "LimitRange": "limitranges",
         },
     ),
-    **_known("v1", {"Node": "nodes", "Namespace": "namespaces"}, namespaced=False),
+    **_known(
+        "v1",
+        {"Node": "nodes", "Namespace": "namespaces", "PersistentVolume": "persistentvolumes"},
+        namespaced=False,
+    ),
     **_known(
         "apps/v1",
         {
@@ -80,6 +91,21 @@ KNOWN: Mapping[tuple[str, str], Resource] = {
     ),
     **_known("autoscaling/v2", {"HorizontalPodAutoscaler": "horizontalpodautoscalers"}),
     **_known("batch/v1", {"Job": "jobs", "CronJob": "cronjobs"}),
+    **_known("discovery.k8s.io/v1", {"EndpointSlice": "endpointslices"}),
+    **_known("events.k8s.io/v1", {"Event": "events"}),
+    **_known("networking.k8s.io/v1", {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}),
+    **_known("networking.k8s.io/v1", {"IngressClass": "ingressclasses"}, namespaced=False),
+    **_known("policy/v1", {"PodDisruptionBudget": "poddisruptionbudgets"}),
+    **_known("storage.k8s.io/v1", {"StorageClass": "storageclasses"}, namespaced=False),
+    **_known("rbac.authorization.k8s.io/v1", {"Role": "roles", "RoleBinding": "rolebindings"}),
+    **_known(
+        "rbac.authorization.k8s.io/v1",
+        {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings"},
+        namespaced=False,
+    ),
+    **_known("apiextensions.k8s.io/v1", {"CustomResourceDefinition": "customresourcedefinitions"}, namespaced=False),
+    **_known("metrics.k8s.io/v1beta1", {"PodMetrics": "pods"}),
+    **_known("metrics.k8s.io/v1beta1", {"NodeMetrics": "nodes"}, namespaced=False),
     **_known("cert-manager.io/v1", {"Certificate": "certificates", "CertificateRequest": "certificaterequests"}),
 }
 """The kinds that need no discovery: discovery costs a request and a permission."""
@@ -98,10 +124,15 @@ def group_path(api_version: str) -> str:
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
-def collection_path(resource: Resource, namespace: str) -> str:
-    """Return the path of all objects of a kind in a namespace; raise InvalidInput for a wrong namespace."""
+def collection_path(resource: Resource, namespace: str, *, everywhere: bool = False) -> str:
+    """Return the path of all objects of a kind in a namespace, or, only when asked for, in all of them.
+
+    Raises InvalidInput for a wrong namespace; an empty one never widens a request by itself.
+    """
     base = group_path(resource.api_version)
-    if resource.namespaced:
+    if everywhere and namespace:
+        raise InvalidInput(f"all namespaces are asked for, and {_shown(namespace)} as well")
+    if resource.namespaced and not everywhere:
         return f"{base}/namespaces/{check_namespace(namespace)}/{resource.plural}"
     if namespace:
         raise InvalidInput(f"{resource.kind} is cluster-wide: it has no namespace, not {_shown(namespace)}")
@@ -111,7 +142,7 @@ def collection_path(resource: Resource, namespace: str) -> str:
 def object_path(resource: Resource, namespace: str, name: str, subresource: str = "") -> str:
     """Return the path of one object; raise InvalidInput for names that could widen the request."""
     if subresource not in SUBRESOURCES:
-        raise InvalidInput(f"subresource {_shown(subresource)} is not one of status and scale")
+        raise InvalidInput(f"subresource {_shown(subresource)} is not one of status, scale and eviction")
     path = f"{collection_path(resource, namespace)}/{check_name(name)}"
     return f"{path}/{subresource}" if subresource else path
 
@@ -130,6 +161,30 @@ def service_path(namespace: str, service: str, port: str, path: str) -> str:
     ):
         raise InvalidInput(f"path {_shown(path)} is not a plain absolute path")
     return f"/api/v1/namespaces/{check_namespace(namespace)}/services/{name}/proxy{path}"
+
+
+def health_path(path: str) -> str:
+    """Return the path if it is one of the server's own health endpoints; raise InvalidInput otherwise."""
+    if not isinstance(path, str) or not _HEALTH.match(path):
+        raise InvalidInput(f"path {_shown(path)} is not a health endpoint such as /readyz?verbose")
+    return path
+
+
+def command_query(command: Sequence[str], container: str) -> str:
+    """Return the query of an exec: one `command` for each argument, as they are, in order.
+
+    Raises InvalidInput for a text in the list's place, an empty list, and what no program can be given.
+    """
+    if isinstance(command, str | bytes) or not command or not all(isinstance(part, str) for part in command):
+        raise InvalidInput("a command is a list of arguments, not a line of text")
+    if any("\0" in part for part in command) or not command[0]:
+        raise InvalidInput("an argument holds a NUL character, or the program has no name")
+    if len(command) > _MOST_ARGUMENTS or sum(len(part.encode("utf-8", "replace")) for part in command) > (
+        _LONGEST_ARGUMENTS
+    ):
+        raise InvalidInput(f"a command has at most {_MOST_ARGUMENTS} arguments and {_LONGEST_ARGUMENTS} bytes")
+    arguments = "".join(f"&command={quote(part, safe='', errors='replace')}" for part in command)
+    return f"?container={container}&stdin=false&stdout=true&stderr=true&tty=false{arguments}"
 
 
 def label_selector(labels: Mapping[str, str] | str | None) -> str | None:

@@ -66,6 +66,9 @@ def to_error(failure: Failure) -> KubeError:
         return KubeConflict(message, **facts)
     if status == 429:
         return KubeBusy(message, **facts)
+    if status == 500 and "more than one PodDisruptionBudget" in message:
+        # An eviction's answer that no waiting changes: the budgets are to be put right.
+        return KubeInvalid(message, **facts)
     if status == 501:
         # What a server does not serve at all won't be served at the next try either.
         return KubeError(message, **facts)
@@ -104,7 +107,17 @@ def _message(failure: Failure, document: dict[str, Any]) -> str:
     message = document.get("message")
     if not isinstance(message, str) or not message:
         return f"HTTP {failure.status}"
+    if failure.status == 429:
+        message = " ".join([message, *_causes(document)])
     return message if len(message) <= _MESSAGE else f"{message[: _MESSAGE - 3]}..."
+
+
+def _causes(document: dict[str, Any]) -> list[str]:
+    """Return what a refusal says of its causes: an eviction's name the budget and what it needs."""
+    details = document.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    found = [cause.get("message") for cause in causes or [] if isinstance(cause, dict)]
+    return [text for text in found if isinstance(text, str)]
 
 
 def _retry_after(header: str | None, document: dict[str, Any]) -> float | None:

@@ -5,13 +5,14 @@ Writes pass through untouched: whether a write may be repeated is for the engine
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from bridge.errors import KubeBusy, KubeError, KubeUnavailable
+from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef
 from bridge.ports import Clock, Cluster
 
@@ -54,15 +55,47 @@ class RetryingCluster:
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | None = None,
         limit: int = 500,
+        everywhere: bool = False,
     ) -> list[dict[str, Any]]:
         return await self._read(
-            lambda: self._inner.list(api_version, kind, namespace, labels=labels, fields=fields, limit=limit)
+            lambda: self._inner.list(
+                api_version, kind, namespace, labels=labels, fields=fields, limit=limit, everywhere=everywhere
+            )
         )
 
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
     ) -> dict[str, Any]:
         return await self._inner.patch(ref, body, subresource=subresource, dry_run=dry_run)
+
+    async def create(self, ref: ObjectRef, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        return await self._inner.create(ref, manifest, dry_run=dry_run)
+
+    async def apply(
+        self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool = False, dry_run: bool = False
+    ) -> dict[str, Any]:
+        return await self._inner.apply(ref, manifest, force=force, dry_run=dry_run)
+
+    async def delete(
+        self,
+        ref: ObjectRef,
+        *,
+        resource_version: str = "",
+        grace: int | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> None:
+        await self._inner.delete(
+            ref, resource_version=resource_version, grace=grace, propagation=propagation, dry_run=dry_run
+        )
+
+    async def evict(self, ref: ObjectRef, *, grace: int | None = None, dry_run: bool = False) -> None:
+        await self._inner.evict(ref, grace=grace, dry_run=dry_run)
+
+    async def exec(
+        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
+    ) -> ExecReply:
+        return await self._inner.exec(namespace, pod, command, container=container, deadline=deadline)
 
     async def logs(
         self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
@@ -73,6 +106,12 @@ class RetryingCluster:
 
     async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
         return await self._read(lambda: self._inner.service_get(namespace, service, port, path))
+
+    async def service_text(self, namespace: str, service: str, port: str, path: str) -> HttpReply:
+        return await self._read(lambda: self._inner.service_text(namespace, service, port, path))
+
+    async def health(self, path: str) -> HttpReply:
+        return await self._read(lambda: self._inner.health(path))
 
     async def _read(self, call: Callable[[], Awaitable[T]]) -> T:
         try:

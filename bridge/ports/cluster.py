@@ -12,6 +12,7 @@ from bridge.model.target import ObjectRef
 class Cluster(Protocol):
     """One Kubernetes API server. Names and namespaces are checked against RFC 1123 before any request.
 
+    Nothing at all is asked about a Secret outside `secret_namespaces`: PermanentError, which names the setting.
     Raises the Kube* errors of bridge.errors; a mutating call whose reply was lost raises KubeReplyLost.
     Every call has a deadline of its own (seconds), 10 by default.
     """
@@ -29,8 +30,13 @@ class Cluster(Protocol):
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | None = None,
         limit: int = 500,
+        everywhere: bool = False,
     ) -> list[dict[str, Any]]:
-        """Return the objects; an empty label mapping is refused. `str` is a selector from an object's spec."""
+        """Return the objects; an empty label mapping is refused. `str` is a selector from an object's spec.
+
+        A cluster-wide kind has the namespace "". For a namespaced one an empty namespace is refused, unless
+        `everywhere` asks for the objects of all namespaces.
+        """
         ...
 
     async def patch(

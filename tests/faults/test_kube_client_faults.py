@@ -258,7 +258,7 @@ async def test_secrets_reach_neither_log_nor_error(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     secret = ObjectRef("v1", "Secret", "shop", "tls")
-    cluster = await make()
+    cluster = await make(secret_namespaces=frozenset({"shop"}))
     kube.script(ok({"data": {"tls.key": "hunter2"}}), status(422, "Invalid", "Invalid value: hunter2"))
     await cluster.get(secret)
     with pytest.raises(KubeInvalid) as caught:

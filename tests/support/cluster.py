@@ -144,7 +144,14 @@ async def _client(
     server: SimulatedServer | None = None,
 ) -> AsyncIterator[Site]:
     sessions = Sessions(connection)
-    cluster = KubeCluster(ClusterConnection(name=connection.name, url=proxy.url, deadline=3.0 if simulated else 10.0))
+    cluster = KubeCluster(
+        ClusterConnection(
+            name=connection.name,
+            url=proxy.url,
+            deadline=3.0 if simulated else 10.0,
+            secret_namespaces=frozenset({namespace}),
+        )
+    )
     site = Site(namespace, cluster, sessions, proxy, simulated, server, 10.0 if simulated else 180.0)
     try:
         await site.send("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
@@ -167,7 +174,7 @@ async def _real_proxy(connection: ClusterConnection) -> RecordingProxy:
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     token = configuration.api_key.get("BearerToken", "").removeprefix("Bearer ").strip()
-    return RecordingProxy(configuration.host, token=token or None, ssl=context)
+    return RecordingProxy(configuration.host or "", token=token or None, ssl=context)
 
 
 def only_simulated(site: Site) -> SimulatedCluster:

@@ -1,15 +1,20 @@
-"""A cluster in a dictionary: for tests of what reads and plans, where no controller has to do anything."""
+"""A cluster in a dictionary: for tests of what reads and plans, where no controller has to do anything.
+
+Server-side apply is a plain merge here, and nobody else owns a field.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.errors import InvalidInput, KubeConflict, KubeNotFound
+from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef, check_name, check_namespace
 
 Key = tuple[str, str, str]
+CLUSTER_WIDE = frozenset({"Node", "Namespace", "PersistentVolume", "StorageClass", "NodeMetrics", "ClusterRole"})
 
 
 class FakeCluster:
@@ -23,15 +28,21 @@ class FakeCluster:
         self.status = 200
         self.errors: dict[tuple[str, str], Exception] = {}
         """Raised by the verb on the kind."""
+        self.commands: dict[tuple[str, ...], ExecReply] = {}
+        self.executed: list[tuple[str, str, str, tuple[str, ...]]] = []
+        """Namespace, pod, container and arguments of each command."""
+        self.replies: dict[str, HttpReply] = {}
+        """What services and health endpoints answer, by path."""
         for document in documents:
             self.put(document)
 
     def put(self, document: dict[str, Any]) -> dict[str, Any]:
         meta = document["metadata"]
         meta.setdefault("uid", f"uid-{len(self.objects)}")
-        meta.setdefault("namespace", "shop")
+        if document["kind"] not in CLUSTER_WIDE:
+            meta.setdefault("namespace", "shop")
         meta["resourceVersion"] = str(int(meta.get("resourceVersion", "0")) + 1)
-        self.objects[document["kind"], meta["namespace"], meta["name"]] = document
+        self.objects[document["kind"], meta.get("namespace", ""), meta["name"]] = document
         return document
 
     async def get(self, ref: ObjectRef) -> dict[str, Any]:
@@ -47,14 +58,17 @@ class FakeCluster:
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | None = None,
         limit: int = 500,
+        everywhere: bool = False,
     ) -> list[dict[str, Any]]:
         self._called("list", kind)
-        check_namespace(namespace)
+        if kind not in CLUSTER_WIDE and not everywhere:
+            check_namespace(namespace)
         wanted = self._wanted(labels)
         found = [
             document
             for (found_kind, place, _), document in self.objects.items()
-            if (found_kind, place) == (kind, namespace)
+            if found_kind == kind
+            and (everywhere or place == namespace)
             and wanted.items() <= (document["metadata"].get("labels") or {}).items()
         ]
         return copy.deepcopy(found[:limit])
@@ -72,6 +86,50 @@ class FakeCluster:
             self.put(changed)
         return copy.deepcopy(changed)
 
+    async def create(self, ref: ObjectRef, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        self._called("create", ref.kind)
+        self._check(ref)
+        if (ref.kind, ref.namespace, ref.name) in self.objects:
+            raise KubeConflict(f'{ref.kind} "{ref.name}" already exists', status=409, reason="AlreadyExists")
+        return self._keep(self._named(ref, manifest), dry_run)
+
+    async def apply(
+        self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool = False, dry_run: bool = False
+    ) -> dict[str, Any]:
+        self._called("apply", ref.kind)
+        self._check(ref)
+        current = self.objects.get((ref.kind, ref.namespace, ref.name), {})
+        version = (manifest.get("metadata") or {}).get("resourceVersion")
+        if current and version not in (None, current["metadata"]["resourceVersion"]):
+            raise KubeConflict("the object has been modified", status=409, reason="Conflict")
+        return self._keep(merge(current, self._named(ref, manifest)), dry_run)
+
+    async def delete(
+        self,
+        ref: ObjectRef,
+        *,
+        resource_version: str = "",
+        grace: int | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> None:
+        self._called("delete", ref.kind)
+        self._remove(ref, resource_version, dry_run)
+
+    async def evict(self, ref: ObjectRef, *, grace: int | None = None, dry_run: bool = False) -> None:
+        self._called("evict", ref.kind)
+        self._remove(ref, "", dry_run)
+
+    async def exec(
+        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
+    ) -> ExecReply:
+        self._called("exec", "Pod")
+        self._find(ObjectRef("v1", "Pod", namespace, pod))
+        if isinstance(command, str) or not command:
+            raise InvalidInput("a command is a list of arguments")
+        self.executed.append((namespace, pod, container, tuple(command)))
+        return self.commands.get(tuple(command), ExecReply(127, "", f"{command[0]}: not found"))
+
     async def logs(
         self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
     ) -> str:
@@ -84,14 +142,49 @@ class FakeCluster:
         self._called("proxy", "Service")
         return self.status
 
+    async def service_text(self, namespace: str, service: str, port: str, path: str) -> HttpReply:
+        self._called("proxy", "Service")
+        return self.replies.get(path, HttpReply(self.status))
+
+    async def health(self, path: str) -> HttpReply:
+        self._called("health", "")
+        if not path.startswith(("/readyz", "/livez", "/healthz", "/version")):
+            raise InvalidInput(f"path {path!r} is not a health endpoint")
+        return self.replies.get(path, HttpReply(200, "ok"))
+
+    def _named(self, ref: ObjectRef, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        place = {"namespace": ref.namespace} if ref.namespace else {}
+        metadata = {**(manifest.get("metadata") or {}), "name": ref.name, **place}
+        metadata.pop("uid", None)
+        return copy.deepcopy({**manifest, "apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata})
+
+    def _keep(self, document: dict[str, Any], dry_run: bool) -> dict[str, Any]:
+        if dry_run:
+            return document
+        document["metadata"].setdefault("uid", f"uid-{len(self.calls)}-{document['metadata']['name']}")
+        return copy.deepcopy(self.put(document))
+
+    def _remove(self, ref: ObjectRef, resource_version: str, dry_run: bool) -> None:
+        if not ref.uid:
+            raise InvalidInput("nothing is removed without its uid")
+        metadata = self._find(ref)["metadata"]
+        if metadata["uid"] != ref.uid or resource_version not in ("", metadata["resourceVersion"]):
+            raise KubeConflict("the precondition does not hold", status=409, reason="Conflict")
+        if not dry_run:
+            del self.objects[ref.kind, ref.namespace, ref.name]
+
     def _called(self, verb: str, kind: str) -> None:
         self.calls.append((verb, kind))
         if (verb, kind) in self.errors:
             raise self.errors[verb, kind]
 
-    def _find(self, ref: ObjectRef) -> dict[str, Any]:
+    def _check(self, ref: ObjectRef) -> None:
         check_name(ref.name)
-        check_namespace(ref.namespace)
+        if ref.kind not in CLUSTER_WIDE:
+            check_namespace(ref.namespace)
+
+    def _find(self, ref: ObjectRef) -> dict[str, Any]:
+        self._check(ref)
         found = self.objects.get((ref.kind, ref.namespace, ref.name))
         if found is None:
             raise KubeNotFound(f'{ref.kind} "{ref.name}" not found', status=404)

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import msgspec
 
 from bridge.errors import KubeConflict, KubeError, KubeNotFound
+from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef
 
-Verb = Literal["get", "patch"]
+Verb = Literal["get", "patch", "create", "apply", "delete", "evict"]
 Point = Callable[[str], Awaitable[None]]
 
 
@@ -24,11 +25,12 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Patch(msgspec.Struct, frozen=True):
-    """One patch that reached the server."""
+    """One write that reached the server. `body` is the patch or the manifest; deletes have none."""
 
     ref: ObjectRef
     body: Mapping[str, Any]
     subresource: str
+    verb: Verb = "patch"
 
 
 async def nothing(_: str) -> None:
@@ -44,7 +46,7 @@ class FlakyCluster:
         self.faults: list[Fault] = []
         """Taken in order: the first one of a call's verb."""
         self.between: list[Callable[[], None]] = []
-        """Called one by one before each patch: what somebody else does between our read and our write."""
+        """Called one by one before each write: what somebody else does between our read and our write."""
         self.patches: list[Patch] = []
         """All that arrived, refused ones too."""
         self.effective: list[Patch] = []
@@ -99,16 +101,48 @@ class FlakyCluster:
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
     ) -> dict[str, Any]:
-        await self.point("before patch")
+        await self._write("patch", lambda: self._apply(ref, body, subresource))
+        return self.document(ref)
+
+    async def create(self, ref: ObjectRef, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        await self._write("create", lambda: self._create(ref, manifest))
+        return self.document(ref)
+
+    async def apply(
+        self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool = False, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Merge, as if nobody else owned a field."""
+        known = _key(ref) in self.objects
+        await self._write(
+            "apply",
+            lambda: self._apply(ref, manifest, "", "apply") if known else self._create(ref, manifest, "apply"),
+        )
+        return self.document(ref)
+
+    async def delete(
+        self,
+        ref: ObjectRef,
+        *,
+        resource_version: str = "",
+        grace: int | None = None,
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> None:
+        await self._write("delete", lambda: self._delete(ref, resource_version, "delete"))
+
+    async def evict(self, ref: ObjectRef, *, grace: int | None = None, dry_run: bool = False) -> None:
+        await self._write("evict", lambda: self._delete(ref, "", "evict"))
+
+    async def _write(self, verb: Verb, make: Callable[[], None]) -> None:
+        await self.point(f"before {verb}")
         if self.between:
             self.between.pop(0)()
-        fault = self._fault("patch")
+        fault = self._fault(verb)
         if fault is None or fault.applied:
-            self._apply(ref, body, subresource)
+            make()
         if fault is not None:
             raise fault.error
-        await self.point("after patch")
-        return self.document(ref)
+        await self.point(f"after {verb}")
 
     async def list(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
         raise KubeError("this cluster lists nothing", status=501)
@@ -119,14 +153,46 @@ class FlakyCluster:
     async def service_get(self, *args: Any, **kwargs: Any) -> int:
         raise KubeError("this cluster has no services", status=501)
 
+    async def exec(self, *args: Any, **kwargs: Any) -> ExecReply:
+        raise KubeError("this cluster runs no commands", status=501)
+
+    async def service_text(self, *args: Any, **kwargs: Any) -> HttpReply:
+        raise KubeError("this cluster has no services", status=501)
+
+    async def health(self, path: str) -> HttpReply:
+        return HttpReply(200, "ok")
+
     def _fault(self, verb: Verb) -> Fault | None:
         for place, fault in enumerate(self.faults):
             if fault.verb == verb:
                 return self.faults.pop(place)
         return None
 
-    def _apply(self, ref: ObjectRef, body: Mapping[str, Any], subresource: str) -> None:
-        sent = Patch(ref, copy.deepcopy(body), subresource)
+    def _create(self, ref: ObjectRef, manifest: Mapping[str, Any], verb: Verb = "create") -> None:
+        sent = Patch(ref, copy.deepcopy(manifest), "", verb)
+        self.patches.append(sent)
+        if _key(ref) in self.objects:
+            raise KubeConflict("already exists", status=409, reason="AlreadyExists", what=f"create {ref}")
+        content = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
+        document = self.add(msgspec.structs.replace(ref, uid=""), **content)
+        given = dict(manifest.get("metadata") or {})
+        document["metadata"] = {**copy.deepcopy(given), **document["metadata"]}
+        self.effective.append(sent)
+
+    def _delete(self, ref: ObjectRef, resource_version: str, verb: Verb) -> None:
+        sent = Patch(ref, {}, "", verb)
+        self.patches.append(sent)
+        current = self.objects.get(_key(ref))
+        if current is None:
+            raise KubeNotFound("not found", status=404, reason="NotFound", what=f"{verb} {ref}")
+        metadata = current["metadata"]
+        if metadata["uid"] != ref.uid or resource_version not in ("", metadata["resourceVersion"]):
+            raise KubeConflict("the precondition does not hold", status=409, reason="Conflict", what=f"{verb} {ref}")
+        self.remove(ref)
+        self.effective.append(sent)
+
+    def _apply(self, ref: ObjectRef, body: Mapping[str, Any], subresource: str, verb: Verb = "patch") -> None:
+        sent = Patch(ref, copy.deepcopy(body), subresource, verb)
         self.patches.append(sent)
         current = self.objects.get(_key(ref))
         if current is None:
