@@ -14,7 +14,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from bridge.model.fields import Name as Name
+from bridge.model.fields import Positive as Positive
+from bridge.model.fields import Texts as Texts
+from bridge.model.fields import as_list
 from bridge.model.mode import Mode
+from bridge.model.peers import CommandSpec, ExecSpec, Http, Notify, RedisPeerSpec, SqlPeerSpec
 from bridge.model.principal import Role
 from bridge.model.runbook import Duration, Strict
 
@@ -35,10 +40,6 @@ def parse_size(value: object) -> int:
     raise ValueError(f"expected a size such as 16MiB, got {value!r}")
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -50,11 +51,7 @@ def _http_url(value: str) -> str:
 
 Size = Annotated[int, BeforeValidator(parse_size)]
 """Bytes; written as `16MiB`."""
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-"""A list, or a single one written without brackets."""
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Positive = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
 
 
 class Tls(Strict):
@@ -76,7 +73,7 @@ class CredentialSpec(Strict):
 
     name: Name
     type: Literal["bearer", "basic", "hmac", "certificate"]
-    roles: Annotated[tuple[Role, ...], BeforeValidator(_as_list), Field(min_length=1)] = (Role.SENDER,)
+    roles: Annotated[tuple[Role, ...], BeforeValidator(as_list), Field(min_length=1)] = (Role.SENDER,)
     secret_file: Texts = ()
     """Files with one secret each. Any of them is right, so that a secret can be changed without a gap."""
     secret_env: Texts = ()
@@ -250,11 +247,6 @@ class Own(Strict):
     """Workloads of its Redis, as `namespace/name`."""
 
 
-class Http(Strict):
-    hosts: Texts = ()
-    """`host` or `host:port` that the collector `http` may read; nothing else is ever fetched."""
-
-
 class Log(Strict):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
@@ -281,6 +273,14 @@ class Settings(Strict):
     clusters: Clusters = Clusters()
     prometheus: Prometheus | None = None
     http: Http = Http()
+    sql: dict[Name, SqlPeerSpec] = Field(default={})
+    """Databases, by the names that runbooks call them."""
+    redis_peers: dict[Name, RedisPeerSpec] = Field(default={})
+    """Redis servers and Sentinels that runbooks are about; `redis` is where our own state is."""
+    commands: dict[Name, CommandSpec] = Field(default={})
+    """Programs of this host that runbooks may run; none by default."""
+    exec: ExecSpec = ExecSpec()
+    notify: Notify = Notify()
     protected_namespaces: Texts = ("kube-system",)
     secret_namespaces: Texts = ()
     """Namespaces whose Secrets may be read (for the dates of certificates); none by default."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from bridge.configuration.document import Loc
 from bridge.settings import Settings
 
 _LONGEST = 64 << 10
+_TOKEN = 9
+"""Characters from which a part of a channel's address is taken for a token."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+\Z")
 
 Complain = Callable[[Loc, str], None]
 
@@ -24,6 +28,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     redis: str = ""
     sentinel: str = ""
     prometheus: str = ""
+    peers: Mapping[str, str] = {}
+    """Of the peers beside Kubernetes, by `sort/name`: sql (a DSN) and sql-password, redis, sentinel, http, notify."""
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -31,7 +37,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     def every(self) -> tuple[str, ...]:
         """Return all of them, so that the log can keep them out."""
         named = (secret for secrets in self.credentials.values() for secret in secrets)
-        return tuple(secret for secret in (*named, self.redis, self.sentinel, self.prometheus) if secret)
+        peers = (part for secret in self.peers.values() for part in _telling(secret))
+        return tuple(secret for secret in (*named, self.redis, self.sentinel, self.prometheus, *peers) if secret)
 
 
 def read_secrets(
@@ -51,10 +58,10 @@ def read_secrets(
             found.append(value)
         return tuple(value for value in found if value)
 
-    def one(loc: Loc, file: str, name: str = "", key: str = "password_file") -> str:
+    def one(loc: Loc, file: str, name: str = "", key: str = "password") -> str:
         if file:
             used(Path(file))
-            return _file(Path(file), partial(complain, (*loc, key)))
+            return _file(Path(file), partial(complain, (*loc, f"{key}_file")))
         if name and not env.get(name):
             complain((*loc, f"{key}_env"), f"the environment variable {name} is not set, or empty")
         return env.get(name, "") if name else ""
@@ -67,8 +74,48 @@ def read_secrets(
         },
         redis=one(("redis",), redis.password_file, redis.password_env),
         sentinel=one(("redis", "sentinel"), redis.sentinel.password_file) if redis.sentinel else "",
-        prometheus=one(("prometheus",), prometheus.token_file, key="token_file") if prometheus else "",
+        prometheus=one(("prometheus",), prometheus.token_file, key="token") if prometheus else "",
+        peers={place: value for place, value in _of_peers(settings, one, complain) if value},
     )
+
+
+def _of_peers(settings: Settings, one: Callable[..., str], complain: Complain) -> Iterator[tuple[str, str]]:
+    """Yield each secret of a peer with its place; `one` reads it, and complains where it cannot."""
+    loc: Loc
+    for name, database in settings.sql.items():
+        loc = ("sql", name)
+        dsn = one(loc, database.dsn_file, database.dsn_env, "dsn")
+        if dsn and not dsn.startswith(("postgresql://", "postgres://")):
+            complain(loc, "its DSN has to begin with postgresql://")
+        yield f"sql/{name}", dsn
+        yield f"sql-password/{name}", one(loc, database.password_file, database.password_env)
+    for name, peer in settings.redis_peers.items():
+        loc = ("redis_peers", name)
+        yield f"redis/{name}", one(loc, peer.password_file, peer.password_env)
+        if peer.sentinel is not None:
+            watch = peer.sentinel
+            yield f"sentinel/{name}", one((*loc, "sentinel"), watch.password_file, watch.password_env)
+    for name, secret in settings.http.secrets.items():
+        yield f"http/{name}", one(("http", "secrets", name), secret.secret_file, secret.secret_env, "secret")
+    for name, channel in settings.notify.channels.items():
+        loc = ("notify", "channels", name)
+        url = one(loc, channel.url_file, channel.url_env, "url")
+        if url and not _URL.match(url):
+            complain(loc, "its address has to be one that apprise takes, such as slack://…")
+        yield f"notify/{name}", url
+
+
+def _telling(secret: str) -> Iterator[str]:
+    """Yield what must not be shown of a secret: all of it, and of an address what lets somebody in."""
+    yield secret
+    if _URL.match(secret):
+        rest = secret.partition("://")[2].partition("?")[0]
+        account, at, place = rest.rpartition("@")
+        yield account.partition(":")[2]
+        parts = place.split("/")
+        if not at and "." not in parts[0] and parts[0].lower() != "localhost":
+            yield parts[0] if len(parts[0]) >= _TOKEN else ""
+        yield from (part for part in parts[1:] if len(part) >= _TOKEN)
 
 
 def _file(path: Path, complain: Callable[[str], None]) -> str:

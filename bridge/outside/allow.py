@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from bridge.model.peers import MORE
 from bridge.model.regex import Test, compile_anchored, encode
 
-MORE = "..."
-"""As the last of a list of patterns: any further arguments."""
 MOST = 64
 LONGEST = 8192
 """Characters of one argument."""
