@@ -9,13 +9,21 @@ from pydantic import BaseModel
 
 from bridge.actions.base import BaseAction
 from bridge.actions.permits import kind_of, permit
-from bridge.actions.workloads import APPS, TargetParams, Workload, look, read_workload, refuse_idle, refuse_paused
-from bridge.errors import PlanError
+from bridge.actions.stuck_pods import permissions_for_stuck_pods, remove_stuck_pods
+from bridge.actions.workloads import (
+    APPS,
+    TargetParams,
+    look,
+    read_workload,
+    refuse_idle,
+    refuse_on_delete,
+    refuse_paused,
+)
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Field, Plan, escape_token, read_pointer
 from bridge.model.revisions import REVISION
 from bridge.model.verification import Answer, Verification
-from bridge.model.workload import RESTARTED_AT, WORKLOADS, annotations_of, at, format_time, parse_time
+from bridge.model.workload import RESTARTED_AT, WORKLOADS, annotations_of, format_time, parse_time
 from bridge.ports import ActionContext
 
 POINTER = f"/spec/template/metadata/annotations/{escape_token(RESTARTED_AT)}"
@@ -32,14 +40,15 @@ class RolloutRestart(BaseAction):
     undo_failed = False
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
-        return (permit(APPS, kind_of(kind, params), "get", "patch"),)
+        own = permit(APPS, kind_of(kind, params), "get", "patch")
+        return (own, *permissions_for_stuck_pods(kind, params))
 
     async def plan(self, context: ActionContext, params: TargetParams) -> Plan:
         """Plan the annotation; empty when the workload was restarted since the remediation was asked for."""
         workload = await read_workload(context, params, WORKLOADS)
         refuse_paused(workload)
         refuse_idle(workload)
-        _refuse_on_delete(workload)
+        refuse_on_delete(workload)
         before = read_pointer(workload.document, POINTER)
         after = format_time(context.planned_at)
         if parse_time(before) >= parse_time(after):
@@ -51,7 +60,7 @@ class RolloutRestart(BaseAction):
             # A new version that came after planning is not to be restarted for the old one's sake.
             fields.append(Field(f"/metadata/annotations/{escape_token(REVISION)}", revision, revision, change=False))
         change = Change(ref=workload.ref, fields=tuple(fields), summary=summary, disruption=workload.disruption)
-        return self.planned(summary, change)
+        return self.planned(summary, change, *await remove_stuck_pods(context, workload))
 
     async def verify(self, context: ActionContext, plan: Plan, params: TargetParams) -> Verification:
         """Fixed when every pod is of the restarted template and available."""
@@ -66,11 +75,3 @@ class RolloutRestart(BaseAction):
                 Answer.NOT_FIXED, f"the restart was taken back: {RESTARTED_AT} is {found}", final=True
             )
         return answer
-
-
-def _refuse_on_delete(workload: Workload) -> None:
-    strategy = at(workload.document, "spec", "updateStrategy", "type")
-    if strategy == "OnDelete":
-        raise PlanError(
-            f"{workload.ref} has update strategy OnDelete: a restart would replace no pod; delete its pods instead"
-        )

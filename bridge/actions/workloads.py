@@ -85,6 +85,15 @@ def refuse_paused(workload: Workload) -> None:
         )
 
 
+def refuse_on_delete(workload: Workload) -> None:
+    """Raise PlanError for a workload that replaces no pod by itself: a new template would look like success."""
+    if at(workload.document, "spec", "updateStrategy", "type") == "OnDelete":
+        raise PlanError(
+            f"{workload.ref} replaces its pods only when they are deleted (update strategy OnDelete): a new template "
+            "alone would change nothing; use `pod_delete`, or RollingUpdate"
+        )
+
+
 async def look(context: ActionContext, plan: Plan) -> tuple[Workload | None, Verification]:
     """Read the planned workload again and say how its rollout is; the workload is None when it is gone.
 

@@ -1,4 +1,4 @@
-"""What a pod's JSON says about how it fares. Pure functions, shared by actions and evidence, which must agree on it."""
+"""What a pod's JSON says about how it fares. Pure functions for actions and evidence, which must agree on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_leaving(pod: Document) -> bool:
 
 def is_done(pod: Document) -> bool:
     """Whether it came to its end as it should, like a Job's pod: it is not ready, and nothing is wrong with it."""
-    return at(pod, "status", "phase") == "Succeeded"
+    return bool(at(pod, "status", "phase") == "Succeeded")
 
 
 def is_mirror(pod: Document) -> bool:

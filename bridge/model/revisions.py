@@ -12,6 +12,8 @@ whether it served for a year or crashed at once. So it is judged by what its Rep
 Never chosen by itself, because it is known to be no mend: the current revision, one with the same template (but for
 a restart's time) as the current one, and an `abandoned` one, which somebody left by going back to an older template
 (unless somebody had gone back to that one as well: then people took it for good), with its restarts.
+
+StatefulSets and DaemonSets keep ControllerRevisions instead: bridge.model.controller_revisions judges those alike.
 """
 
 from __future__ import annotations
@@ -39,16 +41,18 @@ REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
 TEMPLATE_HASH = "pod-template-hash"
 CHANGE_CAUSE = "kubernetes.io/change-cause"
-_DEADLINE = 600
+DEADLINE = 600
+"""Seconds that Kubernetes gives a rollout unless its Deployment says otherwise."""
 
-Judgement = Literal["current", "same_template", "ready", "proven", "unproven", "abandoned"]
+Judgement = Literal["current", "same_template", "ready", "complete", "proven", "unproven", "abandoned"]
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
-    """One revision of a Deployment: one of its ReplicaSets."""
+    """One revision of a workload: one of its ReplicaSets, or one of its ControllerRevisions."""
 
     number: int
     replica_set: str
+    """The name of what keeps it: its ReplicaSet or its ControllerRevision."""
     images: tuple[str, ...]
     began_at: float
     """When it last became the newest, unix seconds."""
@@ -71,7 +75,7 @@ def revisions_of(deployment: Document, replica_sets: Sequence[Document]) -> list
     own = [rs for rs in replica_sets if owned_by(rs, uid) and _revision(rs)]
     own.sort(key=_revision, reverse=True)
     numbers = {n: rs for rs in own for n in (*_history(rs), _revision(rs))}
-    deadline = at(deployment, "spec", "progressDeadlineSeconds") or _DEADLINE
+    deadline = at(deployment, "spec", "progressDeadlineSeconds") or DEADLINE
     current = clean_template(at(deployment, "spec", "template") or {})
     found = []
     for index, rs in enumerate(own):
@@ -92,7 +96,7 @@ def revisions_of(deployment: Document, replica_sets: Sequence[Document]) -> list
                 template=clean_template(at(rs, "spec", "template") or {}),
             )
         )
-    return _with_restarts_of_abandoned(found)
+    return with_restarts_of_abandoned(found)
 
 
 def went_back(revisions: Sequence[Revision]) -> bool:
@@ -111,7 +115,7 @@ def went_back(revisions: Sequence[Revision]) -> bool:
 
 def last_healthy(revisions: Sequence[Revision]) -> Revision | None:
     """Return the newest revision of the best judgement that is there, None when there is none to go back to."""
-    for judgement in ("ready", "proven", "unproven"):
+    for judgement in ("ready", "complete", "proven", "unproven"):
         for revision in revisions:
             if revision.judgement == judgement:
                 return revision
@@ -163,14 +167,14 @@ def version_began(revisions: Sequence[Revision]) -> float:
     return began
 
 
-def _with_restarts_of_abandoned(revisions: list[Revision]) -> list[Revision]:
+def with_restarts_of_abandoned(revisions: Sequence[Revision]) -> list[Revision]:
     """Return the revisions with those as abandoned that differ from an abandoned one by a restart alone."""
-    left = [_essence(revision.template) for revision in revisions if revision.judgement == "abandoned"]
+    left = [essence(revision.template) for revision in revisions if revision.judgement == "abandoned"]
     return [
         msgspec.structs.replace(revision, judgement="abandoned")
         if revision.judgement in ("proven", "unproven")
         and not revision.returned
-        and _essence(revision.template) in left
+        and essence(revision.template) in left
         else revision
         for revision in revisions
     ]
@@ -181,7 +185,7 @@ def _judge(
 ) -> Judgement:
     if newer is None:
         return "current"
-    if _essence(clean_template(at(rs, "spec", "template") or {})) == _essence(current):
+    if essence(clean_template(at(rs, "spec", "template") or {})) == essence(current):
         return "same_template"
     if number(rs, "status", "readyReplicas") or number(rs, "status", "availableReplicas"):
         return "ready"
@@ -194,8 +198,8 @@ def _judge(
     return "unproven"
 
 
-def _essence(template: dict[str, Any]) -> dict[str, Any]:
-    """The template without the time of a restart: a restarted bad revision is the same bad revision."""
+def essence(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the template without the time of a restart: a restarted bad revision is the same bad revision."""
     bare = copy.deepcopy(template)
     (bare.get("metadata") or {}).pop("creationTimestamp", None)
     notes = at(bare, "metadata", "annotations")

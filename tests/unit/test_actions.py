@@ -176,7 +176,7 @@ async def test_an_unsupported_kind_or_a_bad_name_is_refused_before_any_request()
     with pytest.raises(InvalidInput):
         await RolloutRestart().plan(context(cluster, name=".."), TargetParams())
     with pytest.raises(InvalidInput):
-        await RolloutUndo().plan(context(cluster, "StatefulSet"), UndoParams())
+        await RolloutUndo().plan(context(cluster, "CronJob"), UndoParams())
     assert cluster.calls == []
 
 
