@@ -160,6 +160,25 @@ def test_a_statefulset_starts_in_order_and_rolls_from_the_end(lab: Lab) -> None:
     assert (lab.images(), status["readyReplicas"]) == ({"web:2"}, 3)
 
 
+def test_a_pod_that_is_not_ready_holds_up_an_ordered_statefulset_until_it_is_deleted(lab: Lab) -> None:
+    lab.workload("StatefulSet", image="web:bad")
+    lab.cluster.settle(10)
+    lab.workload("StatefulSet", image="web:2")
+    lab.cluster.settle(10)
+    assert (lab.images(), len(lab.pods())) == ({"web:bad"}, 1)
+    lab.call("DELETE", "/api/v1/namespaces/default/pods/web-0")
+    lab.cluster.settle(30)
+    assert (lab.images(), lab.ready()) == ({"web:2"}, 3)
+
+
+def test_a_parallel_statefulset_replaces_its_broken_pods_itself(lab: Lab) -> None:
+    lab.workload("StatefulSet", image="web:bad", podManagementPolicy="Parallel")
+    lab.cluster.settle(10)
+    lab.workload("StatefulSet", image="web:2", podManagementPolicy="Parallel")
+    lab.cluster.settle(30)
+    assert (lab.images(), lab.ready()) == ({"web:2"}, 3)
+
+
 def test_a_statefulset_with_claims_makes_them(lab: Lab) -> None:
     claim = {
         "metadata": {"name": "data"},

@@ -77,7 +77,11 @@ class StatefulSets(Revisions):
         self._report(owner, revision)
 
     def _make_or_drop(self, owner: Obj, revision: Obj, pods: dict[str, Obj]) -> bool:
-        """Bring the count right, one pod at a time. Returns whether all of them are there and ready."""
+        """Bring the count right, one pod at a time. Returns whether pods of an old template may be replaced.
+
+        In order, a pod that is not ready holds everything up, the template that would mend it included. Pods that
+        came to an end are made again.
+        """
         count = spec_replicas(owner)
         in_order = owner["spec"].get("podManagementPolicy") != "Parallel"
         template = owner["spec"]["template"]
@@ -93,8 +97,8 @@ class StatefulSets(Revisions):
                 self._claims(owner, index)
                 self.make_pod(owner, self._with_claims(owner, template, index), name=name, labels=labels)
             if pod is None or is_terminating(pod) or not pod_is_ready(pod):
-                if pod is not None and not pod_is_ready(pod) and not is_terminating(pod):
-                    self._replace_broken(owner, revision, pod)
+                if pod is not None and not is_active(pod) and not is_terminating(pod):
+                    self.drop_pod(owner, pod)
                 if in_order:
                     return False
         surplus = [pod for name, pod in pods.items() if int(name.rpartition("-")[2]) >= count]
@@ -102,12 +106,6 @@ class StatefulSets(Revisions):
             self.drop_pod(owner, pod)
             return False
         return True
-
-    def _replace_broken(self, owner: Obj, revision: Obj, pod: Obj) -> None:
-        """A pod of an old template that can't become ready doesn't hold up the new one."""
-        started = dig(pod, "status", "phase") == "Running"
-        if started and labels_of(pod).get(HASH) != name_of(revision):
-            self.drop_pod(owner, pod)
 
     def _with_claims(self, owner: Obj, template: Obj, index: int) -> Obj:
         claims = owner["spec"].get("volumeClaimTemplates") or []
@@ -144,9 +142,13 @@ class StatefulSets(Revisions):
             return
         partition = dig(strategy, "rollingUpdate", "partition", default=0)
         for index in reversed(range(partition, spec_replicas(owner))):
-            pod = pods[f"{name_of(owner)}-{index}"]
+            pod = pods.get(f"{name_of(owner)}-{index}")
+            if pod is None:
+                return
             if labels_of(pod).get(HASH) != name_of(revision):
                 self.drop_pod(owner, pod)
+                return
+            if not pod_is_ready(pod):
                 return
 
     def _report(self, owner: Obj, revision: Obj) -> None:
