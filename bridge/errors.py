@@ -39,8 +39,20 @@ class Hung(TemporaryError):
     """A peer did not answer within the deadline; nothing was changed by what was sent."""
 
 
+class CallInDoubt(TemporaryError):
+    """A call that may be made again was begun, and whether it was made is not known yet."""
+
+
+class DisruptionRefused(TemporaryError):
+    """A disruption budget allows no eviction now: it is waited for, and never got round."""
+
+
 class PermanentError(AlertbridgeError):
     """It failed and trying again cannot help; the message says what would."""
+
+
+class SecretsClosed(PermanentError):
+    """A Secret was asked for in a namespace that `secret_namespaces` does not name; nothing was sent."""
 
 
 class OutcomeUnknown(AlertbridgeError):

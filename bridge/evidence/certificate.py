@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel
 
-from bridge.errors import KubeNotFound, PermanentError
+from bridge.errors import KubeNotFound, PermanentError, SecretsClosed
 from bridge.evidence.objects import ObjectParams, object_ref
 from bridge.model.target import ObjectRef
 from bridge.model.workload import Document, at, condition, format_time, number, parse_time
@@ -26,14 +25,11 @@ class CertificateParams(ObjectParams):
 
 
 class CertificateEvidence:
-    """Implements bridge.ports.Collector. Reading Secrets is opt-in: only in `secret_namespaces`."""
+    """Implements bridge.ports.Collector. Reading Secrets is opt-in, and the cluster refuses it elsewhere."""
 
     name = "certificate"
     summary = "A cert-manager Certificate: ready, issuing, revision, and the days that are left."
     params: type[BaseModel] = CertificateParams
-
-    def __init__(self, secret_namespaces: Collection[str] = ()) -> None:
-        self._secret_namespaces = frozenset(secret_namespaces)
 
     async def collect(self, context: ActionContext, params: CertificateParams) -> dict[str, Any]:
         """Return its state. `source` is `secret` when the dates are the certificate's own, else `status`.
@@ -43,11 +39,11 @@ class CertificateEvidence:
         ref = object_ref(context, params, CERT_MANAGER, ("Certificate",))
         document = await context.reach.cluster.get(ref)
         secret = str(at(document, "spec", "secretName") or "")
-        if ref.namespace in self._secret_namespaces:
+        try:
             facts = await _from_secret(context, ref.namespace, secret)
-        elif params.from_secret:
-            raise PermanentError(f"reading Secrets in namespace {ref.namespace} is not allowed (`secret_namespaces`)")
-        else:
+        except SecretsClosed:
+            if params.from_secret:
+                raise
             facts = _from_status(document, ref)
         ready, issuing = condition(document, "Ready"), condition(document, "Issuing")
         days = (facts["not_after_at"] - context.reach.clock.now()) / _DAY

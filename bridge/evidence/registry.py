@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 
@@ -18,8 +18,8 @@ from bridge.evidence.rollout import RolloutEvidence
 from bridge.ports import Collector
 
 
-def collectors(*, secret_namespaces: Collection[str] = ()) -> dict[str, Collector]:
-    """Return every built-in collector by its name. Secrets are read in `secret_namespaces` alone."""
+def collectors() -> dict[str, Collector]:
+    """Return every built-in collector by its name."""
     built_in: tuple[Collector, ...] = (
         Pods(),
         Events(),
@@ -27,7 +27,7 @@ def collectors(*, secret_namespaces: Collection[str] = ()) -> dict[str, Collecto
         RolloutEvidence(),
         DeploymentEvidence(),
         Autoscaler(),
-        CertificateEvidence(secret_namespaces),
+        CertificateEvidence(),
         Promql(),
         Http(),
         Service(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bridge.errors import KubeNotFound, PermanentError
+from bridge.errors import KubeNotFound, SecretsClosed
 from bridge.kube.paths import KNOWN, Resource, check_kind, group_path
 from bridge.kube.transport import Call, Transport
 from bridge.model.target import check_name, check_namespace
@@ -25,7 +25,7 @@ class Kinds:
         """Return how a kind is called in paths; unknown kinds are looked up at the server, and kept.
 
         Nothing that came from outside reaches the server unchecked, not even here. Raises InvalidInput,
-        PermanentError for a Secret in a namespace where they may not be touched, and KubeNotFound.
+        SecretsClosed for a Secret in a namespace where they may not be read, and KubeNotFound.
         """
         check_kind(api_version, kind)
         if namespace:
@@ -50,8 +50,8 @@ class Kinds:
         if (api_version, kind) != ("v1", "Secret") or namespace in self._secret_namespaces:
             return
         place = f"in namespace {namespace}" if namespace else "of all namespaces"
-        raise PermanentError(
-            f"reading or changing Secrets {place} is not allowed: name the namespace in `secret_namespaces` to allow it"
+        raise SecretsClosed(
+            f"Secrets {place} may not be read or changed: name the namespace in `secret_namespaces` to allow it"
         )
 
     async def _discover(self, api_version: str) -> None:

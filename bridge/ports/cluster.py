@@ -12,7 +12,7 @@ from bridge.model.target import ObjectRef
 class Cluster(Protocol):
     """One Kubernetes API server. Names and namespaces are checked against RFC 1123 before any request.
 
-    Nothing at all is asked about a Secret outside `secret_namespaces`: PermanentError, which names the setting.
+    Nothing at all is sent about a Secret outside `secret_namespaces`: SecretsClosed, which names the setting.
     Raises the Kube* errors of bridge.errors; a mutating call whose reply was lost raises KubeReplyLost.
     Every call has a deadline of its own (seconds), 10 by default.
     """

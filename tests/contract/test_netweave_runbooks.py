@@ -53,11 +53,20 @@ class Bench:
 
     simulated: SimulatedCluster
     server: SimulatedServer
-    cluster: KubeCluster
+    cluster: KubeCluster = field(init=False)
     params: dict[str, Any] = field(default_factory=dict)
-    secrets: tuple[str, ...] = (NAMESPACE,)
     started_at: float = 0.0
     resolved: bool = False
+
+    async def connect(self, *, secret_namespaces: frozenset[str]) -> None:
+        """Reach the cluster, with leave to read Secrets in those namespaces."""
+        await self.close()
+        connection = ClusterConnection(name="test", url=self.server.url, secret_namespaces=secret_namespaces)
+        self.cluster = KubeCluster(connection)
+
+    async def close(self) -> None:
+        if hasattr(self, "cluster"):
+            await self.cluster.close()
 
     def load(self, name: str, labels: dict[str, str]) -> None:
         self.runbook = Runbook.model_validate(YAML(typ="safe").load((FOLDER / f"{name}.yml").read_text()))
@@ -90,7 +99,7 @@ class Bench:
     async def look(self, wanted: Any) -> dict[str, str]:
         found = await gather(
             wanted,
-            collectors=collectors(secret_namespaces=self.secrets),
+            collectors=collectors(),
             context=self.context,
             variables=self.variables(),
         )
@@ -131,9 +140,10 @@ async def bench() -> AsyncIterator[Bench]:
     simulated = SimulatedCluster()
     simulated.set_behavior(ready_delay=0.05, termination_delay=0.02, issue_delay=0.05)
     async with SimulatedServer(simulated, tick=0.005) as server:
-        cluster = KubeCluster(ClusterConnection(name="test", url=server.url))
-        yield Bench(simulated, server, cluster)
-        await cluster.close()
+        made = Bench(simulated, server)
+        await made.connect(secret_namespaces=frozenset({NAMESPACE}))
+        yield made
+        await made.close()
 
 
 async def test_a_gateway_whose_new_version_never_got_ready_is_rolled_back(bench: Bench) -> None:
@@ -366,7 +376,7 @@ async def test_a_certificate_that_runs_out_is_renewed_and_proved_from_itself(ben
 
 async def test_without_leave_to_read_the_secret_the_proof_is_unknown_unless_the_status_will_do(bench: Bench) -> None:
     seed_certificate(bench.simulated, days_left=60)
-    bench.secrets = ()
+    await bench.connect(secret_namespaces=frozenset())
     bench.load("certificate-expiring", {})
     assert (await bench.proof())[0] is None
     bench.params = {"from_secret": False}

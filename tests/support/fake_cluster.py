@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.errors import InvalidInput, KubeConflict, KubeNotFound
+from bridge.errors import InvalidInput, KubeConflict, KubeNotFound, SecretsClosed
 from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef, check_name, check_namespace
 
@@ -31,6 +31,8 @@ class FakeCluster:
         self.commands: dict[tuple[str, ...], ExecReply] = {}
         self.executed: list[tuple[str, str, str, tuple[str, ...]]] = []
         """Namespace, pod, container and arguments of each command."""
+        self.secret_namespaces: frozenset[str] | None = None
+        """None: Secrets may be read everywhere."""
         self.replies: dict[str, HttpReply] = {}
         """What services and health endpoints answer, by path."""
         for document in documents:
@@ -46,6 +48,7 @@ class FakeCluster:
         return document
 
     async def get(self, ref: ObjectRef) -> dict[str, Any]:
+        self._check_secret(ref.kind, ref.namespace)
         self._called("get", ref.kind)
         return copy.deepcopy(self._find(ref))
 
@@ -60,6 +63,7 @@ class FakeCluster:
         limit: int = 500,
         everywhere: bool = False,
     ) -> list[dict[str, Any]]:
+        self._check_secret(kind, namespace)
         self._called("list", kind)
         if kind not in CLUSTER_WIDE and not everywhere:
             check_namespace(namespace)
@@ -180,8 +184,13 @@ class FakeCluster:
 
     def _check(self, ref: ObjectRef) -> None:
         check_name(ref.name)
+        self._check_secret(ref.kind, ref.namespace)
         if ref.kind not in CLUSTER_WIDE:
             check_namespace(ref.namespace)
+
+    def _check_secret(self, kind: str, namespace: str) -> None:
+        if kind == "Secret" and self.secret_namespaces is not None and namespace not in self.secret_namespaces:
+            raise SecretsClosed(f"Secrets in namespace {namespace} may not be read (`secret_namespaces`)")
 
     def _find(self, ref: ObjectRef) -> dict[str, Any]:
         self._check(ref)

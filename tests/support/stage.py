@@ -12,13 +12,12 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bridge.actions.registry import actions
-from bridge.actions.registry import parameters as action_parameters
+from bridge.catalogue import catalogue, registry_of
 from bridge.configuration import Configuration, load
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.server import SimulatedServer
@@ -27,8 +26,6 @@ from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
-from bridge.evidence.registry import collectors
-from bridge.evidence.registry import parameters as collector_parameters
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.cooldown import CooldownGuard
 from bridge.guards.freshness import FreshnessGuard
@@ -40,11 +37,10 @@ from bridge.model.intake import Pause, Seen
 from bridge.model.reason import Reason
 from bridge.model.remediation import RemediationView
 from bridge.notify.log import LogNotifier
-from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, reaches
 from bridge.stores import Link, Stores, connect
 from bridge.telemetry import Metrics
-from bridge.wiring import cluster_map, plan_guards
+from bridge.wiring import cluster_map, outside_settings, plan_guards
 from tests.support.installation import RESTART
 from tests.support.recording_proxy import RecordingProxy
 from tests.support.redis import RedisServer, fresh_options
@@ -100,8 +96,10 @@ class Stage:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, server: RedisServer, folder: Path, **settings: Any) -> AsyncIterator[Stage]:
-        """Enter a stage with `settings` as its configuration; the runbook test/restart is there."""
+    async def open(
+        cls, server: RedisServer, folder: Path, *, runbooks_too: Sequence[Mapping[str, Any]] = (), **settings: Any
+    ) -> AsyncIterator[Stage]:
+        """Enter a stage configured with `settings`; the runbook test/restart is there, and `runbooks_too`."""
         link = Link(fresh_options(server.url))
         stores = connect(link)
         cluster = SimulatedCluster()
@@ -109,7 +107,8 @@ class Stage:
             stage = cls(folder, stores, link, cluster, proxy)
             cluster._clock = stage.clock.now
             stage.clock.jumped.append(stage._moved)
-            stage.write_runbook(RESTART)
+            for runbook in (RESTART, *runbooks_too):
+                stage.write_runbook(runbook)
             stage.configure(**settings)
             stage._raise_curtain()
             try:
@@ -130,7 +129,7 @@ class Stage:
         settings = {"mode": "auto", "clusters": {"connections": {"sim": {"url": self.proxy.url}}}, **settings}
         place = self._folder / "bridge.yml"
         place.write_text(json.dumps(settings))
-        self._configuration = load(place, actions=action_parameters(), collectors=collector_parameters())
+        self._configuration = load(place, catalogued=registry_of)
 
     async def reload(self, **settings: Any) -> None:
         from bridge.app import AFTER_RELOAD
@@ -143,9 +142,10 @@ class Stage:
         return ConfiguredRouting(now.table, runbooks=now.runbooks, muted=now.muted, clusters=cluster_map(now))
 
     def _raise_curtain(self) -> None:
-        connection = ClusterConnection(name="sim", url=self.proxy.url)
+        connection = ClusterConnection(name="sim", url=self.proxy.url, secret_namespaces=frozenset({"shop"}))
         self._kube = KubeClusters([connection], breakers=self.stores.breakers, clock=self.clock)
-        outside = Outside(OutsideSettings(), breakers=self.stores.breakers, clock=self.clock)
+        outside = Outside(outside_settings(self._configuration), breakers=self.stores.breakers, clock=self.clock)
+        known = catalogue(tuple(map(Path, self._configuration.settings.plugins)))
         parts = Parts(
             queue=self.stores.work,
             journal=self.stores.journal,
@@ -155,8 +155,8 @@ class Stage:
             clusters=self._kube,
             connections=reaches(self._kube.get, self.clock, outside),
             prometheus=False,
-            actions=actions(),
-            collectors=collectors(secret_namespaces=["shop"]),
+            actions=known.actions,
+            collectors=known.collectors,
             entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
             plan_guards=lambda: plan_guards(self._configuration, {}),
             process_mode=lambda: self._configuration.settings.mode,

@@ -52,10 +52,9 @@ async def collect(
     reach: FakeReach,
     kind: str = "Deployment",
     target: str = "web",
-    secrets: tuple[str, ...] = (),
     **given: Any,
 ) -> dict[str, Any]:
-    collector = collectors(secret_namespaces=secrets)[name]
+    collector = collectors()[name]
     context = RunContext(remediation="r", planned_at=NOW, target=Target("test", kind, "shop", target), reach=reach)
     found = await collector.collect(context, collector.params.model_validate(given))
     assert json.loads(json.dumps(found)) == found
@@ -321,9 +320,11 @@ def secret(content: bytes) -> dict[str, Any]:
 
 
 async def test_the_days_left_are_the_certificates_own_where_secrets_may_be_read() -> None:
-    reach = FakeReach(FakeCluster(tls(5), secret(pem(80) + pem(1000))))
-    own = await collect("certificate", reach, "Certificate", "tls", ("shop",), from_secret=True)
+    cluster = FakeCluster(tls(5), secret(pem(80) + pem(1000)))
+    reach = FakeReach(cluster)
+    own = await collect("certificate", reach, "Certificate", "tls", from_secret=True)
     assert (own["source"], own["days_left"], own["serial"], own["dns_names"]) == ("secret", 80.0, "ff", ["web.test"])
+    cluster.secret_namespaces = frozenset()
     told = await collect("certificate", reach, "Certificate", "tls")
     assert (told["source"], told["days_left"], told["ready"], told["issuing"]) == ("status", 5.0, True, False)
     assert told.keys() == own.keys()
@@ -331,7 +332,8 @@ async def test_the_days_left_are_the_certificates_own_where_secrets_may_be_read(
 
 async def test_a_secret_is_not_read_without_leave() -> None:
     cluster = FakeCluster(tls(), secret(pem(80)))
-    await collect("certificate", FakeReach(cluster), "Certificate", "tls", ("elsewhere",))
+    cluster.secret_namespaces = frozenset({"elsewhere"})
+    await collect("certificate", FakeReach(cluster), "Certificate", "tls")
     with pytest.raises(PermanentError, match="secret_namespaces"):
         await collect("certificate", FakeReach(cluster), "Certificate", "tls", from_secret=True)
     assert ("get", "Secret") not in cluster.calls
@@ -343,7 +345,7 @@ async def test_a_secret_is_not_read_without_leave() -> None:
 async def test_a_broken_certificate_is_missing_evidence_and_quotes_nothing(content: bytes) -> None:
     reach = FakeReach(FakeCluster(tls(), secret(content)))
     with pytest.raises(PermanentError) as caught:
-        await collect("certificate", reach, "Certificate", "tls", ("shop",))
+        await collect("certificate", reach, "Certificate", "tls")
     assert "hunter2" not in str(caught.value)
 
 

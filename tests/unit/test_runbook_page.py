@@ -83,8 +83,9 @@ async def test_what_a_collector_gives_is_on_the_page_and_nothing_else() -> None:
     rows = table("What the collectors give")
     asked = {"promql": {"query": "1"}, "http": {"url": "http://x/"}}
     async with SimulatedServer(simulated) as server:
-        cluster = KubeCluster(ClusterConnection(name="test", url=server.url))
-        for name, collector in evidence.collectors(secret_namespaces=[NAMESPACE]).items():
+        connection = ClusterConnection(name="test", url=server.url, secret_namespaces=frozenset({NAMESPACE}))
+        cluster = KubeCluster(connection)
+        for name, collector in evidence.collectors().items():
             kind, of = (
                 ("Certificate", "netweave-tls") if name == "certificate" else ("Deployment", "netweave-gateway")
             )
