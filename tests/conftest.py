@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.support.postgres import PostgresServer
 from tests.support.processes import Processes
 from tests.support.redis import OpenStores, RedisServer, fresh_options
 
@@ -47,6 +48,17 @@ async def opened(each_redis: RedisServer) -> AsyncIterator[OpenStores]:
 def _running(server: RedisServer) -> Iterator[RedisServer]:
     server.start()
     try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, shared by all tests: take a database of your own."""
+    server = PostgresServer()
+    try:
+        server.start()
         yield server
     finally:
         server.stop()

@@ -125,6 +125,9 @@ async def _prepared(connection: asyncpg.Connection, statement: str, what: str, d
 
 
 async def _fetched(statement: Any, arguments: Sequence[Any], what: str, deadline: float) -> SqlReply:
+    wanted = len(statement.get_parameters())
+    if wanted != len(arguments):
+        raise PermanentError(f"{what}: the statement has {wanted} arguments, {len(arguments)} are given")
     try:
         async with asyncio.timeout(deadline + _GRACE):
             rows = await statement.fetch(*arguments)
@@ -132,12 +135,7 @@ async def _fetched(statement: Any, arguments: Sequence[Any], what: str, deadline
         raise OutcomeUnknown(f"{what}: the statement was sent and not answered within {deadline:g} s") from error
     except asyncpg.PostgresError as error:
         raise _refused(error, what, deadline) from error
-    except asyncpg.InterfaceError as error:
-        # asyncpg.DataError is one: an argument does not fit its place, found before anything is sent.
-        if isinstance(error, ValueError):
-            raise PermanentError(f"{what}: {str(error)[:300]}") from error
-        raise OutcomeUnknown(f"{what}: the connection was lost while the statement ran") from error
-    except OSError as error:
+    except (asyncpg.InterfaceError, OSError) as error:
         raise OutcomeUnknown(f"{what}: the connection was lost while the statement ran") from error
     kept = tuple({key: _plain(value) for key, value in row.items()} for row in rows[:MOST_ROWS])
     return SqlReply(kept, statement.get_statusmsg() or "", len(rows) > MOST_ROWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from typing import NoReturn
@@ -19,9 +20,10 @@ _PACKAGES = {
     "kubectl": "kubernetes-client",
     "wrk": "wrk",
     "openssl": "openssl",
+    "initdb": "postgresql",
 }
 # Debian keeps some servers out of an ordinary user's PATH.
-_ELSEWHERE = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_ELSEWHERE = ("/usr/local/sbin", "/usr/sbin", "/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True))
 
 
 def need(program: str) -> str:

@@ -112,6 +112,15 @@ class RedisServer:
                 return reply.read(int(line[1:]))
             return line
 
+    def list(self, *args: str) -> list[str]:
+        """Send one command whose answer is a list of texts, and return it."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as stream:
+            packed = f"*{len(args)}\r\n" + "".join(f"${len(arg)}\r\n{arg}\r\n" for arg in args)
+            stream.sendall(packed.encode())
+            reply = stream.makefile("rb")
+            count = int(reply.readline()[1:])
+            return [reply.read(int(reply.readline()[1:]) + 2)[:-2].decode() for _ in range(count)]
+
     def keys_in_slot(self, slot: str) -> list[bytes]:
         """Return the keys of a cluster's slot."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as stream:

@@ -1,0 +1,80 @@
+"""Real Redis servers under real Sentinels: one primary, its replicas, and those who watch them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.need import need
+from tests.support.processes import Processes, free_port, until
+from tests.support.redis import RedisServer
+
+MASTER = "mine"
+
+
+class SentinelSite:
+    """A primary with `replicas` and three Sentinels that know each other and all of them."""
+
+    def __init__(self, folder: Path, processes: Processes, *, replicas: int = 2, password: str = "") -> None:
+        self._folder = folder
+        self._processes = processes
+        self._password = password
+        secret = {"requirepass": password, "masterauth": password} if password else {}
+        fast = {"repl-diskless-sync-delay": "0", "appendonly": "no", **secret}
+        self.primary = RedisServer(folder / "primary", config=fast)
+        at = f"127.0.0.1 {self.primary.port}"
+        self.replicas = [
+            RedisServer(folder / f"replica{number}", config={"replicaof": at, **fast}) for number in range(replicas)
+        ]
+        self.ports = [free_port() for _ in range(3)]
+
+    @property
+    def servers(self) -> list[RedisServer]:
+        return [self.primary, *self.replicas]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of the Sentinels."""
+        return tuple(f"127.0.0.1:{port}" for port in self.ports)
+
+    async def start(self) -> None:
+        """Return when every Sentinel sees every server and every other Sentinel."""
+        program = need("redis-sentinel")
+        for server in self.servers:
+            server.start(wait=not self._password)
+        for port in self.ports:
+            await self._start_sentinel(program, port)
+
+        async def complete() -> bool:
+            return all(self._complete(port) for port in self.ports)
+
+        await until(complete, seconds=30, what="Sentinels that know everything")
+
+    async def _start_sentinel(self, program: str, port: int) -> None:
+        config = self._folder / f"sentinel-{port}.conf"
+        secret = f"sentinel auth-pass {MASTER} {self._password}\n" if self._password else ""
+        config.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {self._folder}\n"
+            f"sentinel monitor {MASTER} 127.0.0.1 {self.primary.port} 2\n"
+            f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 3000\n{secret}"
+        )
+
+        async def ready() -> bool:
+            try:
+                return RedisServer.at(port).call("PING") == b"+PONG"
+            except OSError:
+                return False
+
+        await self._processes.start(f"sentinel-{port}", [program, str(config)], ready=ready)
+
+    def _complete(self, port: int) -> bool:
+        about = RedisServer.at(port).info("sentinel").get("master0", "")
+        return f"slaves={len(self.replicas)}" in about and "sentinels=3" in about and "status=ok" in about
+
+    def primary_now(self) -> str:
+        """Return the address that the first Sentinel names."""
+        reply = RedisServer.at(self.ports[0]).list("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
+        return ":".join(reply)
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
