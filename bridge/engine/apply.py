@@ -1,24 +1,24 @@
-"""Make one planned change under its preconditions. Called by execute; the only code that changes a cluster."""
+"""Make one planned change of an object under its preconditions. Called by make; nothing else changes a cluster.
+
+What the five operations have in common is here: read, settle, send, and read back where the answer was lost. How
+each looks at what is there and what it sends is in writes.py.
+"""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
+from bridge.engine.writes import Existing, write_for
 from bridge.errors import (
+    AlertbridgeError,
     KubeConflict,
-    KubeError,
     KubeNotFound,
     KubeReplyLost,
     KubeUnavailable,
     PlanStale,
-    TargetReplaced,
 )
-from bridge.model.plan import Change, Field, read_pointer, write_pointer
+from bridge.model.plan import Change, Made
 from bridge.ports import Cluster
-
-MARK = "alertbridge.io/remediation"
-"""The annotation that names the remediation which changed an object last."""
 
 
 class ChangeApplier:
@@ -27,106 +27,73 @@ class ChangeApplier:
     def __init__(self, cluster: Cluster, *, tries: int = 5) -> None:
         self._cluster = cluster
         self._tries = tries
-        self._failed: Change | None = None
-        """The change that the server answered with an error of its own, or not at all: it may have made it."""
+        self._failed: list[Change] = []
+        """Changes that the server answered with an error of its own, or not at all: it may have made them."""
 
     def in_doubt(self, change: Change) -> bool:
         """Whether a write of this change was sent whose fate is not known; without one nothing of it was made."""
-        return self._failed == change
+        return change in self._failed
 
-    async def apply(self, change: Change, *, remediation: str) -> bool:
-        """Return True when it wrote, False when every field had its after-value already.
+    async def apply(self, change: Change, *, remediation: str) -> Made:
+        """Return what became of it.
 
-        Raises TargetReplaced (other uid, or gone), PlanStale (a field has another value than planned, or the
-        object kept changing), and KubeError. A lost reply is settled by reading back: only when that fails,
-        KubeReplyLost is raised. A third value then is PlanStale: whatever became of ours was overwritten.
+        Raises TargetReplaced (other uid, or gone), PlanStale (a field has another value than planned, something of
+        that name is there, or the object kept changing), DisruptionRefused and KubeError. A lost reply is settled by
+        reading back: only when that fails, KubeReplyLost is raised. A third value then is PlanStale: whatever became
+        of ours was overwritten.
         """
+        write = write_for(change, remediation)
         lost: KubeReplyLost | None = None
+        refused: tuple[str, KubeConflict] | None = None
+        current: Existing = None
+        look = write.looks_first
         for _ in range(self._tries):
-            current = await self._read(change, lost)
-            if _matches(current, change, after=True):
-                return lost is not None or self._failed == change
-            _check_preconditions(current, change)
+            if look:
+                current = await self._read(change, lost)
+                if (found := write.settled(current)) is not None:
+                    return Made(write.ours or lost is not None or self.in_doubt(change), found)
+                _raise_if_unchanged(refused, current)
+            look = True
             try:
-                await self._cluster.patch(
-                    change.ref, _patch(current, change, remediation), subresource=change.subresource
-                )
-            except KubeConflict:
+                return Made(True, await write.send(self._cluster, current))
+            except KubeConflict as error:
                 # Somebody wrote between our read and our write; whether it matters, the next read tells.
-                continue
+                refused = (_version(current), error)
             except KubeReplyLost as error:
-                self._failed, lost = change, error
-                continue
+                self._failed.append(change)
+                lost = error
+            except KubeNotFound:
+                if not write.removes:
+                    raise
             except KubeUnavailable as error:
                 if error.status:
-                    self._failed = change
+                    self._failed.append(change)
                 raise
-            return True
         if lost is not None:
             raise lost
         raise PlanStale(f"{change.ref} changed {self._tries} times between read and write")
 
-    async def _read(self, change: Change, lost: KubeReplyLost | None) -> dict[str, Any]:
+    async def _read(self, change: Change, lost: KubeReplyLost | None) -> Existing:
         try:
-            current = await self._cluster.get(change.ref)
-        except KubeNotFound as error:
-            raise TargetReplaced(f"{change.ref} does not exist any more") from error
-        except KubeError:
+            return await self._cluster.get(change.ref)
+        except KubeNotFound:
+            return None
+        except AlertbridgeError:
             if lost is not None:
                 # The write's fate cannot be read back: that, not the failed read, is what the caller must know.
                 raise lost from None
             raise
-        uid = current.get("metadata", {}).get("uid", "")
-        if change.ref.uid and uid != change.ref.uid:
-            raise TargetReplaced(f"{change.ref} was made again since planning: uid {uid}, planned {change.ref.uid}")
-        return current
 
 
-def _matches(current: dict[str, Any], change: Change, *, after: bool) -> bool:
-    fields = [field for field in change.fields if field.change]
-    return all(read_pointer(current, f.pointer) == (f.after if after else f.before) for f in fields)
+def _raise_if_unchanged(refused: tuple[str, KubeConflict] | None, current: Existing) -> None:
+    """Raise a conflict that is no race: the object is as it was (another manager owns a field of an apply)."""
+    if refused is not None and refused[0] and refused[0] == _version(current) and _owned(refused[1]):
+        raise refused[1]
 
 
-def _check_preconditions(current: dict[str, Any], change: Change) -> None:
-    for field in change.fields:
-        found = read_pointer(current, field.pointer)
-        if found != field.before:
-            raise PlanStale(
-                f"{change.ref} {field.pointer} is {_shown(found)}, it was {_shown(field.before)} when planned"
-            )
+def _owned(error: KubeConflict) -> bool:
+    return "Apply failed" in str(error)
 
 
-def _patch(current: dict[str, Any], change: Change, remediation: str) -> dict[str, Any]:
-    desired = copy.deepcopy(current)
-    for field in change.fields:
-        if field.change:
-            _write(desired, field)
-    if not change.subresource:
-        annotations = desired["metadata"].setdefault("annotations", {})
-        annotations[MARK] = remediation
-    patch = merge_patch(current, desired)
-    patch.setdefault("metadata", {})["resourceVersion"] = current["metadata"]["resourceVersion"]
-    return patch
-
-
-def _write(desired: dict[str, Any], field: Field) -> None:
-    write_pointer(desired, field.pointer, field.after)
-
-
-def merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON merge patch (RFC 7386) that turns `before` into `after`."""
-    patch: dict[str, Any] = {}
-    for key in before.keys() | after.keys():
-        if key not in after:
-            patch[key] = None
-        elif key not in before:
-            patch[key] = after[key]
-        elif before[key] != after[key]:
-            old, new = before[key], after[key]
-            patch[key] = merge_patch(old, new) if isinstance(old, dict) and isinstance(new, dict) else new
-    return patch
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+def _version(current: dict[str, Any] | None) -> str:
+    return str(current["metadata"].get("resourceVersion", "")) if current else ""

@@ -49,3 +49,11 @@ class Ended(Exception):
     def __init__(self, ending: Ending) -> None:
         super().__init__(type(ending).__name__)
         self.ending = ending
+
+
+class NotMade(Ended):
+    """The rest of a plan could not be made, and what was made of it is put back: the run ends, or tries otherwise."""
+
+    def __init__(self, ending: Finish) -> None:
+        super().__init__(ending)
+        self.finish = ending

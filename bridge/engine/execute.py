@@ -30,7 +30,7 @@ from bridge.engine.record import Record
 from bridge.engine.snapshot import Snapshot, SnapshotReach
 from bridge.engine.steps import Steps
 from bridge.engine.verify import Watch
-from bridge.errors import LeaseLost, PlanStale, StoreUnavailable
+from bridge.errors import LeaseLost, StoreUnavailable
 from bridge.model.mode import Mode, strictest
 from bridge.model.plan import Plan
 from bridge.model.reason import Reason
@@ -81,7 +81,7 @@ class Run:
             waited = self._parts.clock.now() - self._rem.created_at
             self._parts.metrics.remediation_started(self._rem.runbook, waited)
         await self._record.write(kinds.STARTED, "taken up")
-        if self._record.progress.undoing:
+        if self._record.progress.undoing and self._record.progress.half is None:
             return await self._undo(Reason.of(self._record.progress.undoing), "carried on after an interruption")
         if not self._record.progress.writing:
             scenario = await self._prepare()
@@ -161,7 +161,7 @@ class Run:
             plan = await self._plan(index, step)
         if plan.empty:
             return Verification(Answer.FIXED, f"{plan.action}: {plan.summary}"), "nothing_to_do"
-        await self._steps.lock(plan.changes)
+        await self._steps.lock(plan)
         now = self._record.progress
         if not now.applied and not now.in_flight:
             await self._brake(scenario)
@@ -211,7 +211,7 @@ class Run:
         if spec is None:
             return Finish(Outcome.SUCCEEDED, self._proved, "every step was verified")
         # The locks last as long as the proof does, however often it is interrupted.
-        await self._steps.lock([change for plan in self._record.progress.done_plans for change in plan.changes])
+        await self._steps.lock(*self._record.progress.done_plans)
         until = await self._steps.deadline(kinds.RUNBOOK_STEP, spec.within, f"verifying: {spec.fixed}")
         how = Watch(until=until, every=spec.every, settle=spec.settle)
         answer = await self._steps.watch(lambda: self._look(spec), how)
@@ -247,11 +247,9 @@ class Run:
         return Finish(Outcome.FAILED, Reason.NOT_FIXED, answer.detail)
 
     async def _undo(self, reason: Reason, detail: str) -> Ending:
-        try:
-            await self._steps.undo(reason)
-        except PlanStale as error:
-            return Finish(Outcome.FAILED, reason, f"{detail}; not put back, somebody changed it since: {error}")
-        return Finish(Outcome.UNDONE, reason, f"{detail}; what was changed is put back")
+        await self._steps.undo(reason)
+        putback = self._steps.putback
+        return Finish(putback.outcome(Outcome.UNDONE), reason, f"{detail}; {putback.told}")
 
     # -- helpers
 

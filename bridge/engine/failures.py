@@ -10,7 +10,9 @@ from bridge.engine.journal import Progress
 from bridge.engine.parts import Parts
 from bridge.engine.retry import asked_delay
 from bridge.errors import (
+    CallInDoubt,
     CircuitOpen,
+    DisruptionRefused,
     InvalidInput,
     KubeBusy,
     KubeError,
@@ -76,6 +78,8 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Reason], ..
     (KubeNotFound, Reason.TARGET_GONE),
     (KubeReplyLost, Reason.WRITE_UNKNOWN),
     ((KubeUnavailable, KubeBusy), Reason.CLUSTER_UNAVAILABLE),
+    (CallInDoubt, Reason.WRITE_UNKNOWN),
+    (DisruptionRefused, Reason.DISRUPTION_BUDGET),
     (UnknownValue, Reason.EVIDENCE_MISSING),
     ((PlanError, InvalidInput, ValidationError), Reason.PLAN_FAILED),
     ((KubeError, PermanentError, TemporaryError), Reason.APPLY_FAILED),

@@ -9,7 +9,8 @@ import msgspec
 
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Plan
-from bridge.model.remediation import Entry
+from bridge.model.reason import Reason
+from bridge.model.remediation import Entry, Outcome
 
 STARTED = "started"
 EVIDENCE = "evidence"
@@ -24,6 +25,7 @@ VERIFIED = "verified"
 STALE = "stale"
 REFUSED = "refused"
 UNDOING = "undoing"
+PUTTING_BACK = "putting_back"
 UNDONE = "undone"
 RETRY = "retry"
 PARKED = "parked"
@@ -32,6 +34,22 @@ FINISHED = "finished"
 
 RUNBOOK_STEP = -1
 """The step number of the runbook's own verification."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A change that was not put back, and why."""
+
+    why: str
+    unknown: bool = False
+    """Whether it may have been put back all the same."""
+
+
+class Half(msgspec.Struct, frozen=True):
+    """How the run would have ended when the rest of a plan could not be made."""
+
+    outcome: Outcome
+    reason: Reason
+    detail: str
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -53,7 +71,10 @@ class Progress(msgspec.Struct, kw_only=True):
     doubtful: bool = False
     """The write in flight was interrupted: it may have been made, whatever is said about a later try."""
     made: list[Change] = []
-    """Changes of the plan that this run wrote; those that were so already belong to somebody else."""
+    """Changes of the plan that this run wrote, as they were made; those that were so already belong to somebody
+    else."""
+    results: list[dict[str, Any]] = []
+    """What each change of the plan returned: empty but for calls."""
     done_plans: list[Plan] = []
     """Plans whose changes were all made, oldest first, with what this run wrote: what an undo inverts."""
     deadlines: dict[int, float] = {}
@@ -67,7 +88,13 @@ class Progress(msgspec.Struct, kw_only=True):
     undoing: str = ""
     """Why an undo began (value of a Reason), or empty."""
     undone: int = 0
-    """How many changes were put back."""
+    """How many changes were put back, or refused to be."""
+    undo_in_flight: bool = False
+    """Putting a change back was announced and its end never recorded."""
+    left: list[Left] = []
+    """What could not be put back."""
+    half: Half | None = None
+    """Set when only the plan that could not be finished is put back."""
     retries: int = 0
 
 
@@ -87,7 +114,7 @@ def _after(state: Progress, kind: str, data: dict[str, Any]) -> Progress:
     elif kind == ADMITTED:
         state.permit = msgspec.convert(data["permit"], Permit)
     elif kind == PLANNED:
-        state.step, state.applied, state.made = data["step"], 0, []
+        state.step, state.applied, state.made, state.results = data["step"], 0, [], []
         state.plan, state.params = msgspec.convert(data["plan"], Plan), data.get("params", {})
     elif kind == APPLYING:
         state.writing = state.in_flight = True
@@ -104,9 +131,12 @@ def _after(state: Progress, kind: str, data: dict[str, Any]) -> Progress:
     elif kind in (PARKED, HANDED_OVER):
         state.fixed_since = data.get("fixed_since")
     elif kind == UNDOING:
-        state.undoing = data["reason"]
+        state.undoing, state.undone, state.left = data["reason"], 0, []
+        state.half = _half(data)
+    elif kind == PUTTING_BACK:
+        state.undo_in_flight = True
     elif kind == UNDONE:
-        state.undone += 1
+        _undone(state, data)
     elif kind == RETRY:
         state.retries += 1
     return state
@@ -130,14 +160,34 @@ def _applied(state: Progress, data: dict[str, Any]) -> None:
         return
     if data["wrote"]:
         state.changed = True
-        state.made.append(state.plan.changes[state.applied])
+        made = data.get("made")
+        state.made.append(msgspec.convert(made, Change) if made else state.plan.changes[state.applied])
+        # The server takes writes again: waits that are over don't count against those to come.
+        state.retries = 0
+    state.results.append(data.get("result", {}))
     state.applied += 1
     if state.applied == len(state.plan.changes):
         state.done_plans.append(msgspec.structs.replace(state.plan, changes=tuple(state.made)))
 
 
+def _half(data: dict[str, Any]) -> Half | None:
+    if "outcome" not in data:
+        return None
+    return Half(Outcome(data["outcome"]), Reason.of(data["reason"]), data["detail"])
+
+
+def _undone(state: Progress, data: dict[str, Any]) -> None:
+    state.undo_in_flight = False
+    state.undone += 1
+    if "refused" in data:
+        state.left.append(Left(data["refused"], data.get("unknown", False)))
+
+
 def _stale(state: Progress) -> None:
     """The precondition, or a server that let nothing in, refused the write: nothing of this change was made."""
+    if state.undoing:
+        state.undo_in_flight = False
+        return
     state.in_flight = state.doubtful = False
     state.writing = state.changed
     if state.applied == 0:

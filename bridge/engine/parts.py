@@ -36,6 +36,8 @@ class Limits(msgspec.Struct, frozen=True):
     """The longest time between two looks of a verification."""
     call: float = 60.0
     """How long one call of an action may take: a hung one is tried again or counts as unknown."""
+    perform: float = 1800.0
+    """How long one call beyond Kubernetes may take at most; each has a deadline of its own as well."""
     lock: float = 900.0
     """How long the locks last without being prolonged."""
     lock_retry: float = 5.0

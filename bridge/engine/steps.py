@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,9 +13,13 @@ from bridge.configuration.expressions import render
 from bridge.engine import journal as kinds
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.context import RunContext
-from bridge.engine.ending import Ended, Finish, HandOver, Park
+from bridge.engine.ending import Ended, Finish, HandOver, NotMade, Park
+from bridge.engine.failures import ending_for
+from bridge.engine.journal import Half
 from bridge.engine.lease import Lease
+from bridge.engine.make import Maker
 from bridge.engine.parts import Parts
+from bridge.engine.putback import PutBack
 from bridge.engine.record import Record
 from bridge.engine.retry import TRANSIENT, retrying
 from bridge.engine.snapshot import Snapshot
@@ -23,18 +27,16 @@ from bridge.engine.verify import Look, Watch, watch
 from bridge.errors import (
     AlertbridgeError,
     LeaseLost,
-    PlanError,
     PlanStale,
     StoreUnavailable,
     TargetReplaced,
     TemporaryError,
 )
-from bridge.model.plan import Change, Plan, Repeat
+from bridge.model.plan import Plan, Repeat
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, Remediation
 from bridge.model.runbook import Step
 from bridge.model.verification import Answer, Verification
-from bridge.ports import Action
 
 T = TypeVar("T")
 
@@ -60,8 +62,9 @@ class Steps:
         self._record = record
         self._context = context
         self._remediation = rem
-        self._applier = applier
+        self._maker = Maker(parts, lease, applier, context, remediation=rem.id)
         self._snapshot = snapshot
+        self.putback = PutBack(parts, lease, record, self._maker)
 
     def params(self, step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the step's parameters with their expressions evaluated; raises UnknownValue."""
@@ -69,7 +72,7 @@ class Steps:
 
     async def plan(self, step: Step, params: Mapping[str, Any]) -> Plan:
         """Return what the step would change; reads only."""
-        action = self._action(step)
+        action = self._maker.action(step.action)
         typed = action.params.model_validate(params)
         return await retrying(
             lambda: self._bounded(action.plan(self._context, typed), f"planning {step.action}"),
@@ -77,9 +80,9 @@ class Steps:
             clock=self._parts.clock,
         )
 
-    async def lock(self, changes: Sequence[Change]) -> None:
-        """Lock every object that is changed, or none and park; what is locked already is prolonged."""
-        keys = sorted({change.ref.lock_key for change in changes})
+    async def lock(self, *plans: Plan) -> None:
+        """Take every lock that the plans need, or none and park; what is locked already is prolonged."""
+        keys = sorted({key for plan in plans for key in plan.lock_keys})
         if not keys:
             return
         holder = await self._parts.locks.acquire(self._lease.claim, keys, seconds=self._parts.limits.lock)
@@ -88,34 +91,64 @@ class Steps:
             raise Ended(Park(due, Reason.LOCKED, f"remediation {holder} holds a lock on {', '.join(keys)}"))
 
     async def apply(self, index: int, plan: Plan) -> None:
-        """Make the changes of the plan that were not made yet, each journalled before and after."""
-        progress = self._record.progress
-        if progress.in_flight and plan.repeat is Repeat.NEVER:
+        """Make the changes of the plan that were not made yet, each journalled before and after.
+
+        When one of them cannot be made for good, what was made of the plan is put back first (`undo_half`): then it
+        raises NotMade in place of the error.
+        """
+        if (half := self._record.progress.half) is not None:
+            await self._put_back_half(plan, half)
+        if self._record.progress.in_flight and plan.repeat is Repeat.NEVER:
             text = f"{plan.action} was interrupted while it was under way; it must not be repeated"
             raise Ended(Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, text))
-        for number in range(progress.applied, len(plan.changes)):
-            change = plan.changes[number]
-            doubtful = self._record.progress.doubtful
-            if self._lease.stopping:
-                raise Ended(HandOver())
-            await self._lease.confirm()
-            # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
-            await self._record.write(kinds.APPLYING, change.summary, data={"step": index, "change": number})
-            try:
-                # An interrupted write that is found made was ours: the undo must know it.
-                wrote = await self._write(change) or doubtful
-            except PlanStale as error:
-                await self._stale(error)
+        try:
+            for number in range(self._record.progress.applied, len(plan.changes)):
+                await self._make(index, number, plan)
+        except (Ended, LeaseLost, StoreUnavailable):
+            raise
+        except Exception as error:
+            ending = ending_for(error, self._record.progress, self._parts)
+            final = isinstance(ending, Finish) and ending.outcome is not Outcome.UNKNOWN
+            if not (final and plan.undo_half and self._record.progress.made):
                 raise
-            except StoreUnavailable:
-                raise
-            except TRANSIENT as error:
-                if not doubtful and not self._applier.in_doubt(change):
-                    # Nothing was sent, or nothing was let in: after the wait the run begins with looking again.
-                    await self._record.write(kinds.REFUSED, str(error))
-                raise
-            text = change.summary if wrote else f"{change.summary}: it was so already"
-            await self._record.write(kinds.APPLIED, text, data={"step": index, "change": number, "wrote": wrote})
+            assert isinstance(ending, Finish)
+            await self._put_back_half(plan, Half(ending.outcome, ending.reason, ending.detail))
+
+    async def _make(self, index: int, number: int, plan: Plan) -> None:
+        change, doubtful = plan.changes[number], self._record.progress.doubtful
+        if self._lease.stopping:
+            raise Ended(HandOver())
+        await self._lease.confirm()
+        # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
+        place = {"step": index, "change": number}
+        await self._record.write(kinds.APPLYING, change.summary, data=place)
+        try:
+            results = self._record.progress.results
+            made = await self._maker.make(plan, change, doubtful=doubtful, results=results)
+        except PlanStale as error:
+            await self._stale(error)
+            raise
+        except StoreUnavailable:
+            raise
+        except TRANSIENT as error:
+            if not doubtful and not self._maker.in_doubt(change, error):
+                # Nothing was sent, or nothing was let in: after the wait the run begins with looking again.
+                await self._record.write(kinds.REFUSED, str(error))
+            raise
+        text = change.summary if made.wrote else f"{change.summary}: it was so already"
+        data: dict[str, Any] = {**place, "wrote": made.wrote}
+        if made.change != change:
+            data["made"] = made.change
+        if made.result:
+            data["result"] = made.result
+        await self._record.write(kinds.APPLIED, text, data=data)
+
+    async def _put_back_half(self, plan: Plan, half: Half) -> None:
+        made = msgspec.structs.replace(plan, changes=tuple(self._record.progress.made))
+        await self.putback.run([made], half.reason, half=half)
+        outcome = self.putback.outcome(half.outcome)
+        told = self.putback.told.replace("what was changed", f"what was made of {plan.action}")
+        raise NotMade(Finish(outcome, half.reason, f"{half.detail}; {told}"))
 
     async def _stale(self, error: PlanStale) -> None:
         """Record that the precondition refused the write; plan again when nothing of this plan was made."""
@@ -125,24 +158,15 @@ class Steps:
         if again and not isinstance(error, TargetReplaced):
             raise Ended(Park(self._parts.clock.now(), Reason.PLAN_STALE, str(error), retry=True)) from error
 
-    async def _write(self, change: Change) -> bool:
-        wrote = await retrying(
-            lambda: self._applier.apply(change, remediation=self._remediation.id),
-            policy=self._parts.retry,
-            clock=self._parts.clock,
-        )
-        if wrote:
-            self._parts.metrics.written(self._remediation.target.cluster, change.ref.kind)
-        return wrote
-
     async def verify(self, index: int, step: Step, plan: Plan) -> Verification:
         """Wait for the action's own effect, until the step's deadline (which survives a restart)."""
         until = await self.deadline(index, step.verify_within, f"verifying {step.action}")
 
         async def ask() -> Verification:
-            action = self._action(step)
+            action = self._maker.action(step.action)
             params = action.params.model_validate(self._record.progress.params)
-            return await self._bounded(action.verify(self._context, plan, params), f"verifying {step.action}")
+            context = msgspec.structs.replace(self._context, results=tuple(self._record.progress.results))
+            return await self._bounded(action.verify(context, plan, params), f"verifying {step.action}")
 
         return await self.watch(lambda: self.look(ask), Watch(until=until))
 
@@ -181,24 +205,13 @@ class Steps:
             return Verification(Answer.UNKNOWN, f"{type(error).__name__}: {error}")
 
     async def undo(self, reason: Reason) -> None:
-        """Put back what the run changed, newest first, where the plans call that safe; resumes where it stopped."""
-        plans = [plan for plan in reversed(self._record.progress.done_plans) if plan.undo_failed]
-        changes = [change for plan in plans for change in plan.inverses]
-        await self.lock(changes)
-        if not self._record.progress.undoing:
-            await self._record.write(
-                kinds.UNDOING, f"putting back {len(changes)} changes", reason=reason, data={"reason": reason.value}
-            )
-        for change in changes[self._record.progress.undone :]:
-            await self._lease.confirm()
-            wrote = await self._write(change)
-            await self._record.write(kinds.UNDONE, change.summary, data={"wrote": wrote})
+        """Put back what the run changed, newest first, where the plans call that safe; resumes where it stopped.
 
-    def _action(self, step: Step) -> Action:
-        action = self._parts.actions.get(step.action)
-        if action is None:
-            raise PlanError(f"there is no action {step.action!r} here: is its plug-in installed?")
-        return action
+        What could not be put back is in `progress.left`.
+        """
+        plans = [plan for plan in self._record.progress.done_plans if plan.undo_failed]
+        await self.lock(*plans)
+        await self.putback.run(plans, reason)
 
     async def _bounded(self, call: Awaitable[T], what: str) -> T:
         """Return what `call` returns, within the deadline that every call of an action has."""

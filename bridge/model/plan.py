@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
 import msgspec
 
 from bridge.model.target import ObjectRef
+
+_IDENTITY = frozenset({"/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"})
 
 
 class Repeat(Enum):
@@ -95,6 +98,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The owner in whose own records the change is made (`Helm`): that owner would not revert it."""
     grace_seconds: int | None = None
     """delete, evict: the pod's grace period; None: its own."""
+    force: bool = False
+    """apply: take over fields that another manager owns; otherwise such a field is a refusal."""
     summary: str
     """One sentence for people."""
     disruption: Disruption = Disruption()
@@ -116,7 +121,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         if self.operation in (Operation.PATCH, Operation.APPLY):
             return msgspec.structs.replace(back, operation=Operation.PATCH, manifest=None)
         if self.operation is Operation.CREATE:
-            return msgspec.structs.replace(back, operation=Operation.DELETE, fields=())
+            # What was made goes only as long as it is what was made: everything in it is relied on.
+            held = tuple(Field(p, v, v, change=False) for p, v in _leaves(self.manifest or {}))
+            return msgspec.structs.replace(back, operation=Operation.DELETE, fields=held)
         if self.operation is Operation.DELETE and self.manifest is not None:
             return msgspec.structs.replace(
                 back, operation=Operation.CREATE, fields=(), ref=msgspec.structs.replace(self.ref, uid="")
@@ -124,6 +131,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         if self.operation is Operation.CALL and self.inverse_call is not None:
             return msgspec.structs.replace(back, call=self.inverse_call, inverse_call=self.call)
         return None
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What became of a change."""
+
+    wrote: bool
+    """False: all was so already, and is not ours to put back."""
+    change: Change
+    """As it was made, which is what an undo inverts: with the uid of a new object, and what the server made of it."""
+    result: dict[str, Any] = {}
+    """call: what it returned, bounded and without credentials."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +200,18 @@ def split_pointer(pointer: str) -> list[str]:
 def escape_token(token: str) -> str:
     """Return `token` as it stands in a JSON pointer (RFC 6901, section 3)."""
     return token.replace("~", "~0").replace("/", "~1")
+
+
+def _leaves(document: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield pointer and value of everything in an object but its identity; lists are whole values."""
+    for key, value in document.items():
+        pointer = f"{place}/{escape_token(key)}"
+        if pointer in _IDENTITY:
+            continue
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, pointer)
+        else:
+            yield pointer, value
 
 
 def read_pointer(document: Any, pointer: str) -> Any:

@@ -55,6 +55,7 @@ class Reason(Enum):
     FORBIDDEN = ("forbidden", True, "the cluster refused it: a permission is missing")
     WRITE_UNKNOWN = ("write_unknown", True, "a write was sent and its effect is unknown")
     APPLY_FAILED = ("apply_failed", True, "the change could not be made")
+    DISRUPTION_BUDGET = ("disruption_budget", True, "a disruption budget allowed no eviction for too long")
     CLUSTER_UNAVAILABLE = ("cluster_unavailable", True, "the cluster's API did not answer for too long")
     CIRCUIT_OPEN = ("circuit_open", False, "the circuit breaker is open")
     LOCKED = ("locked", False, "another remediation holds a lock on an object of the plan")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from bridge.model.intake import GuardFacts
 from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.permission import Permission
-from bridge.model.plan import Change, Plan, Repeat, Undo
+from bridge.model.plan import Change, Made, Plan, Repeat, Undo
 from bridge.model.reason import Verdict
 from bridge.model.remediation import Remediation, RemediationView
 from bridge.model.target import Target
@@ -170,8 +170,8 @@ class Collector(Protocol):
 class Applier(Protocol):
     """Makes a planned change under its preconditions."""
 
-    async def apply(self, change: Change, *, remediation: str) -> bool:
-        """Return True when it wrote, False when every field had its after-value already.
+    async def apply(self, change: Change, *, remediation: str) -> Made:
+        """Return what became of it: whether it wrote, and the change as it was made.
 
         Raises PlanStale, TargetReplaced, KubeError; KubeReplyLost is settled by reading back first.
         """

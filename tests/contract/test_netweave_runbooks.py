@@ -121,7 +121,7 @@ class Bench:
 
     async def apply(self, plan: Plan) -> None:
         for change in plan.changes:
-            assert await ChangeApplier(self.cluster).apply(change, remediation="rem-1")
+            assert (await ChangeApplier(self.cluster).apply(change, remediation="rem-1")).wrote
 
     async def proof(self) -> tuple[bool | None, str]:
         assert self.runbook.verify is not None

@@ -116,6 +116,8 @@ class Facts:
 
 
 class Reach:
+    copies: Any = None
+
     def __init__(self, cluster: Cluster, clock: Clock) -> None:
         self.cluster = cluster
         self.clock = clock

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.engine.apply import MARK, ChangeApplier, merge_patch
+from bridge.engine.apply import ChangeApplier
+from bridge.engine.writes import MARK, merge_patch
 from bridge.errors import KubeForbidden, KubeReplyLost, KubeUnavailable, PlanStale, TargetReplaced
 from bridge.model.plan import Change, Field, read_pointer
 from bridge.model.target import ObjectRef
@@ -27,7 +28,7 @@ def cluster() -> FlakyCluster:
 
 
 async def apply(cluster: FlakyCluster, change: Change = SCALE) -> bool:
-    return await ChangeApplier(cluster).apply(change, remediation="r1")
+    return (await ChangeApplier(cluster).apply(change, remediation="r1")).wrote
 
 
 def replicas(cluster: FlakyCluster) -> int:
@@ -169,7 +170,7 @@ async def test_a_write_that_the_server_failed_and_made_all_the_same_is_told_as_w
     applier = ChangeApplier(cluster)
     with pytest.raises(KubeUnavailable):
         await applier.apply(SCALE, remediation="r1")
-    assert await applier.apply(SCALE, remediation="r1") is True
+    assert (await applier.apply(SCALE, remediation="r1")).wrote
     assert len(cluster.effective) == 1
 
 

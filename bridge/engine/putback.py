@@ -1,0 +1,91 @@
+"""Put changes back, newest first. Called for a run that did not help, for a plan that could not be finished, and for
+temporary changes whose time is over.
+
+Each goes back under the undo's own preconditions: what somebody changed since is left as it is and reported, and the
+others still go back. Every step is journalled, so that another worker carries on where this one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bridge.engine import journal as kinds
+from bridge.engine.ending import Park
+from bridge.engine.failures import ending_for
+from bridge.engine.journal import Half
+from bridge.engine.lease import Lease
+from bridge.engine.make import Maker
+from bridge.engine.parts import Parts
+from bridge.engine.record import Record
+from bridge.errors import LeaseLost, OutcomeUnknown, PlanStale, StoreUnavailable
+from bridge.model.plan import Change, Plan
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome
+
+Step = tuple[Plan, Change]
+"""A change that puts one back, with the plan that it is of."""
+
+
+def inverses(plans: Sequence[Plan]) -> list[Step]:
+    """Return what puts the plans back, in the order to make it in; `plans` are in the order they were made."""
+    return [(plan, change) for plan in reversed(plans) for change in plan.inverses]
+
+
+class PutBack:
+    """Puts back what one run changed."""
+
+    def __init__(self, parts: Parts, lease: Lease, record: Record, maker: Maker) -> None:
+        self._parts = parts
+        self._lease = lease
+        self._record = record
+        self._maker = maker
+
+    async def run(self, plans: Sequence[Plan], reason: Reason, *, half: Half | None = None) -> None:
+        """Put them back; what could not be is in `progress.left` afterwards. Raises what is waited for."""
+        steps = inverses(plans)
+        if not self._record.progress.undoing:
+            data = {"reason": reason.value, **(_told(half) if half else {})}
+            await self._record.write(kinds.UNDOING, f"putting back {len(steps)} changes", reason=reason, data=data)
+        for plan, change in steps[self._record.progress.undone :]:
+            await self._one(plan, change)
+
+    async def _one(self, plan: Plan, change: Change) -> None:
+        doubtful = self._record.progress.undo_in_flight
+        await self._lease.confirm()
+        await self._record.write(kinds.PUTTING_BACK, change.summary)
+        try:
+            made = await self._maker.make(plan, change, doubtful=doubtful)
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception as error:
+            if isinstance(ending_for(error, self._record.progress, self._parts), Park):
+                if not doubtful and not self._maker.in_doubt(change, error):
+                    await self._record.write(kinds.REFUSED, str(error))
+                raise
+            text = f"{change.ref}: {'somebody changed it since: ' if isinstance(error, PlanStale) else ''}{error}"
+            data = {"wrote": False, "refused": text, "unknown": isinstance(error, OutcomeUnknown)}
+            await self._record.write(kinds.UNDONE, f"not put back: {text}", data=data)
+            return
+        text = change.summary if made.wrote else f"{change.summary}: it was so already"
+        await self._record.write(kinds.UNDONE, text, data={"wrote": made.wrote, "result": made.result})
+
+    def outcome(self, otherwise: Outcome) -> Outcome:
+        """Return how a run ends after it: `otherwise` when all is back."""
+        left = self._record.progress.left
+        if any(each.unknown for each in left):
+            return Outcome.UNKNOWN
+        return Outcome.FAILED if left else otherwise
+
+    @property
+    def told(self) -> str:
+        """What is to be said of it."""
+        left = self._record.progress.left
+        if not left:
+            return "what was changed is put back"
+        return "not put back: " + "; ".join(each.why for each in left)
+
+
+def _told(half: Half) -> dict[str, str]:
+    return {key: value for key, value in msgspec.to_builtins(half).items() if key != "reason"}
