@@ -21,9 +21,8 @@ from typing import Any
 from aiohttp import web
 
 from bridge import __version__
-from bridge.actions.registry import actions
-from bridge.actions.registry import parameters as action_parameters
 from bridge.api.server import ApiParts, add_api
+from bridge.catalogue import catalogue, registry_of
 from bridge.configuration import Configuration, ConfigurationHolder, load
 from bridge.engine.clock import SystemClock
 from bridge.engine.dispatch import Dispatcher
@@ -32,8 +31,6 @@ from bridge.engine.periodic import Job, run_jobs
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import ConfigurationError, KubeError
-from bridge.evidence.registry import collectors
-from bridge.evidence.registry import parameters as collector_parameters
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.cooldown import CooldownGuard
 from bridge.guards.freshness import FreshnessGuard
@@ -104,7 +101,7 @@ def run_serve(
 
 def read(config: Path) -> Configuration:
     """Return the configuration in `config`, checked against what this process can do. Raises ConfigurationError."""
-    loaded = load(config, actions=action_parameters(), collectors=collector_parameters())
+    loaded = load(config, catalogued=registry_of)
     hide(*loaded.secrets.every())
     return loaded
 
@@ -262,6 +259,7 @@ class Bridge:
 
     async def _make_worker(self, stores: Stores) -> None:
         settings = self._settings
+        known = catalogue(tuple(map(Path, settings.plugins)))
         clusters = KubeClusters(
             cluster_connections(self.holder.current),
             breakers=stores.breakers,
@@ -280,8 +278,8 @@ class Bridge:
             clusters=clusters,
             connections=reaches(clusters.get, self._clock, outside),
             prometheus=outside.prometheus,
-            actions=actions(),
-            collectors=collectors(secret_namespaces=settings.secret_namespaces),
+            actions=known.actions,
+            collectors=known.collectors,
             entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
             plan_guards=lambda: plan_guards(self.holder.current, os.environ),
             process_mode=lambda: self.holder.current.settings.mode,

@@ -284,6 +284,8 @@ class Settings(Strict):
     protected_namespaces: Texts = ("kube-system",)
     secret_namespaces: Texts = ()
     """Namespaces whose Secrets may be read (for the dates of certificates); none by default."""
+    plugins: Texts = ()
+    """Python files with actions and collectors of one's own, relative to the file. A changed one takes a restart."""
     own: Own = Own()
     incident_ttl: Duration = 86400.0
     """An incident that was not seen for this long is over. Longer than the sender's repeat interval."""

@@ -6,7 +6,7 @@ Every error is collected before anything is refused, so that one look is enough.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class Main(Settings):
 
 
 Models = Mapping[str, type[BaseModel]]
+Catalogued = Callable[[tuple[Path, ...]], Registry]
+"""What can be called with the plug-ins in these files. Raises ConfigurationError."""
 
 
 def load(
@@ -69,24 +71,33 @@ def load(
     *,
     actions: Models | None = None,
     collectors: Models | None = None,
+    catalogued: Catalogued | None = None,
     env: Mapping[str, str] = os.environ,
 ) -> Configuration:
     """Return the configuration in `path`; raise ConfigurationError (LoadFailed) with every problem.
 
     `actions` and `collectors` are what runbooks may call, with the models of their parameters; where one is None,
-    such names are taken as they are.
+    such names are taken as they are. `catalogued` says it instead, for the plug-ins that the configuration names.
     """
     sources = Sources()
     try:
-        return _Loader(path, Registry(actions, collectors), env, sources).load()
+        return _Loader(path, Registry(actions, collectors), catalogued, env, sources).load()
     except ConfigurationError as error:
         raise LoadFailed(error.problems, sources) from None
 
 
 class _Loader:
-    def __init__(self, path: Path, registry: Registry, env: Mapping[str, str], sources: Sources) -> None:
+    def __init__(
+        self,
+        path: Path,
+        registry: Registry,
+        catalogued: Catalogued | None,
+        env: Mapping[str, str],
+        sources: Sources,
+    ) -> None:
         self._path = path
         self._registry = registry
+        self._catalogued = catalogued
         self._env = env
         self._sources = sources
         self._problems = Problems()
@@ -105,6 +116,7 @@ class _Loader:
         if main is None:
             self._problems.raise_if_any()
             raise ConfigurationError([f"{document.name}:1:1: is not a configuration"])
+        self._find_plugins(document, main)
         parts: list[tuple[Document, Main | Included]] = [(document, main), *self._included(document, main)]
         for at, part in parts:
             self._find_runbooks(at, part, required="runbooks" in part.model_fields_set)
@@ -137,6 +149,19 @@ class _Loader:
         document = read_document(path, str(path))
         self._problems.add_flaws(document)
         return document
+
+    def _find_plugins(self, document: Document, main: Main) -> None:
+        if self._catalogued is None:
+            return
+        files = tuple(Path(name) for name in main.plugins)
+        missing = [at for at, file in enumerate(files) if not file.is_file()]
+        for at in missing:
+            self._problems.add(document, ("plugins", at), f"no file is there: {files[at]}")
+        try:
+            self._registry = self._catalogued(() if missing else files)
+        except ConfigurationError as error:
+            for text in error.problems:
+                self._problems.add(document, ("plugins",), text)
 
     def _included(self, document: Document, main: Main) -> list[tuple[Document, Main | Included]]:
         found: list[tuple[Document, Main | Included]] = []
@@ -225,7 +250,7 @@ def default_name(file: Path, place: Path) -> str:
     return way.with_suffix("").as_posix()
 
 
-_FILE_KEYS = frozenset({"kubeconfig"})
+_FILE_KEYS = frozenset({"kubeconfig", "plugins"})
 
 
 def _absolute(value: Any, folder: Path, key: str = "") -> Any:

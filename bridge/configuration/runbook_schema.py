@@ -1,0 +1,75 @@
+"""The JSON Schema of a runbook's file, for editors: completion, descriptions and red lines while one writes.
+
+Made of the same models that the loader checks with. Called by the command line and by the test of the shipped file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from bridge.model.runbook import Runbook
+
+Json = dict[str, Any]
+
+_TEMPLATE: Json = {
+    "type": "string",
+    "pattern": r"\$\{",
+    "description": "A CEL expression in ${…}; alone, it keeps its type.",
+}
+
+
+def runbook_schema(
+    actions: Mapping[str, type[BaseModel]], collectors: Mapping[str, type[BaseModel]], *, title: str = "Runbook"
+) -> Json:
+    """Return the schema (JSON Schema 2020-12) of a runbook that may call these, with their parameters."""
+    schema = Runbook.model_json_schema(by_alias=True)
+    definitions: Json = schema["$defs"]
+    definitions["Template"] = dict(_TEMPLATE)
+    _calls(definitions, "Step", "action", actions)
+    _calls(definitions, "Collect", "collect", collectors)
+    # A file that does not name itself is called as its way below the folder.
+    required = [name for name in schema["required"] if name != "name"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": title,
+        "required": required,
+    }
+
+
+def _calls(definitions: Json, caller: str, key: str, models: Mapping[str, type[BaseModel]]) -> None:
+    """Let `with` of a caller fit the parameters of what it names under `key`."""
+    definition = definitions[caller]
+    definition["properties"][key] = {**definition["properties"][key], "enum": sorted(models)}
+    cases = []
+    for name in sorted(models):
+        place = f"{caller}.{name}"
+        definitions[place] = _parameters(models[name], definitions, place)
+        named = {"properties": {key: {"const": name}}, "required": [key]}
+        cases.append({"if": named, "then": {"properties": {"with": {"$ref": f"#/$defs/{place}"}}}})
+    definition["allOf"] = cases
+
+
+def _parameters(model: type[BaseModel], definitions: Json, place: str) -> Json:
+    """Return the schema of parameters, each of which may be a template as well; its own definitions move out."""
+    prefix = f"#/$defs/{place}."
+    schema = model.model_json_schema(by_alias=True, ref_template=prefix + "{model}")
+    for name, inner in schema.pop("$defs", {}).items():
+        definitions[f"{place}.{name}"] = _templated(inner)
+    return _templated(schema)
+
+
+def _templated(schema: Json) -> Json:
+    properties = {
+        name: _or_template(inner) if isinstance(inner, dict) else inner
+        for name, inner in schema.get("properties", {}).items()
+    }
+    return {**schema, "properties": properties} if properties else schema
+
+
+def _or_template(schema: Json) -> Json:
+    about: Json = {key: schema[key] for key in ("description", "default", "title") if key in schema}
+    return {**about, "anyOf": [schema, {"$ref": "#/$defs/Template"}]}

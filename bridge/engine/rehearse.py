@@ -1,0 +1,132 @@
+"""Run a remediation as far as its plans, with nothing kept and nothing changed. Called for `alertbridge plan`.
+
+The same code as a run in mode observe: only the stores are a notebook here, and the cluster takes no write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import msgspec
+
+from bridge.engine.ending import Ending
+from bridge.engine.execute import run_remediation
+from bridge.engine.lease import Lease
+from bridge.engine.parts import Parts
+from bridge.errors import PermanentError
+from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
+from bridge.model.intake import Claim, GuardFacts
+from bridge.model.mode import Mode
+from bridge.model.remediation import Entry, Remediation, RemediationView, State
+from bridge.ports import Cluster, Clusters
+
+_WRITES = frozenset({"patch", "create", "apply", "delete", "evict", "exec"})
+
+
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run would begin with: its journal, as `show` prints it, and how it ended."""
+
+    remediation: Remediation
+    entries: tuple[Entry, ...]
+    ending: Ending
+    evidence: bytes | None
+    """As the journal keeps it: gzipped JSON."""
+
+
+async def rehearse(parts: Parts, remediation: Remediation) -> Rehearsal:
+    """Return what a run of `remediation` would find and plan now. Reads only."""
+    notebook = Notebook(remediation, parts.clock.now)
+    alone: Any = notebook
+    parts = msgspec.structs.replace(
+        parts,
+        queue=alone,
+        journal=alone,
+        locks=alone,
+        guardbook=alone,
+        entry_guards=(),
+        process_mode=lambda: Mode.OBSERVE,
+        limits=msgspec.structs.replace(parts.limits, retries=0),
+    )
+    claim = Claim(entry="", remediation=remediation.id, token=0, worker="rehearsal")
+    lease = Lease(claim, alone, parts.clock, seconds=float("inf"), stopping=asyncio.Event())
+    stretch = await run_remediation(parts, lease)
+    assert stretch is not None
+    return Rehearsal(
+        remediation=remediation,
+        entries=tuple(notebook.entries),
+        ending=stretch.ending,
+        evidence=notebook.blob,
+    )
+
+
+class Notebook:
+    """The stores of one run that nobody else takes part in: what a run in mode observe asks of them."""
+
+    def __init__(self, remediation: Remediation, now: Callable[[], float]) -> None:
+        self.entries: list[Entry] = []
+        self.blob: bytes | None = None
+        self._view = RemediationView(remediation=remediation, state=State.RUNNING)
+        self._now = now
+
+    async def get(self, remediation: str) -> RemediationView:
+        return self._view
+
+    async def renew(self, claim: Claim) -> None:
+        """Nobody else could take it."""
+
+    async def read(self, remediation: str) -> list[Entry]:
+        return list(self.entries)
+
+    async def append(self, claim: Claim, entry: Entry, *, writing: bool = False) -> None:
+        if writing:
+            raise PermanentError("a rehearsal changes nothing")
+        self.entries.append(msgspec.structs.replace(entry, at=self._now()))
+
+    async def keep_evidence(self, claim: Claim, blob: bytes, *entries: Entry) -> None:
+        self.blob = blob
+        for entry in entries:
+            await self.append(claim, entry)
+
+    async def evidence(self, remediation: str) -> bytes | None:
+        return self.blob
+
+    async def facts(self, remediation: Remediation) -> GuardFacts:
+        return GuardFacts(now=self._now())
+
+
+class NoBreakers:
+    """Implements ports.Breakers for one command: every call is let through."""
+
+    async def enter(self, name: str, policy: BreakerPolicy) -> Permit:
+        return Permit(name, probe=False)
+
+    async def leave(self, permit: Permit, policy: BreakerPolicy, *, failed: bool | None) -> BreakerState:
+        return BreakerState.CLOSED
+
+    async def states(self) -> Mapping[str, BreakerState]:
+        return {}
+
+
+class ReadOnlyClusters:
+    """Implements ports.Clusters over another: whatever would change something is refused before it is sent."""
+
+    def __init__(self, inner: Clusters) -> None:
+        self._inner = inner
+
+    def get(self, name: str) -> Cluster:
+        read_only: Any = _ReadOnly(self._inner.get(name))
+        return read_only  # type: ignore[no-any-return]
+
+
+class _ReadOnly:
+    def __init__(self, inner: Cluster) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return _refuse if name in _WRITES else getattr(self._inner, name)
+
+
+async def _refuse(*_: object, **__: object) -> NoReturn:
+    raise PermanentError("a rehearsal changes nothing")
