@@ -21,7 +21,6 @@ KEPT = 32 << 10
 """Bytes of each stream that are kept."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
-_PIECE = 64 << 10
 _LEFT_OPEN = 0.5
 """Seconds in which output may still come after the program ended: something that it started may hold the pipe."""
 
@@ -47,34 +46,53 @@ class Commands:
         """Run it; see ports.Connections.command. The shorter of its own time-out and `deadline` (seconds) counts."""
         command = self.check(name, arguments)
         seconds = min(deadline, command.timeout)
-        process = await _started(name, [*command.run, *arguments])
-        out, err = _Tail(), _Tail()
-        assert process.stdout is not None
-        assert process.stderr is not None
-        readers = [asyncio.create_task(out.read(process.stdout)), asyncio.create_task(err.read(process.stderr))]
+        transport, program = await _started(name, [*command.run, *arguments])
         try:
             async with asyncio.timeout(seconds):
-                await process.wait()
-            await asyncio.wait(readers, timeout=_LEFT_OPEN)
+                await program.exited.wait()
+            await program.output_ended(_LEFT_OPEN)
         except TimeoutError as error:
             raise OutcomeUnknown(f"the command {name!r} was killed after {seconds:g} s") from error
         finally:
             # The group, not the process: what it started must not go on behind our back. Also when cancelled.
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            for reader in readers:
-                reader.cancel()
-            await asyncio.gather(process.wait(), *readers, return_exceptions=True)
-        return ExecReply(process.returncode or 0, out.text, err.text, out.cut or err.cut)
+                os.killpg(transport.get_pid(), signal.SIGKILL)
+            transport.close()
+        out, err = program.streams[1], program.streams[2]
+        return ExecReply(transport.get_returncode() or 0, out.text, err.text, out.cut or err.cut)
 
 
-async def _started(name: str, argv: Sequence[str]) -> asyncio.subprocess.Process:
+class _Program(asyncio.SubprocessProtocol):
+    """What a running program says. Its end counts, not its output's: a child may hold the pipes open for ever."""
+
+    def __init__(self) -> None:
+        self.exited = asyncio.Event()
+        self.streams = {1: _Tail(), 2: _Tail()}
+        self._ended: dict[int, asyncio.Event] = {1: asyncio.Event(), 2: asyncio.Event()}
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.streams[fd].add(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._ended[fd].set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    async def output_ended(self, seconds: float) -> None:
+        """Wait for the end of the output, no longer than that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for ended in self._ended.values():
+                    await ended.wait()
+
+
+async def _started(name: str, argv: Sequence[str]) -> tuple[asyncio.SubprocessTransport, _Program]:
     try:
-        return await asyncio.create_subprocess_exec(
+        return await asyncio.get_running_loop().subprocess_exec(
+            _Program,
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
             env=dict(ENVIRONMENT),
             cwd="/",
             start_new_session=True,
@@ -92,11 +110,10 @@ class _Tail:
         self._kept = b""
         self.cut = False
 
-    async def read(self, stream: asyncio.StreamReader) -> None:
-        while piece := await stream.read(_PIECE):
-            self._kept += piece
-            if len(self._kept) > KEPT:
-                self._kept, self.cut = self._kept[-KEPT:], True
+    def add(self, piece: bytes) -> None:
+        self._kept += piece
+        if len(self._kept) > KEPT:
+            self._kept, self.cut = self._kept[-KEPT:], True
 
     @property
     def text(self) -> str:

@@ -52,10 +52,18 @@ class SentinelSite:
     async def _start_sentinel(self, program: str, port: int) -> None:
         config = self._folder / f"sentinel-{port}.conf"
         secret = f"sentinel auth-pass {MASTER} {self._password}\n" if self._password else ""
+        # What they would find out by themselves within some seconds.
+        known = [f"sentinel known-replica {MASTER} 127.0.0.1 {replica.port}" for replica in self.replicas]
+        known += [
+            f"sentinel known-sentinel {MASTER} 127.0.0.1 {other} {_id(other)}"
+            for other in self.ports
+            if other != port
+        ]
         config.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {self._folder}\n"
             f"sentinel monitor {MASTER} 127.0.0.1 {self.primary.port} 2\n"
             f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 3000\n{secret}"
+            f"sentinel myid {_id(port)}\n" + "\n".join(known) + "\n"
         )
 
         async def ready() -> bool:
@@ -78,3 +86,7 @@ class SentinelSite:
     def stop(self) -> None:
         for server in self.servers:
             server.stop()
+
+
+def _id(port: int) -> str:
+    return f"{port:040x}"
