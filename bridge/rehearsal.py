@@ -39,7 +39,7 @@ async def rehearse_runbook(configuration: Configuration, runbook: str, labels: M
     clusters = KubeClusters(cluster_connections(configuration), breakers=breakers, clock=clock)
     outside = Outside(outside_settings(configuration))
     settings = configuration.settings
-    known = catalogue(tuple(map(Path, settings.plugins)), frozenset(settings.secret_namespaces))
+    known = catalogue(tuple(map(Path, settings.plugins)))
     own: Any = None  # the rehearsal has stores of its own
     parts = Parts(
         queue=own,

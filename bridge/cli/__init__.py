@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from bridge import __version__
-from bridge.cli import by_hand, catalogue, files, remediations, servers
+from bridge.cli import by_hand, catalogue, files, plan, remediations, servers
 from bridge.errors import AlertbridgeError, ConfigurationError, InvalidInput
 from bridge.model.text import printable
 
@@ -64,6 +64,7 @@ for _command in (
     files.check_config,
     files.route_test,
     catalogue.actions,
+    plan.plan,
     remediations.list_,
     remediations.show,
     remediations.cancel,

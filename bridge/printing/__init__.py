@@ -144,23 +144,37 @@ def plan(of: Json) -> Iterable[str]:
         place = "/".join(part for part in (ref["kind"].lower(), ref["namespace"], ref["name"]) if part)
         part = f" ({change['subresource']})" if change.get("subresource") else ""
         yield click.style(f"--- {printable(place + part)}", bold=True)
-        yield from _diff([field for field in change["fields"] if field.get("change", True)])
+        yield from _change(change)
         pods = change.get("disruption", {}).get("ready_pods", 0)
         yield f"disrupts {pods} ready pod{'' if pods == 1 else 's'}; undo: {of.get('undo', 'exact')}"
     for note in of.get("notes", ()):
         yield printable(f"note: {note}")
 
 
-def _diff(fields: Sequence[Json]) -> Iterable[str]:
+def _change(change: Json) -> Iterable[str]:
+    """Yield what becomes of one object: its fields before and after, or all of one that is made or goes."""
+    operation, manifest = change.get("operation", "patch"), change.get("manifest") or {}
+    if operation == "create":
+        return _lines({}, manifest)
+    if operation == "delete" and manifest:
+        return _lines(manifest, {})
+    if operation == "call":
+        return [printable(line) for line in (change["summary"], *_yaml(change.get("call") or {}))]
+    if operation in ("delete", "evict"):
+        return [printable(change["summary"])]
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
-    for field in fields:
-        if field["before"] is not None:
-            write_pointer(before, field["pointer"], field["before"])
-        if field["after"] is not None:
-            write_pointer(after, field["pointer"], field["after"])
-    old, new = _yaml(before), _yaml(after)
-    for line in list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]:
+    for field in change["fields"]:
+        if field.get("change", True):
+            if field["before"] is not None:
+                write_pointer(before, field["pointer"], field["before"])
+            if field["after"] is not None:
+                write_pointer(after, field["pointer"], field["after"])
+    return _lines(before, after)
+
+
+def _lines(before: Json, after: Json) -> Iterable[str]:
+    for line in list(difflib.unified_diff(_yaml(before), _yaml(after), n=3, lineterm=""))[2:]:
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
         yield click.style(printable(line), fg=colour) if colour else printable(line)
 

@@ -1,0 +1,51 @@
+"""What `alertbridge plan` prints: the findings, the scenario, and the plans as `kubectl diff` shows them."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bridge.api.schemas import entry_of
+from bridge.engine.ending import Finish
+from bridge.engine.rehearse import Rehearsal
+from bridge.model.text import printable
+from bridge.printing import journal, target
+
+_TOLD = {"evidence", "scenario", "planned", "guard"}
+
+
+def document(found: Rehearsal) -> dict[str, Any]:
+    """Return a rehearsal as plain JSON, with what is secret in it masked as the API masks it."""
+    entries = [msgspec.to_builtins(entry_of(entry)) for entry in found.entries]
+    kept = msgspec.json.decode(gzip.decompress(found.evidence)) if found.evidence else {}
+    ending = found.ending
+    finished = ending if isinstance(ending, Finish) else None
+    return {
+        "runbook": found.remediation.runbook,
+        "target": msgspec.to_builtins(found.remediation.target),
+        "params": found.remediation.params,
+        "mode": found.remediation.mode.value,
+        "planned": finished is not None and finished.outcome.value == "observed",
+        "outcome": finished.outcome.value if finished else "unknown",
+        "reason": finished.reason.value if finished else "",
+        "detail": finished.detail if finished else str(getattr(ending, "detail", "")),
+        "evidence": kept.get("evidence", {}),
+        "missing": kept.get("missing", {}),
+        "journal": entries,
+    }
+
+
+def text(shown: Mapping[str, Any]) -> str:
+    """Return what people read."""
+    lines = [f"{printable(shown['runbook'])} for {printable(target(shown['target']))}", ""]
+    told = [entry for entry in shown["journal"] if entry["kind"] in _TOLD]
+    lines += journal(told, told[0]["at"] if told else None)
+    lines.append("")
+    if shown["planned"]:
+        lines.append(f"Nothing was changed. Its route's mode is {shown['mode']}.")
+    else:
+        lines.append(printable(f"No plan: {shown['reason']}: {shown['detail']}"))
+    return "\n".join(lines)

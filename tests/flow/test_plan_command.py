@@ -1,0 +1,104 @@
+"""`alertbridge plan`: what a runbook would do, against a cluster that sees nothing but reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from bridge.cli import main
+from bridge.demo import SimulatedCluster, SimulatedServer, scene
+from tests.support.recording_proxy import RecordingProxy
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[RecordingProxy]:
+    cluster = SimulatedCluster()
+    scene.set_the_scene(cluster)
+    async with SimulatedServer(cluster) as api, RecordingProxy(api.url) as before:
+        yield before
+
+
+@pytest.fixture
+def config(proxy: RecordingProxy, tmp_path: Path) -> Path:
+    file = tmp_path / "bridge.yml"
+    settings = {
+        "mode": "auto",
+        "clusters": {"connections": {"sim": {"url": proxy.url}}},
+        "runbooks": [str(CONFIG / "runbooks")],
+        "alerts": {"GatewayDown": {"runbook": "netweave/all-pods-down", "mode": "auto"}},
+    }
+    file.write_text(json.dumps(settings))
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The command sends the log where a process of its own would."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+async def plan(config: Path, *arguments: str) -> Result:
+    return await asyncio.to_thread(CliRunner().invoke, main, ["plan", *arguments, "-c", str(config)])
+
+
+async def test_a_plan_is_shown_as_a_difference_without_one_mutating_request(
+    proxy: RecordingProxy, config: Path
+) -> None:
+    """Fault 70."""
+    shown = await plan(config, "netweave/all-pods-down", "namespace=o2ims-system", "deployment=netweave-gateway")
+    assert shown.exit_code == 0, shown.output
+    assert "bad deployment" in shown.output
+    assert "-      - image: registry.example/netweave-gateway:1.5.0-bad" in shown.output
+    assert "+      - image: registry.example/netweave-gateway:1.4.2" in shown.output
+    assert "Nothing was changed. Its route's mode is auto." in shown.output
+    assert proxy.requests
+    assert proxy.mutating(dry_runs=True) == []
+
+
+async def test_programs_get_it_as_json(config: Path) -> None:
+    shown = await plan(config, "netweave/all-pods-down", "deployment=netweave-gateway", "-o", "json")
+    found = json.loads(shown.output)
+    assert (found["planned"], found["outcome"], found["target"]["name"]) == (True, "observed", "netweave-gateway")
+    (planned,) = [entry["data"]["plan"] for entry in found["journal"] if entry["kind"] == "planned"]
+    assert planned["action"] == "rollout_undo"
+    assert planned["changes"][0]["ref"]["uid"]
+    assert found["evidence"]["pods"]["ready"] == 0
+
+
+async def test_what_cannot_be_planned_is_said_with_status_1(config: Path) -> None:
+    shown = await plan(config, "netweave/all-pods-down", "deployment=no-such")
+    assert shown.exit_code == 1
+    assert "No plan: evidence_missing" in shown.output
+    assert "no-such" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("netweave/no-such",), "there is no runbook 'netweave/no-such'; there are: netweave/all-pods-down"),
+        (("netweave/all-pods-down", "deployment=../x"), "is not a Kubernetes object name"),
+        (("netweave/all-pods-down", "cluster=far"), "names no configured cluster"),
+        (("netweave/all-pods-down", "deployment"), "'deployment' is not LABEL=VALUE"),
+    ],
+)
+async def test_wrong_usage_is_status_2_and_reaches_no_cluster(
+    proxy: RecordingProxy, config: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    """Fault 41."""
+    shown = await plan(config, *arguments)
+    assert shown.exit_code == 2
+    assert told in shown.output
+    assert proxy.requests == []
