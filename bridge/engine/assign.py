@@ -42,6 +42,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     attempts_window: float = 3600.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    group: Mapping[str, str] | None = None
+    """The labels by which the route groups, as far as the alert has them; None where it does not group."""
 
 
 class Refused(Exception):
@@ -58,6 +60,7 @@ def assign(alert: Alert, wish: Wish, *, clusters: ClusterMap, new_id: Callable[[
     params = _params(alert, wish)
     target = _target(alert, wish.runbook, params, _cluster(alert, clusters))
     document = wish.runbook.model_dump(mode="json", by_alias=True)
+    group = _group(wish, target.cluster)
     remediation = Remediation(
         id=new_id(),
         runbook=wish.runbook.name,
@@ -78,9 +81,26 @@ def assign(alert: Alert, wish: Wish, *, clusters: ClusterMap, new_id: Callable[[
         requested_by=alert.requested_by,
         why=alert.why,
         override=alert.override,
+        group=group,
     )
+    if group:
+        # Its targets are not known yet: their locks keep it from meeting other runs, this one other runs of the group.
+        key = f"{wish.runbook.name}|{group}"
+        most = wish.runbook.target.at_most or 1
+        return Assignment(join_key=key, queue_key=key, remediation=remediation, most_targets=most)
     queue_key = "|".join((target.cluster, target.kind, target.namespace, target.name))
     return Assignment(join_key=f"{wish.runbook.name}|{queue_key}", queue_key=queue_key, remediation=remediation)
+
+
+def _group(wish: Wish, cluster: str) -> str:
+    """Return what the alerts of one run for several targets have in common; empty when it is for one target.
+
+    Only a runbook that says `target.at_most` is written for several: configurations put `group_by` everywhere.
+    """
+    if wish.runbook.target.at_most is None or wish.group is None:
+        return ""
+    labels = msgspec.json.encode(dict(sorted(wish.group.items()))).decode()
+    return f"group|{cluster}|{labels}"
 
 
 def _cluster(alert: Alert, clusters: ClusterMap) -> str:

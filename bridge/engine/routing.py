@@ -34,7 +34,7 @@ class ConfiguredRouting:
         matches = self._table.match(alert.labels)
         if alert.runbook:
             return self._by_hand(alert, matches)
-        return [self._wish(match, now) for match in matches if match.runbook]
+        return [self._wish(match, alert, now) for match in matches if match.runbook]
 
     def _by_hand(self, alert: Alert, matches: list[Match]) -> list[Wish | Muted]:
         runbook = self._runbooks.get(alert.runbook)
@@ -42,15 +42,15 @@ class ConfiguredRouting:
             return []
         for match in matches:
             if match.runbook == alert.runbook:
-                return [_of(match, runbook)]
+                return [_of(match, runbook, alert)]
         return [Wish(runbook=runbook, path="by hand", mode=Mode.AUTO)]
 
-    def _wish(self, match: Match, now: float) -> Wish | Muted:
+    def _wish(self, match: Match, alert: Alert, now: float) -> Wish | Muted:
         why = self._muted(match, now)
-        return Muted(match.path, why) if why else _of(match, self._runbooks[match.runbook])
+        return Muted(match.path, why) if why else _of(match, self._runbooks[match.runbook], alert)
 
 
-def _of(match: Match, runbook: Runbook) -> Wish:
+def _of(match: Match, runbook: Runbook, alert: Alert) -> Wish:
     return Wish(
         runbook=runbook,
         path=match.path,
@@ -61,4 +61,5 @@ def _of(match: Match, runbook: Runbook) -> Wish:
         attempts_window=match.attempts_window,
         allow_drift=match.allow_drift,
         allow_irreversible=match.allow_irreversible,
+        group=match.group(alert.labels) if match.group_by else None,
     )

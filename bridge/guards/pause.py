@@ -24,9 +24,11 @@ class PauseGuard:
 
 def scopes_of(remediation: Remediation) -> frozenset[str]:
     """Return every scope of a pause that would stop this remediation."""
-    target = remediation.target
+    targets = remediation.all_targets
     return frozenset(
-        {"all", f"cluster:{target.cluster}", f"namespace:{target.namespace}", f"runbook:{remediation.runbook}"}
+        {"all", f"runbook:{remediation.runbook}"}
+        | {f"cluster:{target.cluster}" for target in targets}
+        | {f"namespace:{target.namespace}" for target in targets}
     )
 
 

@@ -61,10 +61,13 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """A routed alert's wish for a remediation: joined to the open one with the same `join_key`, else created."""
 
     join_key: str
-    """Runbook, cluster, kind, namespace and name; wider where the route groups."""
+    """Runbook, cluster, kind, namespace and name; for several targets runbook, cluster and the group's labels."""
     queue_key: str
-    """Cluster, kind, namespace, name: remediations with the same one run one after the other."""
+    """Cluster, kind, namespace, name, or the group: remediations with the same one run one after the other."""
     remediation: Remediation
+    most_targets: int = 0
+    """Above 0: an open remediation takes further targets until it begins to write, up to so many in all. For a
+    target that none takes another remediation is created, which waits behind them."""
 
 
 class Dispatch(msgspec.Struct, frozen=True, kw_only=True):

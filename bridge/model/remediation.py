@@ -70,6 +70,15 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     override: tuple[str, ...] = ()
     created_at: float = 0.0
+    group: str = ""
+    """What the alerts of one run for several targets have in common; empty: it is for one target."""
+    targets: tuple[Target, ...] = ()
+    """group: the targets of its open incidents, sorted, as they were when it was read. `target` is that of the alert
+    that asked first."""
+
+    @property
+    def all_targets(self) -> tuple[Target, ...]:
+        return self.targets or (self.target,)
 
 
 class RemediationView(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 from bridge.model.alert import Alert
 from bridge.model.intake import Seen, Transition
 from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State
+from bridge.model.target import Target
 
 ENCODER = msgspec.json.Encoder()
 ALERT = msgspec.json.Decoder(Alert)
@@ -21,6 +22,7 @@ ENTRY = msgspec.json.Decoder(Entry)
 DECISION = msgspec.json.Decoder(Decision)
 TRANSITION = msgspec.json.Decoder(Transition)
 REMEDIATION = msgspec.json.Decoder(Remediation)
+TARGET = msgspec.json.Decoder(Target)
 
 ANSWERS: dict[str, Seen] = {
     "N": Seen.NEW,
@@ -54,8 +56,10 @@ def texts(items: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(item.decode("utf-8", "surrogatepass") for item in items)
 
 
-def view_of(flat: Sequence[bytes], incidents: Sequence[bytes], opened: Sequence[bytes]) -> RemediationView:
-    """Return a remediation with its progress from the fields of its hash."""
+def view_of(
+    flat: Sequence[bytes], incidents: Sequence[bytes], opened: Sequence[bytes], targets: Sequence[bytes]
+) -> RemediationView:
+    """Return a remediation with its progress from the fields of its hash, and what stands beside it."""
     fields = {name.decode(): value for name, value in pairs(flat).items()}
 
     def text(name: str) -> str:
@@ -66,8 +70,9 @@ def view_of(flat: Sequence[bytes], incidents: Sequence[bytes], opened: Sequence[
         return float(value) / 1000 if value else None
 
     remediation = REMEDIATION.decode(fields["doc"])
+    several = tuple(sorted(TARGET.decode(target) for target in targets))
     return RemediationView(
-        remediation=msgspec.structs.replace(remediation, created_at=seconds("created") or 0.0),
+        remediation=msgspec.structs.replace(remediation, created_at=seconds("created") or 0.0, targets=several),
         state=State(text("state")),
         outcome=Outcome(text("outcome")) if text("outcome") else None,
         reason=text("reason"),

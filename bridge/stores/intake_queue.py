@@ -158,6 +158,8 @@ def _flat(assignment: Assignment) -> list[Any]:
         ENCODER.encode(remediation),
         remediation.runbook,
         remediation.route,
+        ENCODER.encode(remediation.target) if assignment.most_targets else "",
+        assignment.most_targets,
     ]
 
 

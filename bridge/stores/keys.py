@@ -33,6 +33,8 @@ def digest(key: str) -> bytes:
 
 
 def runs_key(remediation: Remediation) -> str:
-    """Return what cooldown and attempts are counted by: the runbook and its target."""
+    """Return what cooldown and attempts are counted by: the runbook and its target, or its group."""
+    if remediation.group:
+        return f"{remediation.runbook}|{remediation.group}"
     target = remediation.target
     return "|".join((remediation.runbook, target.cluster, target.kind, target.namespace, target.name))

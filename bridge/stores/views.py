@@ -54,4 +54,4 @@ class Views:
 
     async def _views(self, shown: int, *ids: str) -> Found:
         rows = await self._link.script("view", shown, *ids)
-        return [view_of(flat, incidents, opened) for flat, incidents, opened in rows]
+        return [view_of(*row) for row in rows]

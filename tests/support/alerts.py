@@ -46,6 +46,15 @@ def wish(runbook: str = "restart", name: str = "gateway", **more: Any) -> Assign
     )
 
 
+def grouped(name: str, *, most: int = 3, group: str = "group||zone=b") -> Assignment:
+    """Return a wish for a run for several targets that this deployment is one of."""
+    target = Target("", "Deployment", "shop", name)
+    remediation = Remediation(id=f"r{next(_ids)}", runbook="restart", target=target, mode=Mode.AUTO, group=group)
+    return Assignment(
+        join_key=f"restart|{group}", queue_key=f"restart|{group}", remediation=remediation, most_targets=most
+    )
+
+
 def step(kind: str = "note", text: str = "") -> Entry:
     return Entry(kind=kind, text=text)
 

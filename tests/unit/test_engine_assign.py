@@ -200,3 +200,40 @@ def test_who_asked_by_hand_and_what_they_override_is_kept() -> None:
     by_hand = {"requested_by": "olga", "why": "release", "override": ("cooldown",)}
     made = ask(alert=by_hand).remediation
     assert (made.requested_by, made.why, made.override) == ("olga", "release", ("cooldown",))
+
+
+# -- several targets
+
+
+SEVERAL = {**TARGET, "at_most": 5}
+
+
+def test_the_alerts_of_a_group_ask_for_one_run_where_the_runbook_is_written_for_several_targets() -> None:
+    group = {"zone": "b", "alertname": "Down"}
+    one = ask(None, book(target=SEVERAL), group=group)
+    other = ask({"deployment": "api"}, book(target=SEVERAL), group=dict(reversed(group.items())))
+    assert (one.join_key, one.queue_key, one.most_targets) == (other.join_key, other.queue_key, 5)
+    assert one.remediation.target != other.remediation.target
+    assert one.remediation.group == 'group|home|{"alertname":"Down","zone":"b"}'
+
+
+@pytest.mark.parametrize(
+    ("runbook", "group"), [(book(), {"zone": "b"}), (book(target=SEVERAL), None)], ids=["runbook", "route"]
+)
+def test_a_group_widens_nothing_unless_both_the_route_and_the_runbook_say_so(
+    runbook: Runbook, group: dict[str, str] | None
+) -> None:
+    made = ask(None, runbook, group=group)
+    assert (made.join_key, made.most_targets) == ("test/down|home|Deployment|shop|web", 0)
+    assert made.remediation.group == ""
+
+
+def test_a_group_is_of_one_cluster_one_runbook_and_its_own_labels() -> None:
+    keys = {
+        ask(None, book(target=SEVERAL), group={"zone": "b"}).join_key,
+        ask({"cluster": "prod-eu"}, book(target=SEVERAL), group={"zone": "b"}).join_key,
+        ask(None, book(target=SEVERAL), group={"zone": "c"}).join_key,
+        ask(None, book(target=SEVERAL), group={}).join_key,
+        ask(None, book(target=SEVERAL, name="test/other"), group={"zone": "b"}).join_key,
+    }
+    assert len(keys) == 5

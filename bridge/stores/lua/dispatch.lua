@@ -2,7 +2,8 @@
 -- Record what the dispatcher decided about transitions of alerts; each is idempotent by its seq.
 -- ARGV: 3 schema, then for each: alert (SOURCE/FINGERPRINT), fingerprint, source, digest, seq, seen, start,
 -- transition, wait reason or empty, wait until (ms, or empty), how many decisions, those, how many assignments,
--- and seven for each of these: id, join key, queue key, runs key, document, runbook, route.
+-- and nine for each of these: id, join key, queue key, runs key, document, runbook, route, and for a run for several
+-- targets its target (else empty) and how many there may be.
 -- Runs for every alert that is work: calls are counted.
 local at, schema = 3, ARGV[3]
 local function take()
@@ -16,7 +17,7 @@ local function read()
   for i = 1, tonumber(take()) do d.decisions[i] = take() end
   for i = 1, tonumber(take()) do
     d.assignments[i] = {id = take(), join = take(), queue = take(), runs = take(), document = take(),
-      runbook = take(), route = take()}
+      runbook = take(), route = take(), target = take(), most = tonumber(take())}
   end
   d.key, d.incident = P .. 'inc:' .. d.alert, d.alert .. '/' .. d.start
   return d
@@ -54,10 +55,21 @@ local function settled(d, a)
   return (not ran[1] or (ran[1] == 'done' and ran[2] ~= '1')) and mine
 end
 
+-- The open remediation that the alert joins, if there is one. One for several targets takes further ones until it
+-- begins to write, or has as many as it may.
+local function to_join(a)
+  local open = a.target ~= '' and call('HGET', P .. 'joins', a.join .. '#' .. a.target)
+  if open then return open end
+  open = call('HGET', P .. 'joins', a.join)
+  if open and a.target ~= '' and (call('HGET', rem(open), 'writing') == '1'
+    or call('HLEN', rem(open) .. ':targets') >= a.most) then return nil end
+  return open
+end
+
 local function ask(d, a)
   local mine = settled(d, a)
   if mine then return mine end
-  local open = call('HGET', P .. 'joins', a.join)
+  local open = to_join(a)
   local id = open or a.id
   if not open then
     create(a)
@@ -66,6 +78,11 @@ local function ask(d, a)
   call('HSET', d.key, 'j:' .. a.join, id)
   call('SADD', rem(id) .. ':inc', d.incident)
   if call('SADD', rem(id) .. ':open', d.incident) == 1 then
+    if a.target ~= '' then
+      call('HINCRBY', rem(id) .. ':targets', a.target, 1)
+      call('HSET', P .. 'joins', a.join .. '#' .. a.target, id)
+      call('HSET', d.key, 'g:' .. a.join, a.target)
+    end
     if open then d.joined[#d.joined + 1] = id end
     decide(d.fingerprint, cjson.encode({reason = open and 'joined' or 'created', incident = d.incident,
       remediation = id, runbook = a.runbook, route = a.route}))

@@ -2,7 +2,9 @@
 --
 -- rem:ID          hash: doc, v, state, token, entry (its entry in `work`), jk, qk, rk, ...
 -- rem:ID:inc      set of all its incidents; rem:ID:open those that have not resolved
--- joins           hash: join key -> the open remediation that others join
+-- rem:ID:targets  hash: target (JSON) -> how many of its open incidents are about it; only for several targets
+-- joins           hash: join key -> the open remediation that others join; JOIN KEY#TARGET -> the one that has this
+--                 target already
 -- queue:KEY       list: remediations of one queue key; the head alone is out (in `work`, claimed or parked)
 -- parked          sorted set by due time; rem:ID:locks the locks that it holds
 local WORK = P .. 'work'
@@ -63,6 +65,11 @@ local function split(incident)
   return string.match(incident, '^(.*)/([^/]*)$')
 end
 
+-- Nobody joins it by this key any more.
+local function leave(id, join)
+  if call('HGET', P .. 'joins', join) == id then call('HDEL', P .. 'joins', join) end
+end
+
 -- Record the end, let go of everything, start the next of its queue.
 local function close(id, outcome, reason, detail, escalated)
   local key = rem(id)
@@ -74,10 +81,11 @@ local function close(id, outcome, reason, detail, escalated)
   call('HDEL', key, 'entry', 'due', 'woken')
   drop_entry(field[5])
   call('ZREM', P .. 'parked', id)
-  if call('HGET', P .. 'joins', field[1]) == id then call('HDEL', P .. 'joins', field[1]) end
+  leave(id, field[1])
+  for _, target in ipairs(call('HKEYS', key .. ':targets')) do leave(id, field[1] .. '#' .. target) end
   unlock(id)
   if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', KEEP_RUNS) end
-  for _, tail in ipairs({'', ':inc', ':open', ':evidence'}) do
+  for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence'}) do
     call('EXPIRE', key .. tail, KEEP_REMEDIATIONS)
   end
   call('EXPIRE', P .. 'journal:' .. id, KEEP_REMEDIATIONS)
@@ -119,10 +127,23 @@ local function wake(id)
   return false
 end
 
+-- A target goes with the last of its incidents, as long as nothing is written.
+local function drop_target(id, incident)
+  local key, alert = rem(id), split(incident)
+  local field = call('HMGET', key, 'jk', 'writing')
+  local target = alert and call('HGET', P .. 'inc:' .. alert, 'g:' .. (field[1] or ''))
+  if not target or call('HEXISTS', key .. ':targets', target) == 0 then return end
+  if call('HINCRBY', key .. ':targets', target, -1) <= 0 and field[2] ~= '1' then
+    call('HDEL', key .. ':targets', target)
+    leave(id, field[1] .. '#' .. target)
+  end
+end
+
 -- An incident is over for a remediation. True when that cancelled it: it was the last and nothing was written.
 local function detach(id, incident, reason, detail)
   local key = rem(id)
   if call('SREM', key .. ':open', incident) == 0 then return false end
+  drop_target(id, incident)
   if call('HGET', key, 'state') == 'done' or call('SCARD', key .. ':open') > 0 then return false end
   if cancel(id, reason, detail) then return true end
   wake(id)
