@@ -84,7 +84,7 @@ def assign(alert: Alert, wish: Wish, *, clusters: ClusterMap, new_id: Callable[[
         group=group,
     )
     if group:
-        # Its targets are not known yet: their locks keep it from meeting other runs, this one other runs of the group.
+        # Its targets are not known yet: their locks keep it from meeting other runs, this other runs of the group.
         key = f"{wish.runbook.name}|{group}"
         most = wish.runbook.target.at_most or 1
         return Assignment(join_key=key, queue_key=key, remediation=remediation, most_targets=most)
