@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from bridge.errors import KubeNotFound, PermanentError, SecretsClosed
+from bridge.evidence.base import BaseCollector, Facts
 from bridge.evidence.objects import ObjectParams, object_ref
+from bridge.evidence.x509 import Dates, read_certificate
+from bridge.model.permission import Permission
+from bridge.model.permits import permit
 from bridge.model.target import ObjectRef
 from bridge.model.workload import Document, at, condition, format_time, number, parse_time
 from bridge.ports import ActionContext
 
 CERT_MANAGER = "cert-manager.io/v1"
-_DAY = 86400.0
-_LARGEST_PEM = 256 * 1024
+DAY = 86400.0
 
 
 class CertificateParams(ObjectParams):
-    from_secret: bool = False
-    """Whether only the certificate in the Secret will do: without leave to read it the evidence is missing."""
+    from_secret: bool = Field(
+        default=False,
+        description="Whether only the certificate in the Secret will do: missing unless it may be read "
+        "(`secret_namespaces`).",
+    )
 
 
-class CertificateEvidence:
-    """Implements bridge.ports.Collector. Reading Secrets is opt-in, and the cluster refuses it elsewhere."""
+class CertificateFacts(Facts):
+    name: str = Field(description="Its name.")
+    secret: str = Field(description="Name of the Secret that holds it.")
+    ready: bool = Field(description="Whether cert-manager says that it is ready.")
+    issuing: bool = Field(description="Whether it is being issued.")
+    revision: int = Field(description="How often it was issued.")
+    message: str = Field(description="Why it is ready or not, in cert-manager's words.")
+    last_failure_at: float = Field(description="When issuing it failed last.")
+    days_left: float = Field(description="Days that are left; less than 0: it has expired.")
+    source: str = Field(description="Where the dates are from: `secret` (the certificate itself) or `status`.")
+    not_after: str = Field(description="When it expires, as RFC 3339.")
+    not_after_at: float = Field(description="When it expires.")
+    not_before_at: float = Field(description="Since when it is valid.")
+    serial: str = Field(description="Its serial number, hexadecimal; empty: not known.")
+    dns_names: list[str] = Field(description="The names that it is for.")
+
+
+class CertificateEvidence(BaseCollector):
+    """Reading Secrets is opt-in, and the cluster refuses it elsewhere."""
 
     name = "certificate"
     summary = "A cert-manager Certificate: ready, issuing, revision, and the days that are left."
     params: type[BaseModel] = CertificateParams
+    result: type[BaseModel] = CertificateFacts
 
-    async def collect(self, context: ActionContext, params: CertificateParams) -> dict[str, Any]:
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        return [permit(CERT_MANAGER, "Certificate", "get"), permit("v1", "Secret", "get")]
+
+    async def gather(self, context: ActionContext, params: CertificateParams) -> CertificateFacts:
         """Return its state. `source` is `secret` when the dates are the certificate's own, else `status`.
 
         Raises PermanentError when there is no certificate yet or it may not be read where that is asked.
@@ -40,73 +66,45 @@ class CertificateEvidence:
         document = await context.reach.cluster.get(ref)
         secret = str(at(document, "spec", "secretName") or "")
         try:
-            facts = await _from_secret(context, ref.namespace, secret)
+            dates, source = await _from_secret(context, ref.namespace, secret), "secret"
         except SecretsClosed:
             if params.from_secret:
                 raise
-            facts = _from_status(document, ref)
-        ready, issuing = condition(document, "Ready"), condition(document, "Issuing")
-        days = (facts["not_after_at"] - context.reach.clock.now()) / _DAY
-        return {
-            "name": ref.name,
-            "secret": secret,
-            "ready": ready.get("status") == "True",
-            "issuing": issuing.get("status") == "True",
-            "revision": number(document, "status", "revision"),
-            "message": str(ready.get("message") or ""),
-            "last_failure_at": parse_time(at(document, "status", "lastFailureTime")),
-            "days_left": round(days, 3),
-            **facts,
-        }
+            dates, source = _from_status(document, ref), "status"
+        ready = condition(document, "Ready")
+        return CertificateFacts(
+            name=ref.name,
+            secret=secret,
+            ready=ready.get("status") == "True",
+            issuing=condition(document, "Issuing").get("status") == "True",
+            revision=number(document, "status", "revision"),
+            message=str(ready.get("message") or ""),
+            last_failure_at=parse_time(at(document, "status", "lastFailureTime")),
+            days_left=round((dates.not_after_at - context.reach.clock.now()) / DAY, 3),
+            source=source,
+            not_after=format_time(dates.not_after_at),
+            not_after_at=dates.not_after_at,
+            not_before_at=dates.not_before_at,
+            serial=dates.serial,
+            dns_names=list(dates.dns_names),
+        )
 
 
-def _from_status(document: Document, ref: ObjectRef) -> dict[str, Any]:
-    not_after = at(document, "status", "notAfter")
-    if not parse_time(not_after):
+def _from_status(document: Document, ref: ObjectRef) -> Dates:
+    not_after = parse_time(at(document, "status", "notAfter"))
+    if not not_after:
         raise PermanentError(f"{ref} has no date of expiry in its status: it was not issued yet")
-    return {
-        "source": "status",
-        "not_after": str(not_after),
-        "not_after_at": parse_time(not_after),
-        "not_before_at": parse_time(at(document, "status", "notBefore")),
-        "serial": "",
-        "dns_names": [str(name) for name in at(document, "spec", "dnsNames") or []][:50],
-    }
+    names = tuple(str(name) for name in (at(document, "spec", "dnsNames") or [])[:50])
+    return Dates(parse_time(at(document, "status", "notBefore")), not_after, "", "", "", names)
 
 
-async def _from_secret(context: ActionContext, namespace: str, name: str) -> dict[str, Any]:
-    # It is a heavy import that few runs need.
-    from cryptography import x509
-
+async def _from_secret(context: ActionContext, namespace: str, name: str) -> Dates:
     ref = ObjectRef("v1", "Secret", namespace, name, cluster=context.target.cluster)
     try:
         secret = await context.reach.cluster.get(ref)
     except KubeNotFound as error:
         raise PermanentError(f"{ref} does not exist: the certificate was not issued yet") from error
-    encoded = at(secret, "data", "tls.crt")
     try:
-        pem = base64.b64decode(encoded or "", validate=True)
-        # The first one is the certificate itself, the rest is its chain.
-        found = x509.load_pem_x509_certificate(pem[:_LARGEST_PEM])
-    except (binascii.Error, ValueError, TypeError) as error:
-        # The error's own text could quote the Secret.
-        raise PermanentError(f"{ref} has no readable certificate in tls.crt ({type(error).__name__})") from None
-    expiry = found.not_valid_after_utc.timestamp()
-    return {
-        "source": "secret",
-        "not_after": format_time(expiry),
-        "not_after_at": expiry,
-        "not_before_at": found.not_valid_before_utc.timestamp(),
-        "serial": f"{found.serial_number:x}",
-        "dns_names": _dns_names(found),
-    }
-
-
-def _dns_names(certificate: Any) -> list[str]:
-    from cryptography import x509
-
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return []
-    return [str(name) for name in names.get_values_for_type(x509.DNSName)][:50]
+        return read_certificate(at(secret, "data", "tls.crt"))
+    except ValueError as error:
+        raise PermanentError(f"{ref}: {error} in tls.crt") from None

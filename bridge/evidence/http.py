@@ -2,70 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic import Field as ParamField
+from pydantic import BaseModel, Field
 
-from bridge.errors import PermanentError, Unreachable
-from bridge.model.runbook import Strict
-from bridge.model.target import check_namespace
-from bridge.ports import ActionContext, Clock
-
-
-class HttpParams(Strict):
-    url: str = ParamField(max_length=2048)
-    """Its origin has to be on the configured list. Empty, as an unset parameter is: the evidence is missing."""
-    expect: tuple[int, ...] = (200,)
+from bridge.errors import PermanentError
+from bridge.evidence.answers import ProbeFacts, ProbeParams, probe
+from bridge.evidence.base import BaseCollector
+from bridge.evidence.objects import PlaceParams, place
+from bridge.model.outside import HttpRequest
+from bridge.model.permission import Permission
+from bridge.model.permits import permit
+from bridge.ports import ActionContext
 
 
-class ServiceParams(Strict):
-    service: str | None = None
-    """Left out: called as the target is."""
-    namespace: str | None = None
-    port: str = "http"
-    """Name or number; `https:` before it for TLS."""
-    path: str = "/healthz"
-    expect: tuple[int, ...] = (200,)
+class HttpParams(ProbeParams):
+    url: str = Field(
+        max_length=2048, description="Address; its host has to be in `http.hosts`. Empty: the evidence is missing."
+    )
+    headers: dict[str, str] = Field(default={}, description="Headers of the request.")
+    secret_headers: dict[str, str] = Field(
+        default={}, description="Headers whose value is a secret: header to the secret's name in `http.secrets`."
+    )
 
 
-class Http:
-    """Implements bridge.ports.Collector."""
+class ServiceParams(ProbeParams, PlaceParams):
+    service: str | None = Field(default=None, description="Name of the Service; left out: called as the target is.")
+    port: str = Field(default="http", description="Name or number of its port; `https:` before it for TLS.")
+    path: str = Field(default="/healthz", description="Path, with its query.")
+
+
+class Http(BaseCollector):
+    """A refused connection is status 0; one that hangs is missing."""
 
     name = "http"
-    summary = "The status of a GET at an allow-listed address."
+    summary = "The answer to a GET at an allow-listed address: status, body, and how long it took."
     params: type[BaseModel] = HttpParams
+    result: type[BaseModel] = ProbeFacts
 
-    async def collect(self, context: ActionContext, params: HttpParams) -> dict[str, Any]:
-        """Return status, ok and milliseconds. A refused connection is status 0; a hung one raises."""
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        return []
+
+    async def gather(self, context: ActionContext, params: HttpParams) -> ProbeFacts:
+        """Return how it answers. A refused connection is status 0; a hung one raises."""
         if not params.url:
             raise PermanentError("no address is given")
-        return await _timed(context.reach.clock, context.reach.http_status(params.url), params.expect)
+        request = HttpRequest(url=params.url, headers=params.headers, secret_headers=params.secret_headers)
+        return await probe(context.reach.clock, context.reach.http(request), params)
 
 
-class Service:
-    """Implements bridge.ports.Collector."""
+class Service(BaseCollector):
+    """Without a ready endpoint it is status 503."""
 
     name = "service"
-    summary = "The status of a GET at a Service, through the API server's proxy."
+    summary = "The answer to a GET at a Service, through the API server's proxy."
     params: type[BaseModel] = ServiceParams
+    result: type[BaseModel] = ProbeFacts
 
-    async def collect(self, context: ActionContext, params: ServiceParams) -> dict[str, Any]:
-        """Return status, ok and milliseconds; a Service without ready endpoints has status 503."""
-        namespace = check_namespace(params.namespace or context.target.namespace)
-        call = context.reach.cluster.service_get(
-            namespace, params.service or context.target.name, params.port, params.path
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        return [permit("v1", "Service", "get", subresource="proxy")]
+
+    async def gather(self, context: ActionContext, params: ServiceParams) -> ProbeFacts:
+        """Return how it answers; a Service without ready endpoints has status 503."""
+        call = context.reach.cluster.service_text(
+            place(context, params), params.service or context.target.name, params.port, params.path
         )
-        return await _timed(context.reach.clock, call, params.expect)
-
-
-async def _timed(clock: Clock, call: Awaitable[int], expect: tuple[int, ...]) -> dict[str, Any]:
-    began = clock.monotonic()
-    try:
-        status = await call
-        error = ""
-    except Unreachable as unreachable:
-        status, error = 0, str(unreachable)
-    milliseconds = round((clock.monotonic() - began) * 1000, 1)
-    return {"status": status, "ok": status in expect, "milliseconds": milliseconds, "error": error}
+        return await probe(context.reach.clock, call, params)

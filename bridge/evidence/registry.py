@@ -35,6 +35,11 @@ def collectors() -> dict[str, Collector]:
     return {collector.name: collector for collector in built_in}
 
 
+def results() -> Mapping[str, type[BaseModel]]:
+    """Return what each collector gives, for the check of expressions."""
+    return {name: collector.result for name, collector in collectors().items()}
+
+
 def parameters() -> Mapping[str, type[BaseModel]]:
     """Return each collector's parameters, for the check of runbooks."""
     return {name: collector.params for name, collector in collectors().items()}

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bridge.engine.context import RunContext
 from bridge.errors import InvalidInput, KubeForbidden, PermanentError, TemporaryError, Unreachable
 from bridge.evidence.registry import collectors
+from bridge.model.outside import HttpReply, HttpRequest
 from bridge.model.redact import redact
 from bridge.model.target import Target
 from bridge.model.workload import format_time
@@ -36,15 +37,15 @@ class FakeReach(Reach):
     def __init__(self, cluster: FakeCluster) -> None:
         super().__init__(cluster, FakeClock(), Outside(OutsideSettings()))
         self.samples: list[tuple[dict[str, str], float]] = []
-        self.answer: int | Exception = 200
+        self.answer: int | HttpReply | Exception = 200
 
     async def promql(self, query: str) -> Any:
         return self.samples
 
-    async def http_status(self, url: str) -> int:
+    async def http(self, request: HttpRequest) -> HttpReply:
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return HttpReply(self.answer) if isinstance(self.answer, int) else self.answer
 
 
 async def collect(
@@ -111,8 +112,12 @@ async def test_pods_are_counted_by_what_is_wrong_with_them() -> None:
         "pending": 1,
         "unschedulable": 1,
         "failed": 0,
+        "not_running": 1,
         "terminating": 1,
         "restarts": 11,
+        "restart_reasons": {"OOMKilled": 1},
+        "restarted_seconds": 0.0,
+        "nodes": {"node-1": 5},
         "truncated": False,
     }
     assert items == {
@@ -152,7 +157,7 @@ async def test_events_are_about_the_workload_bounded_and_newest_last() -> None:
     assert (found["total"], found["warnings"], found["reasons"]) == (3, 1, {"BackOff": 3})
     assert [item["age_seconds"] for item in found["items"]] == [10.0, 1.0]
     assert found["items"][1]["count"] == 9
-    everything = await collect("events", FakeReach(cluster), everything=True)
+    everything = await collect("events", FakeReach(cluster), scope="namespace")
     assert everything["total"] == 4
     assert "hunter2" not in json.dumps(everything)
 
@@ -232,7 +237,9 @@ async def test_a_query_without_samples_is_missing_not_zero() -> None:
     with pytest.raises(PermanentError):
         await collect("promql", reach, query="x")
     reach.samples = [({"a": "1"}, 0.25), ({"a": "2"}, 0.5)]
-    assert await collect("promql", reach, query="x") == {"value": 0.5, "samples": 2}
+    found = await collect("promql", reach, query="x", by="a")
+    assert (found["value"], found["samples"], found["by_label"]) == (0.5, 2, {"1": 0.25, "2": 0.5})
+    assert found["series"][0] == {"labels": {"a": "2"}, "value": 0.5}
     assert (await collect("promql", reach, query="x", reduce="sum"))["value"] == 0.75
 
 

@@ -14,14 +14,7 @@ from bridge.actions import registry as actions
 from bridge.configuration import load
 from bridge.configuration.expressions import Condition
 from bridge.configuration.scope import while_running
-from bridge.demo import SimulatedCluster, SimulatedServer
-from bridge.demo.workloads import NAMESPACE, seed_certificate, seed_gateway
-from bridge.engine.clock import SystemClock
-from bridge.engine.context import RunContext
 from bridge.evidence import registry as evidence
-from bridge.kube.client import KubeCluster
-from bridge.kube.connection import ClusterConnection
-from bridge.model.target import Target
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runbooks.md").read_text("utf-8")
 
@@ -39,7 +32,7 @@ def names(text: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("heading", "known"),
-    [("What the collectors give", evidence.parameters()), ("What the actions do", actions.parameters())],
+    [("What the actions do", actions.parameters())],
 )
 def test_what_there_is_and_its_parameters_are_on_the_page_and_nothing_else(
     heading: str, known: Mapping[str, type[BaseModel]]
@@ -51,52 +44,6 @@ def test_what_there_is_and_its_parameters_are_on_the_page_and_nothing_else(
         assert fields.keys() <= names(cells[0]), name
         for parameter, default in re.findall(r"`([a-z_]+)` \((\d+|true|false)[);:]", cells[0]):
             assert str(fields[parameter].default).lower().removesuffix(".0") == default, (name, parameter)
-
-
-def keys(value: Any) -> set[str]:
-    """Every key in a piece of evidence, those of its lists' items included; what only data names is left out."""
-    if isinstance(value, list):
-        return set().union(*map(keys, value))
-    if not isinstance(value, Mapping):
-        return set()
-    return set(value).union(*(keys(item) for name, item in value.items() if name != "reasons"))
-
-
-class Reach:
-    """Implements bridge.ports.Connections: a simulated cluster, and answers from elsewhere."""
-
-    def __init__(self, cluster: KubeCluster) -> None:
-        self.cluster = cluster
-        self.clock = SystemClock()
-
-    async def promql(self, query: str) -> list[Any]:
-        return [({}, 0.5)]
-
-    async def http_status(self, url: str) -> int:
-        return 200
-
-
-async def test_what_a_collector_gives_is_on_the_page_and_nothing_else() -> None:
-    simulated = SimulatedCluster()
-    seed_gateway(simulated)
-    seed_certificate(simulated)
-    rows = table("What the collectors give")
-    asked = {"promql": {"query": "1"}, "http": {"url": "http://x/"}}
-    async with SimulatedServer(simulated) as server:
-        connection = ClusterConnection(name="test", url=server.url, secret_namespaces=frozenset({NAMESPACE}))
-        cluster = KubeCluster(connection)
-        for name, collector in evidence.collectors().items():
-            kind, of = (
-                ("Certificate", "netweave-tls") if name == "certificate" else ("Deployment", "netweave-gateway")
-            )
-            context = RunContext(
-                remediation="r", planned_at=0.0, target=Target("test", kind, NAMESPACE, of), reach=Reach(cluster)
-            )
-            given = await collector.collect(context, collector.params.model_validate(asked.get(name, {})))
-            told = names(rows["service" if name == "http" else name][1])
-            assert keys(given) <= told, (name, keys(given) - told)
-            assert told - keys(given) <= {"secret", "status", "service"}, (name, told - keys(given))
-        await cluster.close()
 
 
 def test_the_example_is_a_runbook(tmp_path: Path) -> None:
