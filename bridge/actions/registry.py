@@ -7,15 +7,39 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from bridge.actions.certificate_renew import CertificateRenew
+from bridge.actions.hpa_create import HpaCreate
+from bridge.actions.hpa_patch import HpaPatch
+from bridge.actions.pod_remove import PodDelete, PodEvict
+from bridge.actions.rollout_pause import RolloutPause, RolloutResume
 from bridge.actions.rollout_restart import RolloutRestart
+from bridge.actions.rollout_status import RolloutStatus
 from bridge.actions.rollout_undo import RolloutUndo
 from bridge.actions.scale import Scale
+from bridge.actions.set_env import SetEnv
+from bridge.actions.set_image import SetImage
+from bridge.actions.set_resources import SetResources
 from bridge.ports import Action
+
+_WORKLOADS: tuple[Action, ...] = (
+    RolloutRestart(),
+    RolloutStatus(),
+    RolloutUndo(),
+    RolloutPause(),
+    RolloutResume(),
+    Scale(),
+    HpaPatch(),
+    HpaCreate(),
+    SetResources(),
+    SetEnv(),
+    SetImage(),
+    PodEvict(),
+    PodDelete(),
+)
 
 
 def actions() -> dict[str, Action]:
     """Return every built-in action by its name."""
-    built_in: tuple[Action, ...] = (RolloutRestart(), RolloutUndo(), Scale(), CertificateRenew())
+    built_in: tuple[Action, ...] = (*_WORKLOADS, CertificateRenew())
     return {action.name: action for action in built_in}
 
 

@@ -108,12 +108,16 @@ async def look(context: ActionContext, plan: Plan) -> tuple[Workload | None, Ver
     workload = Workload(ref, document, rollout_of(planned.kind, document))
     if ref.uid != planned.uid:
         return None, Verification(Answer.NOT_FIXED, f"{planned} was deleted and made again", final=True)
+    return workload, progress_of(context, workload)
+
+
+def progress_of(context: ActionContext, workload: Workload) -> Verification:
+    """Return whether the rollout is complete; not fixed for good when it passed its progress deadline since."""
     rollout = workload.rollout
-    if rollout.failed and _is_ours(context, document):
+    if rollout.failed and _is_ours(context, workload.document):
         text = f"the rollout passed its progress deadline: {rollout.text}"
-        return workload, Verification(Answer.NOT_FIXED, text, final=True)
-    answer = Answer.FIXED if rollout.complete else Answer.NOT_FIXED
-    return workload, Verification(answer, rollout.text)
+        return Verification(Answer.NOT_FIXED, text, final=True)
+    return Verification(Answer.FIXED if rollout.complete else Answer.NOT_FIXED, rollout.text)
 
 
 def _is_ours(context: ActionContext, deployment: Document) -> bool:

@@ -159,7 +159,7 @@ class Run:
         plan = progress.plan if progress.writing and progress.step == index else None
         if plan is None:
             plan = await self._plan(index, step)
-        if plan.empty:
+        if plan.empty and not plan.waits:
             return Verification(Answer.FIXED, f"{plan.action}: {plan.summary}"), "nothing_to_do"
         await self._steps.lock(plan)
         now = self._record.progress

@@ -134,7 +134,9 @@ def rollout_of(kind: str, workload: Document) -> Rollout:
         status = at(workload, "status") or {}
         if status.get("currentRevision") == status.get("updateRevision"):
             updated = number(status, "currentReplicas") or updated
-        complete = ready == desired and updated == desired
+        # Pods below the partition keep the old template on purpose.
+        partition = min(number(workload, "spec", "updateStrategy", "rollingUpdate", "partition"), desired)
+        complete = ready == desired and updated >= desired - partition
         failed = False
     else:
         left = number(workload, "status", "replicas") - updated
