@@ -79,6 +79,10 @@ class PlanStale(AlertbridgeError):
     """The object no longer has the uid or the before-values of the plan: plan again."""
 
 
+class UndoBlocked(PlanStale):
+    """What a plan made has been built on since: nothing of the plan may be put back, not even what is unchanged."""
+
+
 class TargetReplaced(PlanStale):
     """The object was deleted and made again since planning (other uid)."""
 

@@ -178,7 +178,7 @@ def _half(data: dict[str, Any]) -> Half | None:
 
 def _undone(state: Progress, data: dict[str, Any]) -> None:
     state.undo_in_flight = False
-    state.undone += 1
+    state.undone += 1 + int(data.get("skipped", 0))
     if "refused" in data:
         state.left.append(Left(data["refused"], data.get("unknown", False)))
 

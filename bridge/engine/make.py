@@ -29,6 +29,7 @@ from bridge.errors import (
     OutcomeUnknown,
     PermanentError,
     PlanError,
+    PlanStale,
     StoreUnavailable,
     TemporaryError,
 )
@@ -143,7 +144,7 @@ class Maker:
                 # A server's own error does not say that nothing happened.
                 raise OutcomeUnknown(str(error)) from error
             raise
-        except (TemporaryError, PermanentError, InvalidInput, KubeError):
+        except (TemporaryError, PermanentError, InvalidInput, KubeError, PlanStale):
             raise
         except AlertbridgeError as error:
             raise OutcomeUnknown(str(error)) from error

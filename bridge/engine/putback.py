@@ -19,7 +19,7 @@ from bridge.engine.lease import Lease
 from bridge.engine.make import Maker
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
-from bridge.errors import LeaseLost, OutcomeUnknown, PlanStale, StoreUnavailable
+from bridge.errors import LeaseLost, OutcomeUnknown, PlanStale, StoreUnavailable, UndoBlocked
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
@@ -48,10 +48,13 @@ class PutBack:
         if not self._record.progress.undoing:
             data = {"reason": reason.value, **(_told(half) if half else {})}
             await self._record.write(kinds.UNDOING, f"putting back {len(steps)} changes", reason=reason, data=data)
-        for plan, change in steps[self._record.progress.undone :]:
-            await self._one(plan, change)
+        while (place := self._record.progress.undone) < len(steps):
+            plan, change = steps[place]
+            # Those of its plan that follow, for one that forbids them all.
+            rest = sum(1 for other, _ in steps[place + 1 :] if other is plan)
+            await self._one(plan, change, rest)
 
-    async def _one(self, plan: Plan, change: Change) -> None:
+    async def _one(self, plan: Plan, change: Change, rest: int) -> None:
         doubtful = self._record.progress.undo_in_flight
         await self._lease.confirm()
         await self._record.write(kinds.PUTTING_BACK, change.summary)
@@ -66,6 +69,8 @@ class PutBack:
                 raise
             text = f"{change.ref}: {'somebody changed it since: ' if isinstance(error, PlanStale) else ''}{error}"
             data = {"wrote": False, "refused": text, "unknown": isinstance(error, OutcomeUnknown)}
+            if isinstance(error, UndoBlocked):
+                data["skipped"] = rest
             await self._record.write(kinds.UNDONE, f"not put back: {text}", data=data)
             return
         text = change.summary if made.wrote else f"{change.summary}: it was so already"

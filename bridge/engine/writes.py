@@ -95,16 +95,27 @@ class PatchWrite(Write):
 
     def settled(self, current: Existing) -> Change | None:
         found = self._same(current)
-        if all(read_pointer(found, f.pointer) == f.after for f in self.change.fields if f.change):
-            return self.change
+        if all(f.is_made(read_pointer(found, f.pointer)) for f in self.change.fields if f.change):
+            return self._as_taken(found)
         self._check_fields(found)
         return None
 
     async def send(self, cluster: Cluster, current: Existing) -> Change:
         assert current is not None
         patch = _patch(current, self.change, self.remediation)
-        await cluster.patch(self.change.ref, patch, subresource=self.change.subresource)
-        return self.change
+        return self._as_taken(await cluster.patch(self.change.ref, patch, subresource=self.change.subresource))
+
+    def _as_taken(self, found: dict[str, Any]) -> Change:
+        """Return the change with the values that the server filled in, for the undo to compare with."""
+        if not any(field.filled for field in self.change.fields):
+            return self.change
+        fields = tuple(
+            msgspec.structs.replace(f, after=copy.deepcopy(read_pointer(found, f.pointer)), filled=False)
+            if f.filled and f.change
+            else f
+            for f in self.change.fields
+        )
+        return msgspec.structs.replace(self.change, fields=fields)
 
 
 class ApplyWrite(PatchWrite):

@@ -75,6 +75,12 @@ class Field(msgspec.Struct, frozen=True):
     """False for a field that the plan only read and relies on: it must still be so when the change is made."""
     lasting: bool = False
     """For a relied-on field: the undo relies on it as well, e.g. a container's name at its place in a list."""
+    filled: bool = False
+    """For a field that changes: the server may fill in defaults within the value. It has it when `holds` says so."""
+
+    def is_made(self, found: Any) -> bool:
+        """Whether `found` is the value to be."""
+        return holds(found, self.after) if self.filled else bool(found == self.after)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +206,24 @@ def split_pointer(pointer: str) -> list[str]:
 def escape_token(token: str) -> str:
     """Return `token` as it stands in a JSON pointer (RFC 6901, section 3)."""
     return token.replace("~", "~0").replace("/", "~1")
+
+
+def holds(found: Any, wanted: Any) -> bool:
+    """Whether an object has what was asked for: all of it, with defaults that a server filled in beside it.
+
+    Empty values count as there when they are not: a server does not write them down.
+    """
+    if found is None:
+        return wanted in (None, {}, [], "", 0)
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(holds(found.get(key), wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list)
+            and len(found) == len(wanted)
+            and all(holds(one, other) for one, other in zip(found, wanted, strict=True))
+        )
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 def _leaves(document: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
