@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bridge.demo import discovery, rbac, subresources
+from bridge.demo import discovery, metrics, rbac, subresources
 from bridge.demo.deletion import delete_collection, delete_object
-from bridge.demo.exec import ExecResult
+from bridge.demo.exec import ExecResult, is_running
 from bridge.demo.logs import choose_container
 from bridge.demo.objects import Obj, name_of
 from bridge.demo.patches import APPLY_PATCH, check_content_type, decode_patch
@@ -87,6 +87,9 @@ class Api:
     def handle(self, request: ApiRequest) -> ApiReply | Watch | ExecSession:
         """The answer to a request."""
         if request.method == "GET":
+            well = discovery.health(self._cluster, request.path, "verbose" in request.query)
+            if well is not None:
+                return ApiReply(*well)
             document = discovery.answer(self._cluster, request.path, request.address)
             if document is not None:
                 return ApiReply(200, document)
@@ -131,12 +134,19 @@ class Api:
         action = rbac.Action(verb, path.group, path.plural, path.subresource, path.namespace, path.name)
         if not rbac.is_allowed(self._cluster, request.user, action):
             raise rbac.refusal(request.user, action)
+        if path.subresource == "exec" and verb == "get":
+            # Since 1.35 a command over a WebSocket needs `create` too, as it always did over SPDY.
+            creating = replace(action, verb="create")
+            if not rbac.is_allowed(self._cluster, request.user, creating):
+                raise rbac.refusal(request.user, creating)
 
     # The main resource
 
     def _main(self, request: ApiRequest, path: ApiPath, resource: Resource) -> ApiReply | Watch:
         if request.method == "GET":
             return self._read(request, path, resource)
+        if resource.group == metrics.GROUP:
+            raise method_not_allowed()
         if request.method == "POST" and not path.name:
             return self._post(request, path, resource)
         if request.method == "DELETE":
@@ -151,12 +161,19 @@ class Api:
         version = _api_version(path)
         watching = is_true(request.query.get("watch"))
         if path.name and not watching:
-            obj = self._verbs.current(resource, path.namespace, path.name)
-            return ApiReply(200, as_version(obj, version))
+            return ApiReply(200, as_version(self._one(path, resource), version))
         selection = Selection.of(resource, path.namespace, path.name, version, request.query)
         if watching:
             return Watch(self._cluster, selection, request.query)
         return ApiReply(200, list_page(self._cluster, selection, request.query))
+
+    def _one(self, path: ApiPath, resource: Resource) -> Obj:
+        if resource.group != metrics.GROUP:
+            return self._verbs.current(resource, path.namespace, path.name)
+        for told in metrics.objects(self._cluster, resource, path.namespace):
+            if name_of(told) == path.name:
+                return told
+        raise not_found(resource, path.name)
 
     def _post(self, request: ApiRequest, path: ApiPath, resource: Resource) -> ApiReply:
         body = _json_body(request)
@@ -277,9 +294,12 @@ class Api:
         if pod is None:
             raise not_found(resource, path.name)
         container = choose_container(pod, request.query.get("container", ""))
-        if self._cluster.exec_handler is None:
-            raise not_served(f"exec: no command is simulated in {name_of(pod)}")
-        return ExecSession(self._cluster.exec_handler(pod, container, list(request.command)))
+        if not request.command:
+            raise bad_request("you must specify at least 1 command for the container")
+        subresources.check_kubelet(self._cluster, pod)
+        if not is_running(pod, container):
+            return ExecSession(ExecResult(error=f'unable to upgrade connection: container not found ("{container}")'))
+        return ExecSession(self._cluster.programs.run(pod, container, list(request.command)))
 
 
 def _verb(request: ApiRequest, path: ApiPath) -> str:

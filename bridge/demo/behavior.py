@@ -34,6 +34,12 @@ class Behavior:
     """Issuing ends in a failure. One Certificate alone fails with the annotation `demo/issuing: fail`."""
     metrics_delay: float = 15.0
     """Until the autoscaler has looked at a new HorizontalPodAutoscaler."""
+    taint_cordoned: bool = True
+    """A node that takes no pods gets the taint by which the node controller says so."""
+    unreachable_nodes: frozenset[str] = frozenset()
+    """Nodes whose kubelet answers nobody: no logs and no commands come from their pods."""
+    usage: Callable[[Obj, str], tuple[str, str] | None] | None = None
+    """What a container (of a pod, by name) uses: cores and bytes as quantities. None: half of what it requests."""
     images: Mapping[str, Fate] = field(default_factory=dict)
     """What containers of an image do, by pattern (`shop/web:*-slow`); before the rule of the tags."""
     oom_cured_at: str | None = None

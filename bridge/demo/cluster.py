@@ -12,11 +12,12 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from bridge.demo import metrics
 from bridge.demo.admission import prepare_new
 from bridge.demo.behavior import Behavior
 from bridge.demo.controllers import Controller, all_controllers
 from bridge.demo.defaults import apply_defaults
-from bridge.demo.exec import ExecHandler
+from bridge.demo.exec import Programs
 from bridge.demo.logs import Logs
 from bridge.demo.objects import Obj, clone, name_of, namespace_of, timestamp, without_nulls
 from bridge.demo.resources import Registry, Resource
@@ -45,8 +46,10 @@ class SimulatedCluster:
         self.store = Store()
         self.writes = Writes(self.store, self.now, self.rng)
         self.logs = Logs(self.now)
-        self.exec_handler: ExecHandler | None = None
-        """Answers `exec`; without one, exec is answered with 501."""
+        self.programs = Programs()
+        """What commands in containers do."""
+        self.unwell: set[str] = set()
+        """Checks of the server's own health that fail (`etcd`): /readyz and /livez say so."""
         self.tokens: dict[str, str] = {}
         """Bearer tokens of users that RBAC is asked about."""
         self._dirty: set[str] = set()
@@ -180,6 +183,18 @@ class SimulatedCluster:
         """Change what `Behavior` says from here on: `set_behavior(ready_delay=5, images={"web:slow": "never"})`."""
         self.behavior = replace(self.behavior, **changes)
         self._due = dict.fromkeys(self._controllers, 0.0)
+
+    def set_metrics(self, installed: bool) -> None:
+        """Have a metrics server, or have none any more. There is none at the start."""
+        for resource in metrics.RESOURCES:
+            if installed:
+                self.registry.add(resource)
+            else:
+                self.registry.remove(resource)
+
+    @property
+    def has_metrics(self) -> bool:
+        return self.registry.of_kind(f"{metrics.GROUP}/v1beta1", "PodMetrics") is not None
 
     def issue_token(self, namespace: str, service_account: str) -> str:
         """A bearer token of a service account, for which RBAC is then enforced."""

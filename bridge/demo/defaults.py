@@ -250,14 +250,31 @@ def _role_binding(obj: Obj) -> None:
     _default(obj.setdefault("roleRef", {}), apiGroup="rbac.authorization.k8s.io")
 
 
+def _network_policy(obj: Obj) -> None:
+    spec = obj["spec"]
+    _default(spec, policyTypes=["Ingress", "Egress"] if "egress" in spec else ["Ingress"])
+    for direction in ("ingress", "egress"):
+        for rule in spec.get(direction) or ():
+            for port in rule.get("ports") or ():
+                _default(port, protocol="TCP")
+
+
+def _cron_job(obj: Obj) -> None:
+    spec = obj["spec"]
+    _default(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+    pod_spec(spec["jobTemplate"]["spec"]["template"]["spec"])
+
+
 _FILLERS: dict[str, Callable[[Obj], None]] = {
     "ClusterRoleBinding": _role_binding,
     "CustomResourceDefinition": _definition,
+    "CronJob": _cron_job,
     "DaemonSet": _daemon_set,
     "Deployment": _deployment,
     "HorizontalPodAutoscaler": _autoscaler,
     "Job": _job,
     "Namespace": _namespace,
+    "NetworkPolicy": _network_policy,
     "PersistentVolume": _volume,
     "PersistentVolumeClaim": _claim,
     "Pod": _pod,

@@ -27,14 +27,13 @@ VERSION: Obj = {
     "compiler": "none",
     "platform": "simulated",
 }
-HEALTH = ("/readyz", "/livez", "/healthz")
+_HEALTH = ("/readyz", "/livez", "/healthz")
+_CHECKS = ("ping", "log", "etcd", "informer-sync", "poststarthook/start-apiextensions-informers")
 
 
 def answer(cluster: SimulatedCluster, path: str, address: str) -> Obj | str | None:
     """The document at a path of discovery; None when the path is no such."""
     path = path.rstrip("/")
-    if path in HEALTH or path.startswith(tuple(f"{prefix}/" for prefix in HEALTH)):
-        return "ok"
     if path == "/version":
         return VERSION
     if path == "/api":
@@ -51,6 +50,21 @@ def answer(cluster: SimulatedCluster, path: str, address: str) -> Obj | str | No
     if len(parts) == 3 and parts[0] == "apis":
         return _resources(cluster, parts[1], parts[2])
     return None
+
+
+def health(cluster: SimulatedCluster, path: str, verbose: bool) -> tuple[int, str] | None:
+    """Status and text of a health endpoint; None when the path is none. A failing check is named in `unwell`."""
+    root, _, check = path.strip("/").partition("/")
+    if f"/{root}" not in _HEALTH:
+        return None
+    checks = [check] if check else [*_CHECKS, *sorted(cluster.unwell.difference(_CHECKS))]
+    failed = cluster.unwell.intersection(checks)
+    if check:
+        return (500, f'internal server error: "{check}" failed\n') if failed else (200, "ok")
+    if not failed and not verbose:
+        return 200, "ok"
+    lines = [f"[-]{name} failed: reason withheld" if name in failed else f"[+]{name} ok" for name in checks]
+    return (500 if failed else 200), "\n".join([*lines, f"{root} check {'failed' if failed else 'passed'}"]) + "\n"
 
 
 def _groups(cluster: SimulatedCluster) -> list[str]:

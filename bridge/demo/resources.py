@@ -141,9 +141,37 @@ BUILT_IN: tuple[Resource, ...] = (
         subresources=("status",),
         also_versions=("v1",),
     ),
+    Resource(
+        "batch",
+        "v1",
+        "cronjobs",
+        "CronJob",
+        short_names=("cj",),
+        categories=_ALL,
+        subresources=("status",),
+        generation=True,
+    ),
     Resource("batch", "v1", "jobs", "Job", categories=_ALL, subresources=("status",), generation=True),
     Resource("coordination.k8s.io", "v1", "leases", "Lease"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", generation=True),
+    Resource(
+        "networking.k8s.io",
+        "v1",
+        "ingresses",
+        "Ingress",
+        singular="ingress",
+        short_names=("ing",),
+        subresources=("status",),
+        generation=True,
+    ),
+    Resource(
+        "networking.k8s.io",
+        "v1",
+        "networkpolicies",
+        "NetworkPolicy",
+        short_names=("netpol",),
+        generation=True,
+    ),
     Resource(
         "policy",
         "v1",
@@ -180,11 +208,12 @@ NOT_SERVED: dict[str, str] = {
     "/apis/authentication.k8s.io": "token and self subject reviews",
     "/apis/authorization.k8s.io/v1/subjectaccessreviews": "access reviews of others",
     "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews": "rules reviews",
-    "/apis/batch/v1/cronjobs": "CronJobs",
     "/apis/certificates.k8s.io": "certificate signing requests",
     "/apis/events.k8s.io": "events by their second API (read them at /api/v1)",
     "/apis/flowcontrol.apiserver.k8s.io": "priority and fairness",
-    "/apis/networking.k8s.io": "Ingress and NetworkPolicy",
+    "/apis/networking.k8s.io/v1/ingressclasses": "ingress classes",
+    "/apis/networking.k8s.io/v1/ipaddresses": "addresses of services",
+    "/apis/networking.k8s.io/v1/servicecidrs": "address ranges of services",
     "/apis/node.k8s.io": "runtime classes",
     "/apis/resource.k8s.io": "dynamic resource allocation",
     "/apis/scheduling.k8s.io": "priority classes",
@@ -237,10 +266,13 @@ class Registry:
         for resource in _resources_of(definition):
             self.add(resource)
 
+    def remove(self, resource: Resource) -> None:
+        self._served.pop((resource.group, resource.version, resource.plural), None)
+        self._by_kind.pop((resource.group, resource.kind), None)
+
     def remove_definition(self, definition: Obj) -> None:
         for resource in _resources_of(definition):
-            self._served.pop((resource.group, resource.version, resource.plural), None)
-            self._by_kind.pop((resource.group, resource.kind), None)
+            self.remove(resource)
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         return self._served.get((group, version, plural))

@@ -22,6 +22,7 @@ from bridge.demo.status_errors import ApiError, PageNotFound, internal_error
 from bridge.demo.watch import Watch
 
 _LOG = logging.getLogger(__name__)
+_PIECE = 16 * 1024
 _LARGEST_BODY = 3 * 1024 * 1024
 _PROTOCOLS = ("v4.channel.k8s.io", "v5.channel.k8s.io")
 
@@ -203,13 +204,20 @@ class SimulatedServer:
             }
             return web.json_response(error, status=400)
         await socket.prepare(request)
-        for channel, text in ((1, result.stdout), (2, result.stderr), (3, json.dumps(status_frame(result)))):
-            if text:
-                await socket.send_bytes(bytes([channel]) + text.encode())
+        for channel, text in (*_pieces(1, result.stdout), *_pieces(2, result.stderr)):
+            await socket.send_bytes(bytes([channel]) + text.encode())
+        if result.seconds:
+            await asyncio.sleep(result.seconds)
+        await socket.send_bytes(b"\x03" + json.dumps(status_frame(result)).encode())
         await socket.close(code=1000)
         while not socket.closed and (await socket.receive()).type != WSMsgType.CLOSED:
             pass
         return socket
+
+
+def _pieces(channel: int, text: str) -> list[tuple[int, str]]:
+    """What was printed, in messages as a kubelet's buffer has them."""
+    return [(channel, text[start : start + _PIECE]) for start in range(0, len(text), _PIECE)]
 
 
 def cut(request: web.Request) -> web.Response:

@@ -164,6 +164,14 @@ def eviction_refused(budget: str, needed: int, healthy: int) -> ApiError:
     return ApiError(429, "TooManyRequests", message, details=details)
 
 
+def budget_unread(budget: str) -> ApiError:
+    """The controller has not counted yet for what the budget says now."""
+    text = f"The disruption budget {budget} is still being processed by the server."
+    message = "Cannot evict pod as it would violate the pod's disruption budget."
+    details = {"causes": [{"reason": "DisruptionBudget", "message": text}], "retryAfterSeconds": 10}
+    return ApiError(429, "TooManyRequests", message, details=details, headers={"Retry-After": "10"})
+
+
 def internal_error(error: Exception) -> ApiError:
     return ApiError(500, "InternalError", f"Internal error occurred: {error!r}")
 

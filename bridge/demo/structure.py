@@ -146,6 +146,12 @@ ZERO: dict[str, Obj] = {
         "reportingInstance": "",
     },
     "Namespace": {"spec": {}, "status": {}},
+    "NetworkPolicy": {"spec": {"podSelector": {}}},
+    "Ingress": {"spec": {}, "status": {"loadBalancer": {}}},
+    "CronJob": {
+        "spec": {"schedule": "", "jobTemplate": {"metadata": {}, "spec": {"template": _TEMPLATE}}},
+        "status": {},
+    },
     "Lease": {"spec": {}},
     "Service": {"spec": {}, "status": {"loadBalancer": {}}},
     "StorageClass": {"provisioner": ""},

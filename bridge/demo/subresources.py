@@ -25,6 +25,7 @@ from bridge.demo.selectors import matches_selector, selector_text
 from bridge.demo.status_errors import (
     ApiError,
     bad_request,
+    budget_unread,
     conflict,
     eviction_refused,
     invalid,
@@ -111,6 +112,8 @@ def _check_budgets(cluster: SimulatedCluster, pod: Obj, *, dry_run: bool) -> Non
         raise ApiError(500, "InternalError", message)
     for budget in budgets:
         status = budget["status"]
+        if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 1):
+            raise budget_unread(name_of(budget))
         if not pod_is_ready(pod) and status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) > 0:
             continue
         if status.get("disruptionsAllowed", 0) <= 0:
@@ -122,6 +125,16 @@ def _check_budgets(cluster: SimulatedCluster, pod: Obj, *, dry_run: bool) -> Non
             cluster.store.put(key, used)
 
 
+def check_kubelet(cluster: SimulatedCluster, pod: Obj) -> None:
+    """Raises ApiError 400 for a pod without a node, and 500 for a node whose kubelet answers nobody."""
+    node = pod["spec"].get("nodeName")
+    if not node:
+        raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
+    if node in cluster.behavior.unreachable_nodes:
+        text = "error dialing backend: dial tcp 127.0.0.1:10250: connect: connection refused"
+        raise ApiError(500, "InternalError", text, details={"causes": [{"message": text}]})
+
+
 def read_log(
     cluster: SimulatedCluster, resource: Resource, namespace: str, name: str, query: Mapping[str, str]
 ) -> str:
@@ -129,6 +142,8 @@ def read_log(
     pod = cluster.store.get(resource.key, namespace, name)
     if pod is None:
         raise not_found(resource, name)
+    if pod["spec"].get("nodeName"):
+        check_kubelet(cluster, pod)
     previous = query.get("previous", "").lower() in ("true", "1")
     lines = cluster.logs.read(pod, query.get("container", ""), previous=previous)
     if query.get("follow", "").lower() in ("true", "1"):

@@ -71,6 +71,9 @@ class Verbs:
         self._writes.stamp(resource, obj)
         if options.dry_run:
             return obj
+        return self._keep(resource, obj)
+
+    def _keep(self, resource: Resource, obj: Obj) -> Obj:
         stored = self._store.put(resource.key, obj)
         if resource.kind == "CustomResourceDefinition":
             self._cluster.registry.add_definition(stored)
@@ -209,7 +212,7 @@ class Verbs:
         created = self.create(resource, namespace, merged, quiet)
         created["metadata"]["managedFields"] = entries
         if not options.dry_run:
-            created = self._store.put(resource.key, created)
+            created = self._keep(resource, created)
         return created, True
 
     def _update(

@@ -161,12 +161,13 @@ def test_nothing_is_both_served_and_on_the_list() -> None:
     assert not [path for path in served for entry in NOT_SERVED if path == entry or path.startswith(f"{entry}/")]
 
 
-async def test_exec_without_a_simulated_command_is_not_served(lab: Lab) -> None:
+async def test_a_command_is_answered_by_the_handler_that_was_added_for_its_container(lab: Lab) -> None:
     spec = {"containers": [{"name": "c", "image": "x:1"}]}
     lab.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
+    lab.cluster.settle(2)
     path = "/api/v1/namespaces/default/pods/p/exec?command=ls"
-    assert (await lab.send("GET", path))[0] == 501
-    lab.cluster.exec_handler = lambda pod, container, command: ExecResult(f"{container}:{command}")
+    lab.cluster.programs.add(lambda pod, container, command: ExecResult("elsewhere"), container="other")
+    lab.cluster.programs.add(lambda pod, container, command: ExecResult(f"{container}:{command}"))
     async with lab.session.ws_connect(path, protocols=["v4.channel.k8s.io"]) as socket:
         frames = [message.data async for message in socket]
     assert frames[0] == b"\x01c:['ls']"

@@ -232,7 +232,7 @@ async def test_a_dry_run_leaves_no_trace(lab: Lab) -> None:
 
 async def test_what_is_not_served_says_so_with_501(lab: Lab) -> None:
     with pytest.raises(ApiException) as refused:
-        await client.NetworkingV1Api(lab.api).list_namespaced_network_policy("default")
+        await client.CertificatesV1Api(lab.api).list_certificate_signing_request()
     assert refused.value.status == 501
     assert json.loads(refused.value.body)["reason"] == "NotImplemented"
 
@@ -274,9 +274,10 @@ async def test_a_delete_holds_to_the_revision_it_names(lab: Lab) -> None:
 
 
 async def test_exec_works_through_the_real_clients_websocket(lab: Lab) -> None:
-    lab.cluster.exec_handler = lambda pod, container, command: ExecResult(" ".join(command))
+    lab.cluster.programs.add(lambda pod, container, command: ExecResult(" ".join(command)))
     spec = {"containers": [{"name": "c", "image": "x:1"}]}
     lab.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
+    lab.cluster.settle(2)
     async with WsApiClient(lab.api.configuration) as sockets:
         core = client.CoreV1Api(sockets)
         printed = await core.connect_get_namespaced_pod_exec("p", "default", command=["redis-cli", "PING"])

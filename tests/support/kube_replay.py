@@ -84,6 +84,8 @@ class Replay:
 
     def __init__(self) -> None:
         self.cluster = SimulatedCluster(clock=lambda: 1_795_000_000.0, nodes=0)
+        # No node controller ran with the recorded server.
+        self.cluster.set_behavior(taint_cordoned=False)
         self.api = Api(self.cluster)
         self.names: dict[str, str] = {}
         self.token = ADMIN
@@ -192,7 +194,7 @@ def _write_while_watching(replay: Replay) -> None:
 
 def _seed_exec(replay: Replay) -> None:
     name = "netweave-gateway-d9fd76b5f-fp5f5"
-    spec = {"containers": [{"name": "gateway", "image": "gateway:1"}]}
+    spec = {"nodeName": "node-0", "containers": [{"name": "gateway", "image": "gateway:1"}]}
     metadata = {"name": name, "namespace": "helmed"}
     replay.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     replay.settle(2)
@@ -201,7 +203,7 @@ def _seed_exec(replay: Replay) -> None:
         failed = command == ["fail"]
         return ExecResult(json.dumps(command) + "\n", "it failed\n" if failed else "", 7 if failed else 0)
 
-    replay.cluster.exec_handler = run
+    replay.cluster.programs.add(run)
 
 
 TOKENS = {

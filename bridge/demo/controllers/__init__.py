@@ -10,12 +10,14 @@ from bridge.demo.controllers.certificates import Certificates
 from bridge.demo.controllers.deployments import Deployments
 from bridge.demo.controllers.disruption import Disruption
 from bridge.demo.controllers.endpoints import EndpointsOfServices
-from bridge.demo.controllers.housekeeping import Definitions, Garbage, Namespaces, Protection
+from bridge.demo.controllers.housekeeping import Definitions, Garbage, Namespaces
 from bridge.demo.controllers.jobs import Jobs
 from bridge.demo.controllers.kubelet import Kubelet
+from bridge.demo.controllers.nodes import Cordons
 from bridge.demo.controllers.replicasets import ReplicaSets
 from bridge.demo.controllers.scheduler import Scheduler
 from bridge.demo.controllers.statefulsets import DaemonSets, StatefulSets
+from bridge.demo.controllers.volumes import Protection, Provisioner
 
 if TYPE_CHECKING:
     from bridge.demo.cluster import SimulatedCluster
@@ -32,6 +34,8 @@ def all_controllers(cluster: SimulatedCluster) -> list[Controller]:
         DaemonSets,
         Jobs,
         ReplicaSets,
+        Cordons,
+        Provisioner,
         Scheduler,
         Kubelet,
         EndpointsOfServices,

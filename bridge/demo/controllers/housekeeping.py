@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.demo.controllers.authority import authority_certificate
 from bridge.demo.controllers.base import MANAGER, Controller
 from bridge.demo.deletion import delete_object
-from bridge.demo.objects import Obj, clone, dig, is_terminating, name_of, namespace_of, timestamp, uid_of
+from bridge.demo.objects import Obj, clone, is_terminating, name_of, namespace_of, timestamp, uid_of
 
 _ROOT = "kube-root-ca.crt"
 _ABOUT = (
@@ -95,46 +95,6 @@ class Garbage(Controller):
 
 def _waits_for_owned(obj: Obj) -> bool:
     return is_terminating(obj) and "foregroundDeletion" in (obj["metadata"].get("finalizers") or ())
-
-
-class Protection(Controller):
-    """Lets go of claims that no pod uses and of volumes that no claim is bound to, once they are deleted; grows
-    claims that were asked to."""
-
-    watches = frozenset({"persistentvolumeclaims", "persistentvolumes", "pods"})
-
-    def sync(self, now: float) -> float | None:
-        claims = self.cluster.resource("v1", "PersistentVolumeClaim")
-        for claim in self.store.list("persistentvolumeclaims"):
-            if is_terminating(claim) and not self._is_used(claim):
-                self.writes.remove(claims, claim)
-            elif not is_terminating(claim):
-                self._grow(claim)
-        volumes = self.cluster.resource("v1", "PersistentVolume")
-        for volume in self.store.list("persistentvolumes"):
-            if is_terminating(volume):
-                self.writes.remove(volumes, volume)
-        return None
-
-    def _is_used(self, claim: Obj) -> bool:
-        return any(
-            dig(volume, "persistentVolumeClaim", "claimName") == name_of(claim)
-            for pod in self.store.list("pods", namespace_of(claim))
-            for volume in pod["spec"].get("volumes") or ()
-        )
-
-    def _grow(self, claim: Obj) -> None:
-        """A bound claim that asks for more than it has gets it: the file system grows with it."""
-        wanted = dig(claim, "spec", "resources", "requests", "storage")
-        has = dig(claim, "status", "capacity", "storage")
-        if dig(claim, "status", "phase") != "Bound" or has in (None, wanted):
-            return
-        grown: Obj = clone(claim)
-        grown["status"]["capacity"]["storage"] = wanted
-        resource = self.cluster.resource("v1", "PersistentVolumeClaim")
-        self.writes.save(resource, grown, MANAGER, "status")
-        text = "MountVolume.NodeExpandVolume succeeded for volume"
-        self.record(claim, "FileSystemResizeSuccessful", text, "kubelet")
 
 
 class Definitions(Controller):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.demo.controllers.base import MANAGER
 from bridge.demo.controllers.hashing import template_hash
+from bridge.demo.controllers.nodes import CORDONED
 from bridge.demo.controllers.podsets import PodOwner, is_active
 from bridge.demo.controllers.rollout import spec_replicas
 from bridge.demo.controllers.scheduler import tolerates
@@ -233,7 +234,11 @@ def _takes_daemons(owner: Obj, node: Obj) -> bool:
     ready = condition(node, "Ready")
     tolerations = spec.get("tolerations") or ()
     # Daemons run on cordoned nodes too.
-    taints = [taint for taint in node["spec"].get("taints") or () if taint["effect"] != "PreferNoSchedule"]
+    taints = [
+        taint
+        for taint in node["spec"].get("taints") or ()
+        if taint["effect"] != "PreferNoSchedule" and taint["key"] != CORDONED
+    ]
     return (
         wanted.items() <= labels_of(node).items()
         and ready is not None
