@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from bridge import __version__
-from bridge.cli import by_hand, catalogue, files, plan, remediations, servers
+from bridge.cli import by_hand, catalogue, files, plan, rbac, remediations, servers
 from bridge.errors import AlertbridgeError, ConfigurationError, InvalidInput
 from bridge.model.text import printable
 
@@ -65,6 +65,7 @@ for _command in (
     files.route_test,
     catalogue.actions,
     plan.plan,
+    rbac.rbac,
     remediations.list_,
     remediations.show,
     remediations.cancel,

@@ -146,6 +146,20 @@ class RoutingTable:
 
         return [*walk(self._root)]
 
+    def demands(self) -> list[tuple[Match, dict[str, str]]]:
+        """Return every route with the labels whose single values it and the routes above it demand."""
+
+        def walk(node: Node, above: dict[str, str]) -> Iterable[tuple[Match, dict[str, str]]]:
+            known = {
+                **above,
+                **{m.name: next(iter(m.values)) for m in node.matchers if m.values and len(m.values) == 1},
+            }
+            yield node.match, known
+            for child in node.children:
+                yield from walk(child, known)
+
+        return [*walk(self._root, {})]
+
     def explain(self, labels: Mapping[str, str]) -> Branch:
         """Return the path that an alert takes, as a tree: only the routes that it goes through."""
 

@@ -159,7 +159,7 @@ def _change(change: Json) -> Iterable[str]:
     if operation == "delete" and manifest:
         return _lines(manifest, {})
     if operation == "call":
-        return [printable(line) for line in (change["summary"], *_yaml(change.get("call") or {}))]
+        return [printable(line) for line in (change["summary"], *yaml_lines(change.get("call") or {}))]
     if operation in ("delete", "evict"):
         return [printable(change["summary"])]
     before: dict[str, Any] = {}
@@ -174,18 +174,20 @@ def _change(change: Json) -> Iterable[str]:
 
 
 def _lines(before: Json, after: Json) -> Iterable[str]:
-    for line in list(difflib.unified_diff(_yaml(before), _yaml(after), n=3, lineterm=""))[2:]:
+    for line in list(difflib.unified_diff(yaml_lines(before), yaml_lines(after), n=3, lineterm=""))[2:]:
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
         yield click.style(printable(line), fg=colour) if colour else printable(line)
 
 
-def _yaml(document: Json) -> list[str]:
+def yaml_lines(document: Any, *, sort: bool = True) -> list[str]:
+    """Return a document as lines of YAML, its keys sorted or in their own order."""
     from ruamel.yaml import YAML  # slow to import, and only plans need it
 
     if not document:
         return []
     emitter = YAML(typ="safe", pure=True)
     emitter.default_flow_style = False
+    emitter.sort_base_mapping_type_on_output = sort  # type: ignore[assignment] # None in its class is no type
     emitter.width = 10_000
     out = io.StringIO()
     emitter.dump(document, out)

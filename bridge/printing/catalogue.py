@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 
 from bridge.model.permission import Permission
 from bridge.ports import Action, Collector
-from bridge.printing import table
+from bridge.printing import table, yaml_lines
 
 _WORDS = {
     "string": "text",
@@ -69,7 +68,7 @@ def action(one: Action, kind: str = "Deployment") -> str:
         *_fields("PARAMETER", one.params),
         "",
         click.style("Example", bold=True),
-        *(f"  {line}" for line in _yaml([{"action": one.name, "with": dict(one.example)}])),
+        *(f"  {line}" for line in yaml_lines([{"action": one.name, "with": dict(one.example)}], sort=False)),
     ]
     asked = list(_permissions(one.permissions(kind, one.example)))
     return "\n".join([*lines, *(["", click.style("Permissions", bold=True), *asked] if asked else [])])
@@ -126,14 +125,3 @@ def _permissions(asked: Sequence[Permission]) -> Iterator[str]:
         place = "" if one.namespace is None else " cluster-wide" if one.namespace == "" else f" in {one.namespace}"
         only = f" ({', '.join(one.names)} alone)" if one.names else ""
         yield f"  {', '.join(one.verbs)} {resource}{place}{only}"
-
-
-def _yaml(document: Any) -> list[str]:
-    from ruamel.yaml import YAML
-
-    emitter = YAML(typ="safe", pure=True)
-    emitter.default_flow_style = False
-    emitter.width = 100
-    out = io.StringIO()
-    emitter.dump(document, out)
-    return out.getvalue().splitlines()
