@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bridge.errors import KubeNotFound
-from bridge.model.plan import Change, Plan
+from bridge.model.plan import Change, Operation, Plan
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
 from bridge.model.workload import Document, annotations_of, at, labels_of
@@ -16,6 +16,7 @@ from bridge.ports import ActionContext
 _MOST_AUTOSCALERS = 500
 _REPLICAS = "/spec/replicas"
 _RESTART = "rollout_restart"
+_REMOVING = (Operation.DELETE, Operation.EVICT)
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -47,6 +48,9 @@ class OwnerGuard:
 
 
 async def _find_owner(change: Change, plan: Plan, context: ActionContext) -> Owner | None:
+    if change.ref.kind == "Pod" and change.operation in _REMOVING:
+        # Its controller makes a new one, and that is what is wanted; the labels are those of its template.
+        return None
     try:
         document = await context.reach.cluster.get(change.ref)
     except KubeNotFound:

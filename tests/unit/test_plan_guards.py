@@ -13,7 +13,7 @@ from bridge.guards.owner import OwnerGuard
 from bridge.guards.protected import ProtectedGuard
 from bridge.guards.reversible import ReversibleGuard
 from bridge.model.mode import Mode
-from bridge.model.plan import Change, Field, Plan, Undo
+from bridge.model.plan import Change, Field, Operation, Plan, Undo
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
 from bridge.model.target import ObjectRef, Target
@@ -167,6 +167,16 @@ async def test_an_autoscaler_owns_the_count_and_nothing_else() -> None:
 
 async def test_a_status_is_nobodys_manifest() -> None:
     assert (await check(OwnerGuard(), plan(subresource="status"), web(HELM, RELEASE))).allowed
+
+
+@pytest.mark.parametrize("operation", [Operation.DELETE, Operation.EVICT])
+async def test_a_pod_that_its_controller_makes_again_may_go(operation: Operation) -> None:
+    owners = [{"kind": "ReplicaSet", "name": "web-1", "uid": "r", "controller": True}]
+    pod = {**web({"app.kubernetes.io/managed-by": "Helm"}, ownerReferences=owners), "kind": "Pod"}
+    changed = plan(kind="Pod")
+    removed = msgspec.structs.replace(changed.changes[0], operation=operation, fields=())
+    assert (await check(OwnerGuard(), msgspec.structs.replace(changed, changes=(removed,)), pod)).allowed
+    assert not (await check(OwnerGuard(), changed, pod)).allowed
 
 
 async def test_what_nobody_owns_may_be_changed() -> None:
