@@ -34,8 +34,8 @@ def runbook_schema(
     required = [name for name in schema["required"] if name != "name"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
         "title": title,
+        **_without_titles(schema),
         "required": required,
     }
 
@@ -71,5 +71,19 @@ def _templated(schema: Json) -> Json:
 
 
 def _or_template(schema: Json) -> Json:
-    about: Json = {key: schema[key] for key in ("description", "default", "title") if key in schema}
-    return {**about, "anyOf": [schema, {"$ref": "#/$defs/Template"}]}
+    about: Json = {key: schema[key] for key in ("description", "default") if key in schema}
+    inner = {key: value for key, value in schema.items() if key not in (*about, "title")}
+    # Alternatives of a type stand beside the template, not inside one of its alternatives.
+    options = inner["anyOf"] if inner.keys() == {"anyOf"} else [inner]
+    return {**about, "anyOf": [*options, {"$ref": "#/$defs/Template"}]}
+
+
+def _without_titles(value: Any) -> Any:
+    """Return a schema without the titles that only repeat what a field is called."""
+    if isinstance(value, dict):
+        return {
+            key: _without_titles(item)
+            for key, item in value.items()
+            if not (key == "title" and isinstance(item, str))
+        }
+    return [_without_titles(item) for item in value] if isinstance(value, list) else value
