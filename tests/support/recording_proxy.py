@@ -77,7 +77,9 @@ class Recorded:
 
     @property
     def is_mutating(self) -> bool:
-        """Whether the verb can change something; a dry run counts too, see `dry_run`."""
+        """Whether it can change something; a dry run counts too, see `dry_run`. A command is a GET that can."""
+        if self.path.endswith("/exec"):
+            return True
         return self.verb not in _READING and not self.path.endswith(_REVIEWS)
 
 
@@ -157,6 +159,8 @@ class RecordingProxy:
             headers["Authorization"] = f"Bearer {self.token}"
         url = URL(self.upstream.rstrip("/") + request.raw_path, encoded=True)
         entry.forwarded = True
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._converse(request, entry, url, headers, lose=lose)
         async with self._session.request(
             request.method, url, headers=headers, data=entry.body or None, allow_redirects=False
         ) as reply:
@@ -173,3 +177,63 @@ class RecordingProxy:
                     await response.write(chunk)
                 await response.write_eof()
             return response
+
+    async def _converse(
+        self, request: web.Request, entry: Recorded, url: URL, headers: dict[str, str], *, lose: bool
+    ) -> web.StreamResponse:
+        """Pass a WebSocket on. With `lose` the command runs to its end, and its client hears nothing of it."""
+        protocols = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        kept = {key: value for key, value in headers.items() if not key.lower().startswith("sec-websocket-")}
+        session = aiohttp.ClientSession(
+            connector=self._session.connector, connector_owner=False, middlewares=(_keep_refusal,)
+        )
+        async with session:
+            try:
+                upstream = await session.ws_connect(url, protocols=protocols, headers=kept, max_msg_size=0)
+            except _Refused as refused:
+                entry.status = entry.upstream_status = refused.status
+                return web.Response(status=refused.status, body=refused.body, content_type="application/json")
+            entry.upstream_status = 101
+            async with upstream:
+                if lose:
+                    async for _ in upstream:
+                        pass
+                    return cut(request)
+                return await self._relay(request, entry, upstream)
+
+    async def _relay(
+        self, request: web.Request, entry: Recorded, upstream: aiohttp.ClientWebSocketResponse
+    ) -> web.StreamResponse:
+        client = web.WebSocketResponse(protocols=[upstream.protocol] if upstream.protocol else ())
+        await client.prepare(request)
+        entry.status = 101
+
+        async def back() -> None:
+            async for message in client:
+                await upstream.send_bytes(message.data)
+
+        listening = asyncio.create_task(back())
+        with contextlib.suppress(ConnectionResetError):
+            async for message in upstream:
+                await client.send_bytes(message.data)
+        await client.close(code=upstream.close_code or 1000)
+        listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionResetError):
+            await listening
+        return client
+
+
+class _Refused(Exception):
+    """The server behind did not want to speak over a WebSocket."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+async def _keep_refusal(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    if response.status != 101:
+        raise _Refused(response.status, await response.read())
+    return response
