@@ -9,7 +9,7 @@ from bridge.errors import OutcomeUnknown, PermanentError, PlanError, TemporaryEr
 if TYPE_CHECKING:
     from bridge.actions.base import BaseAction
     from bridge.actions.function_action import action
-    from bridge.evidence.base import BaseCollector
+    from bridge.evidence.base import BaseCollector, Facts
     from bridge.model.outside import HttpRequest, Message
     from bridge.model.permission import Permission
     from bridge.model.plan import Change, Disruption, Field, Operation, Plan, Repeat, Undo
@@ -22,6 +22,7 @@ _WHERE = {
     "BaseAction": "bridge.actions.base",
     "action": "bridge.actions.function_action",
     "BaseCollector": "bridge.evidence.base",
+    "Facts": "bridge.evidence.base",
     "HttpRequest": "bridge.model.outside",
     "Message": "bridge.model.outside",
     "Permission": "bridge.model.permission",
@@ -46,6 +47,7 @@ __all__ = [
     "BaseCollector",
     "Change",
     "Disruption",
+    "Facts",
     "Field",
     "HttpRequest",
     "Message",

@@ -50,4 +50,5 @@ def registry_of(files: tuple[Path, ...]) -> Registry:
     return Registry(
         {name: one.params for name, one in known.actions.items()},
         {name: one.params for name, one in known.collectors.items()},
+        {name: one.result for name, one in known.collectors.items()},
     )

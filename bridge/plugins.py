@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from bridge.actions.base import BaseAction
 from bridge.errors import ConfigurationError
-from bridge.evidence.base import BaseCollector
+from bridge.evidence.base import BaseCollector, Facts
 from bridge.model.runbook import Strict
 
 GROUP = "alertbridge.plugins"
@@ -102,11 +102,24 @@ def _problems(plugin: Plugin) -> Iterator[str]:
     for field, info in plugin.params.model_fields.items():
         if not info.description:
             yield f"{name}: parameter `{field}` has no description"
+    if isinstance(plugin, BaseCollector):
+        yield from _result_problems(plugin, name)
     if isinstance(plugin, BaseAction):
         try:
             plugin.params.model_validate(dict(plugin.example))
         except (ValidationError, TypeError, AttributeError) as error:
             yield f"{name}: its `example` does not fit its parameters: {str(error).splitlines()[0]}"
+
+
+def _result_problems(plugin: BaseCollector, name: str) -> Iterator[str]:
+    """Yield what a collector's declared result lacks: expressions are checked against it."""
+    result = getattr(plugin, "result", None)
+    if not (inspect.isclass(result) and issubclass(result, Facts)):
+        yield f"{name}: `result` is not a model that derives from `bridge.Facts`"
+        return
+    for field, info in result.model_fields.items():
+        if not info.description:
+            yield f"{name}: field `{field}` of its result has no description"
 
 
 def _said(error: Exception) -> str:

@@ -28,8 +28,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _PLAIN_STRING = re.compile(r"""(["'])([^"'\\]*)\1\Z""")
-_BINDING_MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
-_WORDS = frozenset({"true", "false", "null", "in"})
+BINDING_MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
+WORDS = frozenset({"true", "false", "null", "in"})
 
 
 class Token(NamedTuple):
@@ -45,11 +45,18 @@ class Piece(NamedTuple):
     is_expression: bool
 
 
-def _tokens(text: str, start: int = 0) -> Iterator[Token]:
+def tokens(text: str, start: int = 0) -> Iterator[Token]:
+    """Yield the tokens of an expression from a place on, space and comments left out."""
     for match in _TOKEN.finditer(text, start):
         kind = match.lastgroup or "sign"
         if kind not in ("space", "comment"):
             yield Token(kind, match.group(), match.end())
+
+
+def plain_string(text: str) -> str | None:
+    """Return what a string literal without escapes says; None for every other token."""
+    match = _PLAIN_STRING.match(text)
+    return match.group(2) if match else None
 
 
 def split_template(text: str) -> tuple[Piece, ...]:
@@ -81,7 +88,7 @@ def split_template(text: str) -> tuple[Piece, ...]:
 
 def _closing_brace(text: str, start: int) -> int:
     depth = 0
-    for token in _tokens(text, start):
+    for token in tokens(text, start):
         if token.text == "{":
             depth += 1
         elif token.text == "}":
@@ -98,15 +105,15 @@ def references(expression: str) -> tuple[tuple[str, ...], ...]:
     A name that a macro binds (`list.exists(x, x > 1)`), a function and a literal are left out. A path ends where
     the next part is computed or a call.
     """
-    tokens = [*_tokens(expression)]
-    bound = _bound_names(tokens)
+    found = [*tokens(expression)]
+    bound = _bound_names(found)
     paths: dict[tuple[str, ...], None] = {}
     at = 0
-    while at < len(tokens):
-        token = tokens[at]
-        after_dot = at > 0 and tokens[at - 1].text == "."
-        if token.kind == "name" and not after_dot and token.text not in _WORDS and token.text not in bound:
-            path, at = _path(tokens, at)
+    while at < len(found):
+        token = found[at]
+        after_dot = at > 0 and found[at - 1].text == "."
+        if token.kind == "name" and not after_dot and token.text not in WORDS and token.text not in bound:
+            path, at = _path(found, at)
             if path:
                 paths[path] = None
         else:
@@ -114,34 +121,34 @@ def references(expression: str) -> tuple[tuple[str, ...], ...]:
     return tuple(paths)
 
 
-def _bound_names(tokens: list[Token]) -> frozenset[str]:
+def _bound_names(found: list[Token]) -> frozenset[str]:
     return frozenset(
-        tokens[at + 2].text
-        for at in range(1, len(tokens) - 3)
-        if tokens[at].text in _BINDING_MACROS
-        and tokens[at - 1].text == "."
-        and tokens[at + 1].text == "("
-        and tokens[at + 2].kind == "name"
-        and tokens[at + 3].text == ","
+        found[at + 2].text
+        for at in range(1, len(found) - 3)
+        if found[at].text in BINDING_MACROS
+        and found[at - 1].text == "."
+        and found[at + 1].text == "("
+        and found[at + 2].kind == "name"
+        and found[at + 3].text == ","
     )
 
 
-def _path(tokens: list[Token], at: int) -> tuple[tuple[str, ...], int]:
+def _path(found: list[Token], at: int) -> tuple[tuple[str, ...], int]:
     """Return the path that begins at a name, and the index of the token after it."""
 
     def text(index: int) -> str:
-        return tokens[index].text if index < len(tokens) else ""
+        return found[index].text if index < len(found) else ""
 
     if text(at + 1) == "(":
         return (), at + 1
-    path = [tokens[at].text]
+    path = [found[at].text]
     at += 1
     while True:
-        if text(at) == "." and at + 1 < len(tokens) and tokens[at + 1].kind == "name" and text(at + 2) != "(":
-            path.append(tokens[at + 1].text)
+        if text(at) == "." and at + 1 < len(found) and found[at + 1].kind == "name" and text(at + 2) != "(":
+            path.append(found[at + 1].text)
             at += 2
-        elif text(at) == "[" and text(at + 2) == "]" and (key := _PLAIN_STRING.match(text(at + 1))):
-            path.append(key.group(2))
+        elif text(at) == "[" and text(at + 2) == "]" and (key := plain_string(text(at + 1))) is not None:
+            path.append(key)
             at += 3
         else:
             return tuple(path), at

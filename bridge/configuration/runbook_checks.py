@@ -20,6 +20,7 @@ from bridge.configuration.scope import (
     template_problems,
     while_running,
 )
+from bridge.configuration.shapes import ANYTHING, Shape, shape_of
 from bridge.model.runbook import Collect, Runbook
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?(/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)*\Z")
@@ -32,6 +33,8 @@ class Registry(msgspec.Struct, frozen=True):
 
     actions: Mapping[str, type[BaseModel]] | None
     collectors: Mapping[str, type[BaseModel]] | None
+    results: Mapping[str, type[BaseModel]] = {}
+    """What collectors give; of one that is not here, expressions may read any field."""
 
 
 def runbook_problems(runbook: Runbook, registry: Registry) -> Iterator[Problem]:
@@ -48,14 +51,21 @@ def runbook_problems(runbook: Runbook, registry: Registry) -> Iterator[Problem]:
         for loc, text in template_problems(getattr(runbook.target, part), before_evidence(params)):
             yield ("target", part, *loc), text
     yield from _collect_problems(runbook.evidence, ("evidence",), while_running(params, None), registry)
-    yield from _scenario_problems(runbook, while_running(params, runbook.evidence), registry)
+    gathered = _shapes(runbook.evidence, registry)
+    yield from _scenario_problems(runbook, while_running(params, gathered), registry)
     if runbook.verify is not None:
         yield from _collect_problems(
-            runbook.verify.evidence, ("verify", "evidence"), while_running(params, runbook.evidence), registry
+            runbook.verify.evidence, ("verify", "evidence"), while_running(params, gathered), registry
         )
-        proof = while_running(params, {*runbook.evidence, *runbook.verify.evidence})
+        proof = while_running(params, {**gathered, **_shapes(runbook.verify.evidence, registry)})
         for text in condition_problems(runbook.verify.fixed, proof):
             yield ("verify", "fixed"), text
+
+
+def _shapes(wanted: Mapping[str, Collect], registry: Registry) -> dict[str, Shape]:
+    """Return what expressions may read of each piece of evidence."""
+    models = {name: registry.results.get(item.collect) for name, item in wanted.items()}
+    return {name: shape_of(model) if model else ANYTHING for name, model in models.items()}
 
 
 def _collect_problems(wanted: Mapping[str, Collect], loc: Loc, scope: Scope, registry: Registry) -> Iterator[Problem]:
