@@ -56,6 +56,14 @@ class Snapshot:
         )
         return found
 
+    async def wait_for(
+        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
+    ) -> dict[str, Any] | None:
+        found = await self._inner.wait_for(ref, holds, deadline=deadline)
+        # What was read before the wait is older than what was waited for.
+        self.forget()
+        return found
+
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
     ) -> dict[str, Any]:

@@ -6,12 +6,13 @@ once after a 401. Reads are tried again by retry.py, writes by the engine; the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from bridge.errors import InvalidInput
+from bridge.errors import InvalidInput, KubeError
 from bridge.kube.connection import ClusterConnection, Sessions
 from bridge.kube.exec import exec_call, run
 from bridge.kube.kinds import Kinds
@@ -28,15 +29,19 @@ from bridge.kube.paths import (
 )
 from bridge.kube.replies import read_status
 from bridge.kube.transport import APPLY_PATCH, JSON, MERGE_PATCH, Call, Observe, Reply, Transport, refused
+from bridge.kube.watching import Waiter
 from bridge.kube.writes import delete_body, eviction_body, manifest_body, write_query
 from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef, check_namespace
 
+Items = list[dict[str, Any]]
 _LARGEST_LOG = 256 * 1024
 _LARGEST_TEXT = 256 * 1024
 _PAGE = 250
 _MOST_OBJECTS = 5000
 _MOST_LINES = 5000
+_MOST_LISTS = 4
+_LIST_PAUSE = 0.2
 
 
 class KubeCluster:
@@ -77,18 +82,44 @@ class KubeCluster:
         selection = {"labelSelector": label_selector(labels), "fieldSelector": field_selector(fields)}
         resource = await self._kinds.find(api_version, kind, namespace)
         path = collection_path(resource, namespace, everywhere=everywhere)
-        items: list[dict[str, Any]] = []
+        head = {"apiVersion": api_version, "kind": kind}
+        for again in range(_MOST_LISTS):
+            try:
+                # Items of a list don't say what they are.
+                return [head | item for item in await self._pages(resource, namespace, path, selection, limit)]
+            except KubeError as error:
+                if error.status != 410 or again == _MOST_LISTS - 1:
+                    raise
+            # What the next page was to be read from is gone: only the whole list is consistent.
+            await asyncio.sleep(_LIST_PAUSE * 2**again)
+        raise AssertionError("unreachable: the last list returns or raises")
+
+    async def _pages(
+        self, resource: Resource, namespace: str, path: str, selection: Mapping[str, str | None], limit: int
+    ) -> Items:
+        items: Items = []
         token: str | None = None
         while True:
             page = {**selection, "limit": min(_PAGE, limit - len(items)), "continue": token}
             call = _call("GET", "list", resource, namespace, "", path + query_string(page))
             document = await self._transport.json(call)
             found = document.get("items") or []
-            # Items of a list don't say what they are.
-            items += [{"apiVersion": api_version, "kind": kind, **item} for item in found]
+            items += found
             token = (document.get("metadata") or {}).get("continue") or None
             if token is None or not found or len(items) >= limit:
                 return items[:limit]
+
+    async def wait_for(
+        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
+    ) -> dict[str, Any] | None:
+        resource = await self._kinds.find(ref.api_version, ref.kind, ref.namespace, ref.name)
+        waiter = Waiter(
+            self._transport,
+            resource,
+            ref,
+            lambda verb, path: _call("GET", verb, resource, ref.namespace, ref.name, path),
+        )
+        return await waiter.wait(holds, deadline)
 
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from bridge.errors import InvalidInput, KubeError, KubeInvalid, KubeReplyLost
+from bridge.errors import InvalidInput, KubeError, KubeInvalid, KubeReplyLost, KubeUnavailable
 from bridge.kube.connection import Session
 from bridge.kube.paths import KNOWN, command_query, object_path
 from bridge.kube.transport import Call, Reply, Transport, lost, refused, short, translated
@@ -28,6 +28,7 @@ _LARGEST_OUTPUT = 64 * 1024
 _LARGEST_MESSAGE = 4 * 1024 * 1024
 _LARGEST_REFUSAL = 64 * 1024
 _LONGEST = 3600.0
+_NO_NODE = ("error dialing backend", "dial tcp")
 _NOT_STARTED = (
     "executable file not found",
     "unable to start container process",
@@ -170,6 +171,8 @@ def _exit_code(call: Call, payload: bytes) -> int:
             if isinstance(cause, dict) and cause.get("reason") == "ExitCode" and text.isdecimal() and len(text) < 10:
                 return int(text)
     message = str(status.get("message") or "no exit code was told")[:300]
+    if any(sign in message for sign in _NO_NODE):
+        raise _Broken(KubeUnavailable(f"the node does not answer: {message}", what=call.what))
     if any(sign in message for sign in _NOT_STARTED):
         raise _Broken(KubeInvalid(f"it was not started: {message}", what=call.what))
     raise _Broken(KubeReplyLost(f"its effect is unknown: {message}", what=call.what))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.errors import KubeReplyLost, KubeUnavailable
@@ -45,6 +45,11 @@ class GuardedCluster:
                 api_version, kind, namespace, labels=labels, fields=fields, limit=limit, everywhere=everywhere
             )
         )
+
+    async def wait_for(
+        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
+    ) -> dict[str, Any] | None:
+        return await self._circuit.call(lambda: self._inner.wait_for(ref, holds, deadline=deadline))
 
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False

@@ -63,6 +63,12 @@ class RetryingCluster:
             )
         )
 
+    async def wait_for(
+        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
+    ) -> dict[str, Any] | None:
+        # It has a back-off of its own.
+        return await self._inner.wait_for(ref, holds, deadline=deadline)
+
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
     ) -> dict[str, Any]:

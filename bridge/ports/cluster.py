@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.model.outside import ExecReply, HttpReply
@@ -36,6 +36,16 @@ class Cluster(Protocol):
 
         A cluster-wide kind has the namespace "". For a namespaced one an empty namespace is refused, unless
         `everywhere` asks for the objects of all namespaces.
+        """
+        ...
+
+    async def wait_for(
+        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
+    ) -> dict[str, Any] | None:
+        """Return the object (None: it is not there) once `holds` of it, or as it is after `deadline` seconds.
+
+        It lists and watches instead of asking again and again: the verbs are `list` and `watch`. For waits within
+        one look, so a few seconds long. Raises Kube* errors; those for now only when they last to the end.
         """
         ...
 

@@ -6,7 +6,7 @@ Server-side apply is a plain merge here, and nobody else owns a field.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.errors import InvalidInput, KubeConflict, KubeNotFound, SecretsClosed
@@ -76,6 +76,13 @@ class FakeCluster:
             and wanted.items() <= (document["metadata"].get("labels") or {}).items()
         ]
         return copy.deepcopy(found[:limit])
+
+    async def wait_for(
+        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
+    ) -> dict[str, Any] | None:
+        self._called("watch", ref.kind)
+        self._check(ref)
+        return copy.deepcopy(self.objects.get((ref.kind, ref.namespace, ref.name)))
 
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False

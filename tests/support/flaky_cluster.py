@@ -98,6 +98,12 @@ class FlakyCluster:
         await self.point("after get")
         return found
 
+    async def wait_for(
+        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
+    ) -> dict[str, Any] | None:
+        found = self.objects.get(_key(ref))
+        return None if found is None else self.document(ref)
+
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
     ) -> dict[str, Any]:
