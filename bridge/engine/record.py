@@ -13,7 +13,7 @@ from bridge.engine import journal as kinds
 from bridge.engine.journal import Progress, progress_of
 from bridge.engine.lease import Lease
 from bridge.model.reason import Reason
-from bridge.model.remediation import Entry
+from bridge.model.remediation import Entry, Revert
 from bridge.ports import Journal
 
 log = structlog.get_logger(__name__)
@@ -31,11 +31,18 @@ class Record:
         self.progress: Progress = progress_of(entries)
 
     async def write(
-        self, kind: str, text: str, *, reason: Reason | None = None, data: dict[str, Any] | None = None
+        self,
+        kind: str,
+        text: str,
+        *,
+        reason: Reason | None = None,
+        data: dict[str, Any] | None = None,
+        revert: Revert | None = None,
     ) -> None:
-        """Append one entry. The first `applying` entry marks the remediation as writing. Raises LeaseLost."""
+        """Append one entry. The first that announces a write marks the remediation as writing. Raises LeaseLost."""
         entry = self.entry(kind, text, reason=reason, data=data)
-        await self._journal.append(self._lease.claim, entry, writing=kind == kinds.APPLYING)
+        writing = kind in (kinds.APPLYING, kinds.PUTTING_BACK)
+        await self._journal.append(self._lease.claim, entry, writing=writing, revert=revert)
         self._appended(entry)
 
     def _appended(self, entry: Entry) -> None:

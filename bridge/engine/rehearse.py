@@ -19,7 +19,7 @@ from bridge.errors import PermanentError
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts
 from bridge.model.mode import Mode
-from bridge.model.remediation import Entry, Remediation, RemediationView, State
+from bridge.model.remediation import Entry, Remediation, RemediationView, Revert, State
 from bridge.ports import Cluster, Clusters
 
 _WRITES = frozenset({"patch", "create", "apply", "delete", "evict", "exec"})
@@ -79,7 +79,9 @@ class Notebook:
     async def read(self, remediation: str) -> list[Entry]:
         return list(self.entries)
 
-    async def append(self, claim: Claim, entry: Entry, *, writing: bool = False) -> None:
+    async def append(
+        self, claim: Claim, entry: Entry, *, writing: bool = False, revert: Revert | None = None
+    ) -> None:
         if writing:
             raise PermanentError("a rehearsal changes nothing")
         self.entries.append(msgspec.structs.replace(entry, at=self._now()))

@@ -70,6 +70,10 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     override: tuple[str, ...] = ()
     created_at: float = 0.0
+    undo_of: str = ""
+    """The remediation whose changes this one puts back; empty: it is no undo."""
+    undo_step: str = ""
+    """undo_of: the one step whose changes go back; empty: all of them."""
     group: str = ""
     """What the alerts of one run for several targets have in common; empty: it is for one target."""
     targets: tuple[Target, ...] = ()
@@ -79,6 +83,15 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def all_targets(self) -> tuple[Target, ...]:
         return self.targets or (self.target,)
+
+
+class Revert(msgspec.Struct, frozen=True, kw_only=True):
+    """What undoes a temporary change by itself. The first change of a step sets the time; others move nothing."""
+
+    after: float
+    """Seconds from the entry that says that the change was made."""
+    remediation: Remediation
+    """The record that is created when the time is over; its id is the same whoever asks for it."""
 
 
 class RemediationView(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from bridge.model.intake import (
 from bridge.model.outside import Copy
 from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert
 from bridge.model.target import ObjectRef
 
 
@@ -150,7 +150,10 @@ class WorkQueue(Protocol):
         ...
 
     async def promote(self) -> int:
-        """Put parked remediations that are due back in the queue; return how many."""
+        """Put parked remediations that are due back in the queue; return how many.
+
+        And create what undoes temporary changes whose time is over, each once, behind the others of its queue key.
+        """
         ...
 
     async def wake(self, remediation: str) -> bool:
@@ -175,8 +178,14 @@ class WorkQueue(Protocol):
 class Journal(Protocol):
     """What happened to a remediation, append-only."""
 
-    async def append(self, claim: Claim, entry: Entry, *, writing: bool = False) -> None:
-        """Append under the claim's fencing token; `writing` marks the first write. Raises LeaseLost."""
+    async def append(
+        self, claim: Claim, entry: Entry, *, writing: bool = False, revert: Revert | None = None
+    ) -> None:
+        """Append under the claim's fencing token; `writing` marks the first write. Raises LeaseLost.
+
+        With `revert`, in the same step: what undoes a temporary change is due after its time, whatever becomes of
+        this remediation, unless that ends as undone. See WorkQueue.promote.
+        """
         ...
 
     async def read(self, remediation: str) -> list[Entry]: ...

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 from bridge.errors import LeaseLost
 from bridge.model.intake import Claim
-from bridge.model.remediation import Entry
-from bridge.stores.codec import ENTRY, stamped
-from bridge.stores.link import Link
+from bridge.model.remediation import SCHEMA, Entry, Revert
+from bridge.stores.codec import ENCODER, ENTRY, stamped
+from bridge.stores.link import Arg, Link
 
 POLL = 0.1
 """Seconds between two looks of a follower."""
@@ -21,8 +21,13 @@ class RedisJournal:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def append(self, claim: Claim, entry: Entry, *, writing: bool = False) -> None:
-        args = (claim.remediation, claim.token, stamped(entry), int(writing))
+    async def append(
+        self, claim: Claim, entry: Entry, *, writing: bool = False, revert: Revert | None = None
+    ) -> None:
+        args: tuple[Arg, ...] = (claim.remediation, claim.token, stamped(entry), int(writing))
+        if revert is not None:
+            undo = revert.remediation
+            args += (undo.id, f"{revert.after * 1000:.0f}", SCHEMA, ENCODER.encode(undo))
         if not await self._link.script("append", *args):
             raise LeaseLost(f"{claim.remediation} is no longer this worker's")
 

@@ -16,7 +16,7 @@ from bridge.errors import CircuitOpen, LeaseLost
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts, Pause
 from bridge.model.reason import Reason
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, State
 from bridge.ports import Clock
 from tests.support.flaky_cluster import Point, nothing
 
@@ -70,6 +70,8 @@ class MemoryWork:
         """Raised by every call while it is set: the store is away."""
         self.lost_replies = 0
         """So many `finish` are done and then not answered (with `error`)."""
+        self.reverts: dict[str, tuple[float, str, Remediation]] = {}
+        """What undoes temporary changes: id to due time, whose they are, and the record."""
         self.point: Point = nothing
         """Awaited before and after every call that writes, with its name."""
         self.renewals = 0
@@ -163,6 +165,10 @@ class MemoryWork:
         row = await self._write(claim, entry)
         row.token = 0
         row.wait_until = wait_until
+        if outcome is Outcome.UNDONE:
+            mine = [name for name, (_, whose, _) in self.reverts.items() if whose == claim.remediation]
+            for name in mine:
+                del self.reverts[name]
         await self.locks.release(claim)
         now = self._clock.now()
         row.change(
@@ -182,7 +188,11 @@ class MemoryWork:
         ]
         for row in due:
             row.change(state=State.QUEUED, due_at=None)
-        return len(due)
+        over = [name for name, (at, _, _) in self.reverts.items() if at <= self._clock.now()]
+        for name in over:
+            _, _, remediation = self.reverts.pop(name)
+            self.add(msgspec.structs.replace(remediation, created_at=self._clock.now()), incidents=())
+        return len(due) + len(over)
 
     async def wake(self, remediation: str) -> bool:
         self.rows[remediation].change(state=State.QUEUED, due_at=None)
@@ -204,8 +214,13 @@ class MemoryWork:
 
     # -- the journal
 
-    async def append(self, claim: Claim, entry: Entry, *, writing: bool = False) -> None:
+    async def append(
+        self, claim: Claim, entry: Entry, *, writing: bool = False, revert: Revert | None = None
+    ) -> None:
         row = await self._write(claim, entry)
+        if revert is not None and revert.remediation.id not in self.reverts:
+            due = self._clock.now() + revert.after
+            self.reverts[revert.remediation.id] = (due, claim.remediation, revert.remediation)
         if writing:
             row.change(writing=True)
         await self.point(f"after {entry.kind}")

@@ -1,8 +1,21 @@
 -- needs: common drain remediation
--- Put parked remediations that are due back into `work`. ARGV: 3 limit.
+-- Put parked remediations that are due back into `work`, and create what undoes temporary changes that are over.
+-- ARGV: 3 limit.
 local due = call('ZRANGEBYSCORE', P .. 'parked', '-inf', text(NOW), 'LIMIT', 0, ARGV[3])
 for _, id in ipairs(due) do
   call('ZREM', P .. 'parked', id)
   if call('HGET', rem(id), 'state') == 'parked' then enqueue(id) end
 end
-return #due
+local over = call('ZRANGEBYSCORE', P .. 'reverts', '-inf', text(NOW), 'LIMIT', 0, ARGV[3])
+for _, id in ipairs(over) do
+  local kept = call('HMGET', P .. 'revert:' .. id, 'doc', 'v', 'qk')
+  forget_revert(id)
+  if kept[1] and call('EXISTS', rem(id)) == 0 then
+    -- No alert joins it, and it counts as no attempt of the runbook: both keys are its own.
+    call('HSET', rem(id), 'doc', kept[1], 'v', kept[2], 'jk', 'undo|' .. id, 'qk', kept[3], 'rk', 'undo|' .. id,
+      'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '')
+    call('ZADD', P .. 'index', text(NOW), id)
+    if call('RPUSH', P .. 'queue:' .. kept[3], id) == 1 then enqueue(id) end
+  end
+end
+return #due + #over

@@ -5,6 +5,8 @@
 -- rem:ID:targets  hash: target (JSON) -> how many of its open incidents are about it; only for several targets
 -- joins           hash: join key -> the open remediation that others join; JOIN KEY#TARGET -> the one that has this
 --                 target already
+-- reverts         sorted set by due time: what will undo temporary changes; revert:ID a hash: doc, v, qk;
+--                 rem:ID:reverts the set of those of a remediation
 -- queue:KEY       list: remediations of one queue key; the head alone is out (in `work`, claimed or parked)
 -- parked          sorted set by due time; rem:ID:locks the locks that it holds
 local WORK = P .. 'work'
@@ -70,6 +72,11 @@ local function leave(id, join)
   if call('HGET', P .. 'joins', join) == id then call('HDEL', P .. 'joins', join) end
 end
 
+local function forget_revert(id)
+  call('ZREM', P .. 'reverts', id)
+  call('DEL', P .. 'revert:' .. id)
+end
+
 -- Record the end, let go of everything, start the next of its queue.
 local function close(id, outcome, reason, detail, escalated)
   local key = rem(id)
@@ -84,6 +91,10 @@ local function close(id, outcome, reason, detail, escalated)
   leave(id, field[1])
   for _, target in ipairs(call('HKEYS', key .. ':targets')) do leave(id, field[1] .. '#' .. target) end
   unlock(id)
+  if outcome == 'undone' then
+    for _, revert in ipairs(call('SMEMBERS', key .. ':reverts')) do forget_revert(revert) end
+  end
+  call('DEL', key .. ':reverts')
   if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', KEEP_RUNS) end
   for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence'}) do
     call('EXPIRE', key .. tail, KEEP_REMEDIATIONS)

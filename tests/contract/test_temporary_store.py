@@ -1,0 +1,156 @@
+"""What undoes temporary changes by itself: a durable list, on every version of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from bridge.errors import LeaseLost
+from bridge.model.intake import Assignment, Claim
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome, Remediation, Revert, State
+from bridge.stores import Stores
+from tests.support.alerts import claimed, fire, firing, step, wish
+from tests.support.redis import OpenStores
+
+
+def undo(of: Remediation, name: str = "0") -> Remediation:
+    return msgspec.structs.replace(of, id=f"{of.id}-undo-{name}", undo_of=of.id, undo_step=name)
+
+
+async def temporary(
+    stores: Stores, wanted: Assignment, *, after: float = 900.0, name: str = "0"
+) -> tuple[Claim, Remediation]:
+    """Claim a new remediation, and let it make a temporary change."""
+    await fire(stores, wanted)
+    claim = await claimed(stores)
+    back = undo(wanted.remediation, name)
+    revert = Revert(after=after, remediation=back)
+    await stores.journal.append(claim, step("applied"), revert=revert)
+    return claim, back
+
+
+async def end(stores: Stores, claim: Claim, outcome: Outcome = Outcome.SUCCEEDED) -> None:
+    await stores.work.finish(claim, outcome, Reason.VERIFIED, step("finished"), escalated=False)
+
+
+async def test_a_temporary_change_waits_outside_of_the_queue_and_then_is_a_remediation_of_its_own(
+    opened: OpenStores,
+) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    claim, back = await temporary(stores, wanted)
+    await end(stores, claim)
+    assert await stores.work.promote() == 0
+    view = await stores.work.get(claim.remediation)
+    assert view is not None
+    assert view.state is State.DONE
+
+    later = await opened.later(901)
+    assert await later.work.promote() == 1
+    taken = await claimed(later)
+    assert taken.remediation == back.id
+    view = await later.work.get(back.id)
+    assert view is not None
+    assert (view.remediation.undo_of, view.remediation.target) == (claim.remediation, wanted.remediation.target)
+    assert view.remediation.created_at > 0
+    await end(later, taken)
+    assert await later.work.promote() == 0
+
+
+async def test_what_waits_to_be_undone_blocks_no_other_runbook_of_its_target(opened: OpenStores) -> None:
+    stores = await opened.open()
+    claim, _ = await temporary(stores, wish("a"))
+    await end(stores, claim)
+    other = wish("b")
+    await fire(stores, other, alert=firing("Other"))
+    assert (await claimed(stores)).remediation == other.remediation.id
+
+
+async def test_an_undo_that_is_due_waits_behind_the_one_that_works_on_its_target(opened: OpenStores) -> None:
+    stores = await opened.open()
+    claim, back = await temporary(stores, wish("a"), after=0.0)
+    assert await stores.work.promote() == 1
+    assert await stores.work.claim("w", block=0.01) is None
+    await end(stores, claim)
+    assert (await claimed(stores)).remediation == back.id
+
+
+async def test_many_workers_create_it_once(opened: OpenStores) -> None:
+    stores = await opened.open()
+    claim, back = await temporary(stores, wish(), after=0.0)
+    await end(stores, claim)
+    assert sorted(await asyncio.gather(*(stores.work.promote() for _ in range(5)))) == [0, 0, 0, 0, 1]
+    assert (await claimed(stores)).remediation == back.id
+    assert await stores.work.claim("w", block=0.01) is None
+
+
+async def test_the_first_change_of_a_step_sets_the_time_and_a_repeat_moves_nothing(opened: OpenStores) -> None:
+    stores = await opened.open()
+    claim, back = await temporary(stores, wish(), after=60.0)
+    await stores.journal.append(claim, step("applied"), revert=Revert(after=900.0, remediation=back))
+    await end(stores, claim)
+    later = await opened.later(61)
+    assert await later.work.promote() == 1
+
+
+async def test_the_steps_of_one_run_end_each_at_its_own_time(opened: OpenStores) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    claim, _ = await temporary(stores, wanted, after=60.0)
+    await stores.journal.append(
+        claim, step("applied"), revert=Revert(after=900.0, remediation=undo(wanted.remediation, "1"))
+    )
+    await end(stores, claim)
+    assert await (await opened.later(61)).work.promote() == 1
+    assert await (await opened.later(901)).work.promote() == 1
+
+
+async def test_what_is_put_back_already_is_not_due_any_more(opened: OpenStores) -> None:
+    stores = await opened.open()
+    claim, _ = await temporary(stores, wish())
+    await end(stores, claim, Outcome.UNDONE)
+    later = await opened.later(901)
+    assert await later.work.promote() == 0
+    link = later.work._link
+    assert await link.command("EXISTS", link.key("reverts")) == 0
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.UNKNOWN])
+async def test_a_run_that_did_not_help_still_ends_what_it_changed_for_a_time(
+    opened: OpenStores, outcome: Outcome
+) -> None:
+    """Anything temporary ends by itself."""
+    stores = await opened.open()
+    claim, back = await temporary(stores, wish(), after=0.0)
+    await end(stores, claim, outcome)
+    assert await stores.work.promote() == 1
+    assert (await claimed(stores)).remediation == back.id
+
+
+async def test_a_worker_that_lost_its_claim_puts_nothing_on_the_list(opened: OpenStores) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    await fire(stores, wanted)
+    claim = await claimed(stores)
+    late = msgspec.structs.replace(claim, token=claim.token - 1)
+    with pytest.raises(LeaseLost):
+        await stores.journal.append(
+            late, step("applied"), revert=Revert(after=0.0, remediation=undo(wanted.remediation))
+        )
+    assert await stores.work.promote() == 0
+
+
+async def test_an_undo_is_no_attempt_and_no_cooldown_of_its_runbook(opened: OpenStores) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    claim, _ = await temporary(stores, wanted, after=0.0)
+    await end(stores, claim)
+    await stores.work.promote()
+    taken = await claimed(stores)
+    await stores.journal.append(taken, step("putting_back"), writing=True)
+    await end(stores, taken)
+    facts = await stores.guardbook.facts(wanted.remediation)
+    assert (facts.attempts, facts.last_finished_at) == ((), None)
