@@ -14,41 +14,13 @@ from bridge.actions.rollout_restart import RolloutRestart
 from bridge.actions.rollout_undo import RolloutUndo, UndoParams
 from bridge.actions.scale import Scale, ScaleParams
 from bridge.actions.workloads import TargetParams
-from bridge.engine.context import RunContext
 from bridge.engine.retry import RetryPolicy
 from bridge.errors import InvalidInput, KubeForbidden, KubeNotFound, PlanError, TemporaryError
-from bridge.model.target import Target
 from bridge.model.verification import Answer
 from bridge.model.workload import format_time
-from bridge.outside.options import OutsideSettings
-from bridge.outside.reach import Outside, Reach
-from tests.support.clock import START, FakeClock
-from tests.support.cluster import deployment
+from tests.support.acting import DAY, context, web
+from tests.support.clock import START
 from tests.support.fake_cluster import FakeCluster
-
-DAY = 86400.0
-
-
-def context(cluster: FakeCluster, kind: str = "Deployment", name: str = "web") -> RunContext:
-    return RunContext(
-        remediation="rem-1",
-        planned_at=START,
-        target=Target("test", kind, "shop", name),
-        reach=Reach(cluster, FakeClock(), Outside(OutsideSettings())),
-    )
-
-
-def web(replicas: int = 3, ready: int = 3, **spec: Any) -> dict[str, Any]:
-    document = deployment("web", "web:1", replicas, **spec)
-    document["metadata"]["generation"] = 1
-    document["status"] = {
-        "observedGeneration": 1,
-        "replicas": replicas,
-        "updatedReplicas": replicas,
-        "readyReplicas": ready,
-        "availableReplicas": ready,
-    }
-    return document
 
 
 def hpa(name: str = "web") -> dict[str, Any]:
