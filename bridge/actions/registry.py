@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from bridge.actions.certificate_renew import CertificateRenew
+from bridge.actions.cordon import Cordon, Uncordon
+from bridge.actions.drain import Drain
 from bridge.actions.hpa_create import HpaCreate
 from bridge.actions.hpa_patch import HpaPatch
 from bridge.actions.pod_remove import PodDelete, PodEvict
@@ -35,11 +37,16 @@ _WORKLOADS: tuple[Action, ...] = (
     PodEvict(),
     PodDelete(),
 )
+_OBJECTS: tuple[Action, ...] = (
+    Cordon(),
+    Drain(),
+    Uncordon(),
+)
 
 
 def actions() -> dict[str, Action]:
     """Return every built-in action by its name."""
-    built_in: tuple[Action, ...] = (*_WORKLOADS, CertificateRenew())
+    built_in: tuple[Action, ...] = (*_WORKLOADS, *_OBJECTS, CertificateRenew())
     return {action.name: action for action in built_in}
 
 

@@ -95,10 +95,12 @@ class PatchWrite(Write):
 
     def settled(self, current: Existing) -> Change | None:
         found = self._same(current)
-        if all(f.is_made(read_pointer(found, f.pointer)) for f in self.change.fields if f.change):
+        changing = [field for field in self.change.fields if field.change]
+        if changing and all(f.is_made(read_pointer(found, f.pointer)) for f in changing):
             return self._as_taken(found)
         self._check_fields(found)
-        return None
+        # Where nothing is to be changed, it is enough that what is relied on holds.
+        return None if changing else self.change
 
     async def send(self, cluster: Cluster, current: Existing) -> Change:
         assert current is not None
@@ -125,8 +127,7 @@ class ApplyWrite(PatchWrite):
         assert current is not None
         manifest = self._marked(self.change.manifest or {})
         manifest["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
-        await cluster.apply(self.change.ref, manifest, force=self.change.force)
-        return self.change
+        return self._as_taken(await cluster.apply(self.change.ref, manifest, force=self.change.force))
 
 
 class CreateWrite(Write):
@@ -180,7 +181,9 @@ class DeleteWrite(Write):
         change = self.change
         version = current["metadata"]["resourceVersion"] if change.fields else ""
         ref = msgspec.structs.replace(change.ref, uid=_uid(current))
-        await cluster.delete(ref, resource_version=version, grace=change.grace_seconds)
+        await cluster.delete(
+            ref, resource_version=version, grace=change.grace_seconds, propagation=change.propagation
+        )
         return change
 
 

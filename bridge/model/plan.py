@@ -106,6 +106,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """delete, evict: the pod's grace period; None: its own."""
     force: bool = False
     """apply: take over fields that another manager owns; otherwise such a field is a refusal."""
+    propagation: str = "Background"
+    """delete: what becomes of what the object owns: `Background` or `Foreground` (it goes too), or `Orphan`."""
     summary: str
     """One sentence for people."""
     disruption: Disruption = Disruption()
@@ -164,8 +166,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what was made of this plan is put back when the rest of it cannot be made."""
     locks: tuple[str, ...] = ()
     """Locks beside those of the changed objects, e.g. one for all drains of a cluster."""
+    harmless: bool = False
+    """For `undo: none`: there is nothing to put back (a message, a question), so it needs nobody's leave."""
     waits: bool = False
     """For a plan without changes: it is verified all the same, since waiting is what it is for."""
+    facts: dict[str, Any] = {}
+    """What planning saw and the verification has to compare with: plain JSON."""
     notes: tuple[str, ...] = ()
 
     @property
