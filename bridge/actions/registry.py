@@ -7,19 +7,28 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from bridge.actions.certificate_renew import CertificateRenew
+from bridge.actions.checks import HttpCheck, PromqlCheck
+from bridge.actions.command import Command
 from bridge.actions.cordon import Cordon, Uncordon
 from bridge.actions.drain import Drain
+from bridge.actions.exec import Exec
+from bridge.actions.helm_rollback import HelmRollback
 from bridge.actions.hpa_create import HpaCreate
 from bridge.actions.hpa_patch import HpaPatch
+from bridge.actions.http_call import HttpCall
+from bridge.actions.notify import Notify
 from bridge.actions.pod_remove import PodDelete, PodEvict
 from bridge.actions.rollout_pause import RolloutPause, RolloutResume
 from bridge.actions.rollout_restart import RolloutRestart
 from bridge.actions.rollout_status import RolloutStatus
 from bridge.actions.rollout_undo import RolloutUndo
 from bridge.actions.scale import Scale
+from bridge.actions.sentinel_failover import SentinelFailover
 from bridge.actions.set_env import SetEnv
 from bridge.actions.set_image import SetImage
 from bridge.actions.set_resources import SetResources
+from bridge.actions.sql import Sql
+from bridge.actions.status_page import StatusPage
 from bridge.ports import Action
 
 _WORKLOADS: tuple[Action, ...] = (
@@ -42,11 +51,22 @@ _OBJECTS: tuple[Action, ...] = (
     Drain(),
     Uncordon(),
 )
+_OUTSIDE: tuple[Action, ...] = (
+    Exec(),
+    Sql(),
+    SentinelFailover(),
+    HttpCall(),
+    StatusPage(),
+    PromqlCheck(),
+    HttpCheck(),
+    Command(),
+    Notify(),
+)
 
 
 def actions() -> dict[str, Action]:
     """Return every built-in action by its name."""
-    built_in: tuple[Action, ...] = (*_WORKLOADS, *_OBJECTS, CertificateRenew())
+    built_in: tuple[Action, ...] = (*_WORKLOADS, *_OBJECTS, *_OUTSIDE, CertificateRenew(), HelmRollback())
     return {action.name: action for action in built_in}
 
 

@@ -22,6 +22,7 @@ from bridge.configuration.scope import (
 )
 from bridge.configuration.shapes import ANYTHING, Shape, shape_of
 from bridge.model.runbook import Collect, Runbook
+from bridge.model.statement import NO_TEMPLATE
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?(/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)*\Z")
 
@@ -124,7 +125,7 @@ def parameter_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iter
     except ValidationError as error:
         kinds = [found["type"] for found in error.errors(include_url=False)]
         for kind, (place, text) in zip(kinds, sentences(model, error, refused={}), strict=True):
-            if kind in ("extra_forbidden", "missing") or not has_template(_at(given, place)):
+            if kind in ("extra_forbidden", "missing", NO_TEMPLATE) or not has_template(_at(given, place)):
                 yield place, text
 
 

@@ -16,7 +16,8 @@ class ReversibleGuard:
 
     async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict:
         """Deny an irreversible plan that nobody looks at before it is made."""
-        if plan.undo is not Undo.NONE or remediation.allow_irreversible or remediation.mode is not Mode.AUTO:
+        undoable = plan.undo is not Undo.NONE or plan.harmless
+        if undoable or remediation.allow_irreversible or remediation.mode is not Mode.AUTO:
             return Verdict.allow()
         detail = f"{plan.action} cannot be undone: use mode `approve`, or `allow_irreversible: true` on the route"
         return Verdict.deny(Reason.UNDO_NONE, detail)
