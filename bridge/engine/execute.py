@@ -27,6 +27,7 @@ from bridge.engine.journal import Progress
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
+from bridge.engine.revert import UndoRun
 from bridge.engine.snapshot import Snapshot, SnapshotReach
 from bridge.engine.steps import Steps
 from bridge.engine.verify import Watch
@@ -68,6 +69,8 @@ class Run:
             self._steps = Steps(
                 self._parts, self._lease, self._record, self._context, self._rem, applier, self._snapshot
             )
+            if self._rem.undo_of:
+                return await UndoRun(self._parts, self._lease, self._view, self._record, self._steps).run()
             return await self._run()
         except Ended as ended:
             return ended.ending
@@ -165,7 +168,7 @@ class Run:
         now = self._record.progress
         if not now.applied and not now.in_flight:
             await self._brake(scenario)
-        await self._steps.apply(index, plan)
+        await self._steps.apply(index, plan, step.until)
         answer = await self._steps.verify(index, step, plan)
         await self._record.write(
             kinds.VERIFIED,

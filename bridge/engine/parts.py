@@ -41,6 +41,10 @@ class Limits(msgspec.Struct, frozen=True):
     lock: float = 900.0
     """How long the locks last without being prolonged."""
     lock_retry: float = 5.0
+    undo_wait: float = 7 * 86400.0
+    """How long an undo is put off by a pause, before a person is told that it was not made."""
+    undo_pause: float = 300.0
+    """The longest time between two looks whether it may go on."""
     retries: int = 8
     """How often a run is parked because something is away, before it ends."""
     retry_first: float = 5.0

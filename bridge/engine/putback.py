@@ -19,6 +19,7 @@ from bridge.engine.lease import Lease
 from bridge.engine.make import Maker
 from bridge.engine.parts import Parts
 from bridge.engine.record import Record
+from bridge.engine.temporary import digest
 from bridge.errors import LeaseLost, OutcomeUnknown, PlanStale, StoreUnavailable, UndoBlocked
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason
@@ -74,7 +75,8 @@ class PutBack:
             await self._record.write(kinds.UNDONE, f"not put back: {text}", data=data)
             return
         text = change.summary if made.wrote else f"{change.summary}: it was so already"
-        await self._record.write(kinds.UNDONE, text, data={"wrote": made.wrote, "result": made.result})
+        data = {"wrote": made.wrote, "undid": digest(change)}
+        await self._record.write(kinds.UNDONE, text, data={**data, "result": made.result} if made.result else data)
 
     def outcome(self, otherwise: Outcome) -> Outcome:
         """Return how a run ends after it: `otherwise` when all is back."""

@@ -23,6 +23,7 @@ from bridge.engine.putback import PutBack
 from bridge.engine.record import Record
 from bridge.engine.retry import TRANSIENT, retrying
 from bridge.engine.snapshot import Snapshot
+from bridge.engine.temporary import undo_record
 from bridge.engine.verify import Look, Watch, watch
 from bridge.errors import (
     AlertbridgeError,
@@ -32,9 +33,9 @@ from bridge.errors import (
     TargetReplaced,
     TemporaryError,
 )
-from bridge.model.plan import Plan, Repeat
+from bridge.model.plan import Made, Plan, Repeat
 from bridge.model.reason import Reason
-from bridge.model.remediation import Outcome, Remediation
+from bridge.model.remediation import Outcome, Remediation, Revert
 from bridge.model.runbook import Step
 from bridge.model.verification import Answer, Verification
 
@@ -60,7 +61,7 @@ class Steps:
         self._parts = parts
         self._lease = lease
         self._record = record
-        self._context = context
+        self.context = context
         self._remediation = rem
         self._maker = Maker(parts, lease, applier, context, remediation=rem.id)
         self._snapshot = snapshot
@@ -75,7 +76,7 @@ class Steps:
         action = self._maker.action(step.action)
         typed = action.params.model_validate(params)
         return await retrying(
-            lambda: self._bounded(action.plan(self._context, typed), f"planning {step.action}"),
+            lambda: self._bounded(action.plan(self.context, typed), f"planning {step.action}"),
             policy=self._parts.retry,
             clock=self._parts.clock,
         )
@@ -90,11 +91,11 @@ class Steps:
             due = self._parts.clock.now() + self._parts.limits.lock_retry
             raise Ended(Park(due, Reason.LOCKED, f"remediation {holder} holds a lock on {', '.join(keys)}"))
 
-    async def apply(self, index: int, plan: Plan) -> None:
+    async def apply(self, index: int, plan: Plan, until: float | None = None) -> None:
         """Make the changes of the plan that were not made yet, each journalled before and after.
 
-        When one of them cannot be made for good, what was made of the plan is put back first (`undo_half`): then it
-        raises NotMade in place of the error.
+        With `until` they are undone by themselves after so many seconds. When one of them cannot be made for good,
+        what was made of the plan is put back first (`undo_half`): then it raises NotMade in place of the error.
         """
         if (half := self._record.progress.half) is not None:
             await self._put_back_half(plan, half)
@@ -103,7 +104,7 @@ class Steps:
             raise Ended(Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, text))
         try:
             for number in range(self._record.progress.applied, len(plan.changes)):
-                await self._make(index, number, plan)
+                await self._make(index, number, plan, until)
         except (Ended, LeaseLost, StoreUnavailable):
             raise
         except Exception as error:
@@ -114,7 +115,7 @@ class Steps:
             assert isinstance(ending, Finish)
             await self._put_back_half(plan, Half(ending.outcome, ending.reason, ending.detail))
 
-    async def _make(self, index: int, number: int, plan: Plan) -> None:
+    async def _make(self, index: int, number: int, plan: Plan, until: float | None) -> None:
         change, doubtful = plan.changes[number], self._record.progress.doubtful
         if self._lease.stopping:
             raise Ended(HandOver())
@@ -141,7 +142,17 @@ class Steps:
             data["made"] = made.change
         if made.result:
             data["result"] = made.result
-        await self._record.write(kinds.APPLIED, text, data=data)
+        revert = self._revert(index, made, until)
+        if revert is not None:
+            text += f"; undone by itself in {revert.after / 60:g} min"
+        await self._record.write(kinds.APPLIED, text, data=data, revert=revert)
+
+    def _revert(self, index: int, made: Made, until: float | None) -> Revert | None:
+        """Return what ends a temporary change; None where it is none of ours, or nothing undoes it."""
+        if until is None or not made.wrote or made.change.inverse is None:
+            return None
+        back = undo_record(self._remediation, str(index), why=f"a change of {self._remediation.id} was temporary")
+        return Revert(after=until, remediation=back)
 
     async def _put_back_half(self, plan: Plan, half: Half) -> None:
         made = msgspec.structs.replace(plan, changes=tuple(self._record.progress.made))
@@ -165,7 +176,7 @@ class Steps:
         async def ask() -> Verification:
             action = self._maker.action(step.action)
             params = action.params.model_validate(self._record.progress.params)
-            context = msgspec.structs.replace(self._context, results=tuple(self._record.progress.results))
+            context = msgspec.structs.replace(self.context, results=tuple(self._record.progress.results))
             return await self._bounded(action.verify(context, plan, params), f"verifying {step.action}")
 
         return await self.watch(lambda: self.look(ask), Watch(until=until))

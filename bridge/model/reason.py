@@ -55,6 +55,8 @@ class Reason(Enum):
     FORBIDDEN = ("forbidden", True, "the cluster refused it: a permission is missing")
     WRITE_UNKNOWN = ("write_unknown", True, "a write was sent and its effect is unknown")
     APPLY_FAILED = ("apply_failed", True, "the change could not be made")
+    TEMPORARY_ENDED = ("temporary_ended", False, "a temporary change was undone when its time was over")
+    UNDO_REFUSED = ("undo_refused", True, "it was not put back: somebody changed it since, or it could not be")
     DISRUPTION_BUDGET = ("disruption_budget", True, "a disruption budget allowed no eviction for too long")
     CLUSTER_UNAVAILABLE = ("cluster_unavailable", True, "the cluster's API did not answer for too long")
     CIRCUIT_OPEN = ("circuit_open", False, "the circuit breaker is open")

@@ -1,0 +1,135 @@
+"""Put back what another remediation changed: the run of a remediation with `undo_of`. Called by execute.
+
+Its plan is the inverses in the original's journal, each under its own preconditions. It is let in whatever cooldown
+and attempts say; a pause, and mode `observe` of the process, put it off.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bridge.engine import admission
+from bridge.engine import journal as kinds
+from bridge.engine.ending import Ended, Ending, Finish, HandOver, Park
+from bridge.engine.failures import ending_for
+from bridge.engine.lease import Lease
+from bridge.engine.parts import Parts
+from bridge.engine.putback import inverses
+from bridge.engine.record import Record
+from bridge.engine.steps import Steps
+from bridge.engine.temporary import made_plans
+from bridge.engine.verify import Watch
+from bridge.errors import KubeNotFound, LeaseLost, StoreUnavailable
+from bridge.model.mode import Mode
+from bridge.model.plan import Change, Operation, Plan, read_pointer
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome, Remediation, RemediationView
+from bridge.model.verification import Answer, Verification
+
+_PROOF = 60.0
+"""Seconds that reading back may take: what is deleted may take a moment to go."""
+
+
+class UndoRun:
+    """One claim's work on a remediation that undoes another."""
+
+    def __init__(self, parts: Parts, lease: Lease, view: RemediationView, record: Record, steps: Steps) -> None:
+        self._parts = parts
+        self._lease = lease
+        self._view = view
+        self._rem: Remediation = view.remediation
+        self._record = record
+        self._steps = steps
+
+    async def run(self) -> Ending:
+        """Return how it ended for now."""
+        try:
+            return await self._run()
+        except Ended as ended:
+            return ended.ending
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception as error:
+            return ending_for(error, self._record.progress, self._parts)
+
+    async def _run(self) -> Ending:
+        await self._record.write(kinds.STARTED, f"taken up to undo {self._rem.undo_of}")
+        entries = await self._parts.journal.read(self._rem.undo_of)
+        if not entries:
+            text = f"the journal of {self._rem.undo_of} is gone: what it changed has to be put back by hand"
+            return Finish(Outcome.FAILED, Reason.UNDO_REFUSED, text)
+        plans = made_plans(entries, self._rem.undo_step)
+        if not inverses(plans):
+            return Finish(Outcome.UNDONE, Reason.NOTHING_TO_DO, "nothing of it is left to be put back")
+        if not self._record.progress.undoing:
+            await self._let_in(plans)
+        await self._steps.lock(*plans)
+        await self._steps.putback.run(plans, Reason.TEMPORARY_ENDED)
+        return await self._prove(plans)
+
+    async def _let_in(self, plans: list[Plan]) -> None:
+        """Raise Ended when it must not be, or not now."""
+        if self._lease.stopping:
+            raise Ended(HandOver())
+        await self._defer_while_paused()
+        for plan in plans:
+            back = msgspec.structs.replace(plan, changes=plan.inverses)
+            if not back.empty:
+                await admission.check_plan(self._parts, self._rem, back, self._steps.context)
+
+    async def _defer_while_paused(self) -> None:
+        try:
+            await admission.check_brakes(self._parts, self._view)
+        except Ended as ended:
+            if not isinstance(ended.ending, Finish):
+                raise
+            raise Ended(self._later(ended.ending.reason, ended.ending.detail)) from ended
+        if self._parts.process_mode() is Mode.OBSERVE:
+            raise Ended(self._later(Reason.OBSERVE_ONLY, "mode observe: what was changed for a time stays for now"))
+
+    def _later(self, reason: Reason, detail: str) -> Ending:
+        """Return a wait that grows; after days of it a person is told."""
+        limits, waited = self._parts.limits, self._parts.clock.now() - self._rem.created_at
+        if waited > limits.undo_wait:
+            return Finish(
+                Outcome.FAILED, Reason.UNDO_REFUSED, f"not put back for {waited / 86400:.0f} days: {detail}"
+            )
+        pause = min(max(limits.lock_retry, waited / 2), limits.undo_pause)
+        return Park(self._parts.clock.now() + pause, reason, detail)
+
+    # -- proof
+
+    async def _prove(self, plans: list[Plan]) -> Ending:
+        putback = self._steps.putback
+        if self._record.progress.left:
+            return Finish(putback.outcome(Outcome.UNDONE), Reason.UNDO_REFUSED, putback.told)
+        until = await self._steps.deadline(kinds.RUNBOOK_STEP, _PROOF, "reading back")
+        changes = [change for _, change in inverses(plans) if change.operation is not Operation.CALL]
+        answer = await self._steps.watch(lambda: self._steps.look(lambda: self._look(changes)), Watch(until=until))
+        if answer.answer is Answer.UNKNOWN:
+            return Finish(Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN, answer.detail)
+        if answer.answer is Answer.NOT_FIXED:
+            return Finish(Outcome.FAILED, Reason.UNDO_REFUSED, f"put back, and not so any more: {answer.detail}")
+        return Finish(Outcome.UNDONE, Reason.TEMPORARY_ENDED, putback.told)
+
+    async def _look(self, changes: list[Change]) -> Verification:
+        for change in changes:
+            if (wrong := await self._wrong(change)) is not None:
+                return Verification(Answer.NOT_FIXED, wrong)
+        return Verification(Answer.FIXED, "everything reads back as it was")
+
+    async def _wrong(self, change: Change) -> str | None:
+        """Return what is not as the change left it."""
+        removed = change.operation in (Operation.DELETE, Operation.EVICT)
+        try:
+            found = await self._steps.context.reach.cluster.get(change.ref)
+        except KubeNotFound:
+            return None if removed else f"{change.ref} does not exist"
+        meta = found["metadata"]
+        if removed:
+            there = meta.get("uid") == change.ref.uid and not meta.get("deletionTimestamp")
+            return f"{change.ref} is still there" if there else None
+        for field in change.fields:
+            if field.change and not field.is_made(read_pointer(found, field.pointer)):
+                return f"{change.ref} {field.pointer} has another value"
+        return None
