@@ -39,7 +39,7 @@ def delete_object(
         return cluster.writes.mark_deleted(resource, obj, 0), False
     cluster.writes.remove(resource, obj)
     if resource.kind == "CustomResourceDefinition":
-        cluster.registry.remove_definition(obj)
+        _remove_defined(cluster, obj)
     details = drop_none(
         {"name": name_of(obj), "group": resource.group or None, "kind": resource.plural, "uid": uid_of(obj)}
     )
@@ -83,6 +83,17 @@ def _delete_pod(cluster: SimulatedCluster, resource: Resource, obj: Obj, options
     if grace == 0 or (not started and not obj["metadata"].get("finalizers")):
         return cluster.writes.remove(resource, obj), True
     return cluster.writes.mark_deleted(resource, obj, int(grace)), False
+
+
+def _remove_defined(cluster: SimulatedCluster, definition: Obj) -> None:
+    """What was kept by a definition goes with it."""
+    spec = definition["spec"]
+    for version in spec["versions"]:
+        defined = cluster.registry.find(spec["group"], version["name"], spec["names"]["plural"])
+        if defined is not None:
+            for kept in cluster.store.list(defined.key):
+                cluster.writes.remove(defined, kept)
+    cluster.registry.remove_definition(definition)
 
 
 def _with_finalizer(obj: Obj, finalizer: str) -> Obj:

@@ -41,7 +41,6 @@ from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
 from tests.contract.action_cases import Case, Env, Scene, all_cases
 from tests.support.asked import beyond
-from tests.support.capabilities import capabilities
 from tests.support.cluster import Site, open_site
 from tests.support.rig import Killed, Rig
 
@@ -109,8 +108,7 @@ async def trial(request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
     case: Case = request.param
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(open_site())
-        if missing := set(case.needs) - await capabilities(site):
-            pytest.skip(f"this cluster lacks {', '.join(sorted(missing))}")
+        await site.needs(*case.needs)
         scene = await case.prepare(Env(site, stack, request.getfixturevalue))
         site.proxy.clear()
         yield Trial(case, site, scene)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bridge.demo.objects import clone
-from bridge.demo.workloads import CERTIFICATE_DEFINITION
 from tests.contract.action_cases import Case, Env, Scene
+from tests.support.capabilities import certificate, self_signed_issuer
+from tests.support.definitions import CERTIFICATE
 
 API = "/apis/cert-manager.io/v1"
 
@@ -12,13 +12,9 @@ API = "/apis/cert-manager.io/v1"
 async def renew(env: Env) -> Scene:
     """A certificate with ten days left, and a cert-manager that takes its time."""
     site = env.site
-    if site.simulated is not None:
-        site.simulated.apply(clone(CERTIFICATE_DEFINITION))
-    else:
-        issuer = {"metadata": {"name": "own"}, "spec": {"selfSigned": {}}}
-        await site.send("POST", site.path("issuers", api=API), issuer)
-    spec = {"secretName": "tls", "duration": "240h", "dnsNames": ["web.test"], "issuerRef": {"name": "own"}}
-    await site.send("POST", site.path("certificates", api=API), {"metadata": {"name": "tls"}, "spec": spec})
+    await site.serve(CERTIFICATE)
+    await self_signed_issuer(site)
+    await site.send("POST", site.path("certificates", api=API), certificate("tls"))
     ref = site.ref("Certificate", "tls", "cert-manager.io/v1")
 
     async def issued() -> bool:
