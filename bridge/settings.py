@@ -19,7 +19,7 @@ from bridge.model.fields import Positive as Positive
 from bridge.model.fields import Texts as Texts
 from bridge.model.fields import as_list
 from bridge.model.mode import Mode
-from bridge.model.peers import CommandSpec, ExecSpec, Http, Notify, RedisPeerSpec, SqlPeerSpec
+from bridge.model.peers import CommandSpec, ExecSpec, Http, Notify, PeerSentinels, RedisPeerSpec, SqlPeerSpec
 from bridge.model.principal import Role
 from bridge.model.runbook import Duration, Strict
 
@@ -315,3 +315,18 @@ def listen_problem(host: str, *, credentials: int) -> str | None:
         return None
     shown = host or "every address"
     return f"refuses to listen on {shown} without a credential: anybody there could act; add one to `credentials`"
+
+
+def own_redis(settings: Settings) -> list[str]:
+    """Return the names in `redis_peers` that lead to the Redis of our own state, as far as addresses tell."""
+    ours, watch = settings.redis, settings.redis.sentinel
+    parts = urlsplit(ours.url or ours.cluster)
+    place = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else ""
+    watchers = set(PeerSentinels(addresses=watch.addresses).addresses) if watch else set()
+    found = []
+    for name, peer in settings.redis_peers.items():
+        seen = peer.sentinel
+        same = seen and watch and seen.master == watch.master and watchers & set(seen.addresses)
+        if same or (peer.address and peer.address == place):
+            found.append(name)
+    return found

@@ -25,7 +25,7 @@ from bridge.model.interval import NamedIntervals
 from bridge.model.route import REFUSED, AlertSpec, RouteSpec
 from bridge.model.routing import RoutingTable
 from bridge.model.runbook import Runbook, Strict
-from bridge.settings import Settings, Texts, listen_problem
+from bridge.settings import Settings, Texts, listen_problem, own_redis
 
 DEFAULT_RUNBOOKS = "runbooks"
 """The folder beside the main file that is read when `runbooks` is not given."""
@@ -229,6 +229,12 @@ class _Loader:
         problem = listen_problem(settings.listen.host, credentials=len(settings.credentials))
         if problem:
             self._problems.add(document, ("listen", "host"), problem)
+        for name in own_redis(settings):
+            self._problems.add(
+                document,
+                ("redis_peers", name),
+                "is the Redis that keeps alertbridge's own state (`redis`): no runbook may change that",
+            )
         names: set[str] = set()
         tls = settings.listen.tls
         for at, each in enumerate(settings.credentials):

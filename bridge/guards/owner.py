@@ -48,6 +48,9 @@ class OwnerGuard:
 
 
 async def _find_owner(change: Change, plan: Plan, context: ActionContext) -> Owner | None:
+    if change.external or change.operation is Operation.CALL:
+        # Nothing of an object is changed: what a command does in its pod is nobody's manifest.
+        return None
     if change.ref.kind == "Pod" and change.operation in _REMOVING:
         # Its controller makes a new one, and that is what is wanted; the labels are those of its template.
         return None

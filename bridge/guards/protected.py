@@ -41,6 +41,8 @@ class ProtectedGuard:
 
 
 async def _marked_off(change: Change, context: ActionContext) -> bool:
+    if change.external:
+        return False
     try:
         document = await context.reach.cluster.get(change.ref)
     except KubeNotFound:
