@@ -29,7 +29,7 @@ from bridge.model.helm_manifest import (
     removed,
 )
 from bridge.model.plan import Change, Disruption, Field, Operation
-from bridge.model.target import ObjectRef
+from bridge.model.target import ObjectRef, check_name
 from bridge.model.three_way import fields_between, is_built_in, three_way
 from bridge.model.workload import WORKLOADS, Document, annotations_of, at, rollout_of
 from bridge.ports import ActionContext
@@ -222,7 +222,9 @@ class _Work:
         return (notes.get(RELEASE_NAME), notes.get(RELEASE_NAMESPACE)) == own
 
     def _ref(self, key: Key, api_version: str) -> ObjectRef:
-        return ObjectRef(api_version, key.kind, key.namespace, key.name, cluster=self._context.target.cluster)
+        return ObjectRef(
+            api_version, key.kind, key.namespace, check_name(key.name), cluster=self._context.target.cluster
+        )
 
     async def _read(self, ref: ObjectRef) -> dict[str, Any] | None:
         try:

@@ -10,6 +10,7 @@ from bridge.evidence.autoscaler import Autoscaler
 from bridge.evidence.certificate import CertificateEvidence
 from bridge.evidence.deployment import DeploymentEvidence
 from bridge.evidence.events import Events
+from bridge.evidence.helm import HelmEvidence
 from bridge.evidence.http import Http, Service
 from bridge.evidence.logs import Logs
 from bridge.evidence.pods import Pods
@@ -25,6 +26,7 @@ def collectors() -> dict[str, Collector]:
         Events(),
         Logs(),
         RolloutEvidence(),
+        HelmEvidence(),
         DeploymentEvidence(),
         Autoscaler(),
         CertificateEvidence(),

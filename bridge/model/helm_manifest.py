@@ -19,7 +19,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from bridge.errors import InvalidInput
-from bridge.model.target import check_name, check_namespace
+from bridge.model.target import check_namespace
 
 RELEASE_NAME = "meta.helm.sh/release-name"
 RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
@@ -139,7 +139,9 @@ def _manifest(document: dict[str, Any], namespace: str) -> Manifest:
     api_version, kind, meta = document.get("apiVersion"), document.get("kind"), document.get("metadata")
     if not isinstance(api_version, str) or not isinstance(kind, str) or not isinstance(meta, dict):
         raise InvalidInput("the manifest has an object without apiVersion, kind or metadata")
-    name = check_name(meta.get("name"), f"the name of a {kind[:63]} in the manifest")
+    name = meta.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidInput(f"the manifest has a {kind[:63]} without a name")
     place = "" if kind in _CLUSTER_WIDE else check_namespace(meta.get("namespace") or namespace)
     return Manifest(Key(api_version.rpartition("/")[0], kind, place, name), api_version, document)
 
