@@ -234,8 +234,9 @@ class _Work:
 
     def _call(self, ref: ObjectRef, what: str, summary: str, live: Document | None) -> None:
         """Plan a call for a Secret; see helm_secrets."""
-        version = self._release.version
-        call = {"do": "secret", "release": self._release.name, "what": what, "old": version, "new": version + 1}
+        release, version = self._release, self._release.version
+        call: dict[str, Any] = {"do": "secret", "release": release.name, "namespace": release.namespace, "what": what}
+        call |= {"old": version, "new": version + 1}
         seen = str(at(live, "metadata", "resourceVersion") or "") if live else ""
         self._add(
             ref,
