@@ -41,6 +41,9 @@ class OwnPartGuard:
 
     def _part(self, change: Change) -> str | None:
         own, ref = self._own, change.ref
+        if change.external:
+            # A peer that is called like us is none of our objects; our own Redis is no peer of any runbook.
+            return None
         if own.cluster and ref.cluster != own.cluster:
             return None
         if _within(f"{ref.namespace}/{ref.name}", own.redis):

@@ -24,6 +24,7 @@ class Owner(msgspec.Struct, frozen=True):
 
     who: str
     instead: str
+    why: str = "which would revert this"
 
 
 class OwnerGuard:
@@ -40,7 +41,7 @@ class OwnerGuard:
             owner = None if change.subresource == "status" else await _find_owner(change, plan, context)
             if owner is not None:
                 detail = (
-                    f"{change.ref} is owned by {owner.who}, which would revert this: {owner.instead}; "
+                    f"{change.ref} is owned by {owner.who}, {owner.why}: {owner.instead}; "
                     "or set `allow_drift: true` on the route"
                 )
                 return Verdict.deny(Reason.OWNER_WOULD_REVERT, detail)
@@ -54,23 +55,34 @@ async def _find_owner(change: Change, plan: Plan, context: ActionContext) -> Own
     if change.ref.kind == "Pod" and change.operation in _REMOVING:
         # Its controller makes a new one, and that is what is wanted; the labels are those of its template.
         return None
+    if change.operation is Operation.CREATE:
+        # There is no object yet that anybody could own (and to make a Secret takes no leave to read one).
+        return None
     try:
         document = await context.reach.cluster.get(change.ref)
     except KubeNotFound:
         return None
-    owner = owner_of(document, plan.action)
-    if owner is None and any(field.change and field.pointer == _REPLICAS for field in change.fields):
+    owner = owner_of(document, plan.action, as_owner=change.as_owner)
+    if owner is not None and change.operation is Operation.DELETE:
+        return msgspec.structs.replace(owner, why="which would make it again")
+    if (
+        owner is None
+        and not change.as_owner
+        and any(field.change and field.pointer == _REPLICAS for field in change.fields)
+    ):
         return await _autoscaler(change, context)
     return owner
 
 
-def owner_of(document: Document, action: str) -> Owner | None:
+def owner_of(document: Document, action: str, *, as_owner: str = "") -> Owner | None:
     """Return who owns an object, from its owner references, labels and annotations; None when nobody does.
 
     The GitOps controllers come before Helm: where they own a release, a rollback of the release would not last.
+    `as_owner` is the one in whose own records the change is made: that one does not revert it.
     Sources: the labels and annotations in the documentation of Argo CD (resource tracking), Flux and Helm.
     """
-    return _argo(document) or _flux(document) or _helm(document, action) or _controller(document)
+    helm = None if as_owner == "Helm" else _helm(document, action)
+    return _argo(document) or _flux(document) or helm or _controller(document)
 
 
 def _argo(document: Document) -> Owner | None:
@@ -100,11 +112,15 @@ def _helm(document: Document, action: str) -> Owner | None:
     shown = release or "RELEASE"
     place = notes.get("meta.helm.sh/release-namespace") or at(document, "metadata", "namespace") or ""
     instead = f"`helm rollback {shown} -n {place}`"
+    why = "which would revert this"
     if action == "scale":
         instead = f"`helm upgrade {shown} CHART -n {place} --reuse-values --set replicaCount=N`"
     elif action == _RESTART:
+        # Helm would not take a restart back: its three-way merge keeps an annotation that no chart has. Denied all
+        # the same, since what somebody owns is not changed behind him unless the route says so, and told as it is.
+        why = "which is not changed behind it, even though it would keep a restart's annotation"
         instead = f"`helm upgrade {shown} CHART -n {place} --reuse-values` with a changed pod annotation"
-    return Owner(f"Helm release {release}" if release else "Helm", instead)
+    return Owner(f"Helm release {release}" if release else "Helm", instead, why)
 
 
 def _controller(document: Document) -> Owner | None:

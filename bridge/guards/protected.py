@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bridge.errors import KubeNotFound
-from bridge.model.plan import Change, Plan
+from bridge.model.plan import Change, Operation, Plan
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
 from bridge.model.workload import annotations_of
@@ -41,7 +41,7 @@ class ProtectedGuard:
 
 
 async def _marked_off(change: Change, context: ActionContext) -> bool:
-    if change.external:
+    if change.external or change.operation is Operation.CREATE:
         return False
     try:
         document = await context.reach.cluster.get(change.ref)

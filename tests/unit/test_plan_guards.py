@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bridge.engine.context import RunContext
+from bridge.errors import PermanentError
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
 from bridge.guards.protected import ProtectedGuard
@@ -192,3 +193,81 @@ async def test_what_cannot_be_undone_needs_leave_or_a_person() -> None:
     context = RunContext(remediation="r", planned_at=0, target=asked.target, reach=None)  # type: ignore[arg-type]
     assert (await ReversibleGuard().check(asked, irreversible, context)).allowed
     assert (await check(ReversibleGuard(), plan())).allowed
+
+
+# -- operations beyond patches
+
+
+def operated(operation: Operation, ref: ObjectRef, **more: Any) -> Plan:
+    change = Change(ref=ref, operation=operation, summary="s", **more)
+    return Plan(action="object_delete", summary="s", changes=(change,))
+
+
+CONFIG = ObjectRef("v1", "ConfigMap", "shop", "config", "u", "test")
+HELM_CONFIG = {
+    "kind": "ConfigMap",
+    "metadata": {"name": "config", "labels": HELM, "annotations": RELEASE},
+}
+
+
+async def test_an_object_that_its_owner_would_make_again_is_not_deleted() -> None:
+    removed = operated(Operation.DELETE, CONFIG)
+    verdict = await check(OwnerGuard(), removed, HELM_CONFIG)
+    assert verdict.reason is Reason.OWNER_WOULD_REVERT
+    assert "Helm release shop, which would make it again" in verdict.detail
+    owner = {"kind": "Gateway", "name": "main", "controller": True}
+    owned = {"kind": "ConfigMap", "metadata": {"name": "config", "ownerReferences": [owner]}}
+    assert "gateway/main" in (await check(OwnerGuard(), removed, owned)).detail
+    assert (await check(OwnerGuard(), removed, {"kind": "ConfigMap", "metadata": {"name": "config"}})).allowed
+
+
+async def test_helms_own_records_are_no_drift_for_helm_but_for_those_who_own_the_release() -> None:
+    """Decision 11: Helm is rolled back through its own records, except where a GitOps controller owns the release."""
+    own = operated(Operation.PATCH, CONFIG, fields=(Field("/data/x", 1, 2),), as_owner="Helm")
+    assert (await check(OwnerGuard(), own, HELM_CONFIG)).allowed
+    flux = {**HELM, "helm.toolkit.fluxcd.io/name": "shop"}
+    released = {"kind": "ConfigMap", "metadata": {"name": "config", "labels": flux, "annotations": RELEASE}}
+    assert "Flux helmrelease shop" in (await check(OwnerGuard(), own, released)).detail
+
+
+async def test_a_restart_is_not_told_to_be_reverted_by_helm_which_keeps_it() -> None:
+    verdict = await check(OwnerGuard(), plan(action="rollout_restart"), web(HELM, RELEASE))
+    assert verdict.reason is Reason.OWNER_WOULD_REVERT
+    assert "would revert this" not in verdict.detail
+    assert "helm upgrade shop" in verdict.detail
+
+
+async def test_what_is_not_there_yet_is_nobodys_and_is_not_read() -> None:
+    """Who may make a Secret need not be allowed to read one."""
+    secret = operated(Operation.CREATE, ObjectRef("v1", "Secret", "shop", "tls", "", "test"), manifest={})
+    cluster = FakeCluster()
+    cluster.errors["get", "Secret"] = PermanentError("Secrets of shop are not read")
+    for guard in (OwnerGuard(), ProtectedGuard()):
+        reach = Reach(cluster, FakeClock(), Outside(OutsideSettings()))
+        rem = remediation()
+        context = RunContext(remediation=rem.id, planned_at=0, target=rem.target, reach=reach)
+        assert (await guard.check(rem, secret, context)).allowed
+    made = operated(Operation.CREATE, ObjectRef("v1", "ConfigMap", "kube-system", "x", "", "test"), manifest={})
+    assert (await check(ProtectedGuard(), made)).reason is Reason.PROTECTED_NAMESPACE
+
+
+@pytest.mark.parametrize("operation", [Operation.EVICT, Operation.DELETE, Operation.CALL])
+async def test_our_own_pod_stays_and_is_not_called_into(operation: Operation) -> None:
+    """Fault 63. Also when a drain would take it along."""
+    own = operated(operation, ObjectRef("v1", "Pod", "alertbridge", OWN.pod, "u", "test"))
+    assert (await check(OwnPartGuard(OWN), own)).reason is Reason.OWN_PART
+    protected = operated(operation, ObjectRef("v1", "Pod", "kube-system", "coredns-1", "u", "test"))
+    assert (await check(ProtectedGuard(), protected)).reason is Reason.PROTECTED_NAMESPACE
+
+
+async def test_our_own_node_is_not_taken_out_of_service() -> None:
+    """Fault 63."""
+    node = ObjectRef("v1", "Node", "", "node-1", "u", "test")
+    cordon = operated(Operation.PATCH, node, fields=(Field("/spec/unschedulable", None, True),))
+    assert (await check(OwnPartGuard(OWN), cordon)).reason is Reason.OWN_PART
+
+
+async def test_a_peer_that_is_called_like_us_is_not_our_part() -> None:
+    peer = operated(Operation.CALL, ObjectRef("", "Postgres", "alertbridge", "alertbridge", "", "test"))
+    for guard in (OwnPartGuard(OWN), OwnerGuard(), ProtectedGuard()):
+        assert (await check(guard, peer)).allowed
