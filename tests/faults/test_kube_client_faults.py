@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -170,6 +171,16 @@ async def test_a_connection_reset_in_mid_patch_is_a_lost_reply(kube: ScriptedKub
     with pytest.raises(KubeReplyLost):
         await (await make()).patch(WEB, {"spec": {}})
     assert len(kube.seen) == 1
+
+
+async def test_a_delete_that_is_cut_off_is_sent_once(kube: ScriptedKube, make: Make) -> None:
+    """Fault 28. Over a connection that was in use before: an HTTP library may send it again by itself there."""
+    kube.script(ok({}), reset)
+    cluster = await make()
+    await cluster.get(WEB)
+    with pytest.raises(KubeReplyLost):
+        await cluster.delete(msgspec.structs.replace(WEB, uid="u"))
+    assert len(kube.seen) == 2
 
 
 async def test_an_answer_cut_in_its_middle_is_a_lost_reply(kube: ScriptedKube, make: Make) -> None:
