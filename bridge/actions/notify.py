@@ -40,8 +40,8 @@ class Notify(BaseAction):
         "text": "The newest revision does not become ready.",
         "level": "warning",
     }
-    # After a crash in its midst it counts as sent: a message is not worth a second one, nor the remediation's end.
-    repeat = Repeat.DETECTABLE
+    # After a crash in its midst it is sent again: twice is better than never, and changes nothing more.
+    repeat = Repeat.SAFE
     undo = Undo.NONE
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
@@ -66,10 +66,6 @@ class Notify(BaseAction):
         except AlertbridgeError as error:
             return {"sent": False, "error": str(error)}
         return {"sent": True, "error": ""}
-
-    async def done(self, context: ActionContext, change: Change) -> bool | None:
-        """What may have been sent is not sent again."""
-        return True
 
     async def verify(self, context: ActionContext, plan: Plan, params: NotifyParams) -> Verification:
         """Fixed in any case: a message that was not sent leaves what is mended mended."""

@@ -117,6 +117,9 @@ async def _converse(session: Session, call: Call) -> ExecReply:
         timeout=session.http.timeout,
         middlewares=(_read_refusal,),
     ) as http:
+        # aiohttp repeats a GET by itself when a kept connection is cut, and has no option against it: this one
+        # would run the command a second time.
+        http._retry_connection = False
         socket = await http.ws_connect(
             URL(session.host + call.path, encoded=True),
             protocols=_PROTOCOLS,

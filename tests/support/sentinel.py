@@ -83,6 +83,18 @@ class SentinelSite:
         reply = RedisServer.at(self.ports[0]).list("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
         return ":".join(reply)
 
+    def epoch(self) -> int:
+        """Return the number of the newest configuration that any Sentinel has: each failover makes one."""
+        return max(int(self._about(port)["config-epoch"]) for port in self.ports)
+
+    def failing_over(self) -> bool:
+        """Whether any Sentinel is in the midst of a failover."""
+        return any("failover_in_progress" in self._about(port)["flags"] for port in self.ports)
+
+    def _about(self, port: int) -> dict[str, str]:
+        reply = RedisServer.at(port).list("SENTINEL", "MASTER", MASTER)
+        return dict(zip(reply[::2], reply[1::2], strict=True))
+
     def stop(self) -> None:
         for server in self.servers:
             server.stop()
