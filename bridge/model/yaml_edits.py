@@ -110,14 +110,23 @@ def splice(text: str, steps: list[Step], value: Any, *, anything: bool = False) 
 def yaml_values(value: Any, style: str | None) -> list[str]:
     """Return the ways to write a value on one line, the best first; quotes stay where there were some."""
     if not isinstance(value, str):
-        return [json.dumps(value, ensure_ascii=False)]
-    quoted = json.dumps(value, ensure_ascii=False)
+        return [_quoted(value)]
+    quoted = _quoted(value)
     single = "'" + value.replace("'", "''") + "'"
     if style == "'":
         return [single, quoted]
     if style != '"' and _ANYWHERE.fullmatch(value) and value.lower() not in _WORDS:
         return [value, quoted]
     return [quoted]
+
+
+def _quoted(value: Any) -> str:
+    """Return JSON that is YAML as well: line breaks that only YAML knows are escaped."""
+    return re.sub(
+        r"[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]",
+        lambda match: f"\\u{ord(match[0]):04x}",
+        json.dumps(value, ensure_ascii=False),
+    )
 
 
 def through_ruamel(text: str, steps: list[Step], value: Any) -> str | None:
