@@ -153,11 +153,11 @@ async def _candidates(context: ActionContext, params: PodParams) -> tuple[list[D
     """Return the pods among which is chosen, and what they are called for people."""
     cluster, target = context.reach.cluster, context.target
     namespace = check_namespace(params.namespace or target.namespace)
+    name = check_name(params.pod or params.name or target.name)
     if params.labels is not None:
         found = await cluster.list("v1", "Pod", namespace, labels=params.labels, limit=_MOST_PODS)
         return list(found), f"pods with {', '.join(f'{k}={v}' for k, v in sorted(params.labels.items()))}"
     if params.pod is not None or _is_pod(context, params):
-        name = check_name(params.pod or params.name or target.name)
         ref = ObjectRef("v1", "Pod", namespace, name, cluster=target.cluster)
         return [await cluster.get(ref)], str(ref)
     workload = await read_workload(context, params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from bridge.actions.base import BaseAction
@@ -38,4 +39,7 @@ class RolloutStatus(BaseAction):
 
     async def verify(self, context: ActionContext, plan: Plan, params: TargetParams) -> Verification:
         """Fixed when every pod is of the newest template and available; not fixed for good past the deadline."""
-        return progress_of(context, await read_workload(context, params))
+        workload = await read_workload(context, params)
+        answer = progress_of(context, workload)
+        # Whoever began it: steps before this one were verified, so that no deadline of an older rollout lingers.
+        return msgspec.structs.replace(answer, final=answer.final or workload.rollout.failed)
