@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 from bridge.demo.cluster import SimulatedCluster
@@ -44,7 +45,8 @@ async def _serve(options: argparse.Namespace) -> None:
     async with SimulatedServer(cluster, port=options.port, tick=0.01) as server:
         if options.kubeconfig is not None:
             _write(options.kubeconfig, json.dumps(server.kubeconfig(), indent=1) + "\n")
-        print(server.url, flush=True)
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
         await ended.wait()
 
 
