@@ -96,10 +96,13 @@ class Outside:
         self._http.check(request.url, request.secret_headers.values())
         return await self._call(f"http/{origin_of(request.url)[0]}", lambda: self._http.request(request))
 
-    async def sql(self, connection: str, statement: str, arguments: Sequence[Any], *, deadline: float) -> SqlReply:
+    async def sql(
+        self, connection: str, statement: str, arguments: Sequence[Any], *, deadline: float, read_only: bool = False
+    ) -> SqlReply:
         self._sql.peer(connection)
         return await self._call(
-            f"sql/{connection}", lambda: self._sql.run(connection, statement, arguments, deadline=deadline)
+            f"sql/{connection}",
+            lambda: self._sql.run(connection, statement, arguments, deadline=deadline, read_only=read_only),
         )
 
     async def redis(self, connection: str, command: Sequence[str], *, address: str) -> Any:
@@ -148,9 +151,15 @@ class Reach:
         return await self._outside.http(request)
 
     async def sql(
-        self, connection: str, statement: str, arguments: Sequence[Any] = (), *, deadline: float = 30.0
+        self,
+        connection: str,
+        statement: str,
+        arguments: Sequence[Any] = (),
+        *,
+        deadline: float = 30.0,
+        read_only: bool = False,
     ) -> SqlReply:
-        return await self._outside.sql(connection, statement, arguments, deadline=deadline)
+        return await self._outside.sql(connection, statement, arguments, deadline=deadline, read_only=read_only)
 
     async def redis(self, connection: str, command: Sequence[str], *, address: str = "") -> Any:
         return await self._outside.redis(connection, command, address=address)
@@ -171,11 +180,17 @@ class Reach:
 class NoCopies:
     """Implements bridge.ports.Copies where nothing is kept: there is no store."""
 
-    async def keep(self, ref: ObjectRef, copy: Copy) -> None:
-        return None
+    async def keep(self, ref: ObjectRef, copy: Copy) -> bool:
+        return False
 
     async def of(self, ref: ObjectRef) -> list[Copy]:
         return []
+
+    async def watched(self, ref: ObjectRef, manifest: dict[str, Any], *, well: bool, gap: float) -> float:
+        return 0.0
+
+    async def take_turn(self, seconds: float) -> bool:
+        return False
 
 
 def reaches(

@@ -8,6 +8,7 @@ import msgspec
 
 from bridge.stores.breakers import RedisBreakers
 from bridge.stores.checks import check_server
+from bridge.stores.copies import RedisCopies
 from bridge.stores.embedded import EmbeddedRedis
 from bridge.stores.groups import Groups
 from bridge.stores.guardbook import RedisGuardbook
@@ -35,6 +36,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     health: RedisHealth
     refusals: RedisRefusals
     replays: RedisReplayMemory
+    copies: RedisCopies
     warnings: tuple[str, ...] = ()
     """What the start-up checks found that is no reason to refuse."""
     close: Callable[[], Awaitable[None]]
@@ -90,6 +92,7 @@ def connect(
         health=RedisHealth(link),
         refusals=RedisRefusals(link),
         replays=RedisReplayMemory(link),
+        copies=RedisCopies(link),
         warnings=warnings,
         close=close,
     )

@@ -84,4 +84,9 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_decisions: int = 100
     """Per fingerprint."""
     max_dead_letters: int = 1000
+    max_copies: int = 5
+    """Versions of one ConfigMap."""
+    max_copied_objects: int = 500
+    max_copies_bytes: int = 64 << 20
+    """Of all copies together, compressed."""
     max_refusals: int = 1000
