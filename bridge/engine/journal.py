@@ -110,6 +110,9 @@ def _after(state: Progress, kind: str, data: dict[str, Any]) -> Progress:
     if kind == STARTED:
         return _taken_up(state)
     if kind == SCENARIO:
+        if data["name"] != state.scenario:
+            # Another scenario's steps have their own time.
+            state.deadlines = {step: until for step, until in state.deadlines.items() if step == RUNBOOK_STEP}
         state.scenario = data["name"]
     elif kind == ADMITTED:
         state.permit = msgspec.convert(data["permit"], Permit)
@@ -147,10 +150,17 @@ def _taken_up(state: Progress) -> Progress:
         state.doubtful = state.in_flight
         return state
     # Nothing was written: after a wait or a death everything is looked at afresh. What the runbook's own
-    # verification had left of its time stays, or a run that has nothing to write would look for ever.
-    proof = {step: until for step, until in state.deadlines.items() if step == RUNBOOK_STEP}
+    # verification, or a step that only waits, had left of its time stays, or a run that has nothing to write would
+    # look for ever.
+    waits = state.plan is not None and state.plan.waits
+    kept = {RUNBOOK_STEP, state.step} if waits else {RUNBOOK_STEP}
+    proof = {step: until for step, until in state.deadlines.items() if step in kept}
     return Progress(
-        retries=state.retries, permit=state.permit, deadlines=proof, fixed_since=state.fixed_since if proof else None
+        retries=state.retries,
+        permit=state.permit,
+        scenario=state.scenario if waits else "",
+        deadlines=proof,
+        fixed_since=state.fixed_since if proof else None,
     )
 
 

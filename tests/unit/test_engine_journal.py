@@ -186,3 +186,11 @@ def test_since_when_it_is_fixed_is_known_after_parking_and_not_in_the_next_verif
 def test_only_a_step_that_is_fixed_counts_as_verified() -> None:
     answers = [entry(kinds.VERIFIED, step=n, answer=a) for n, a in enumerate(["fixed", "not_fixed", "unknown"])]
     assert progress_of([*PREPARED, *answers]).verified == {0}
+
+
+def test_a_step_that_only_waits_keeps_its_deadline_and_another_scenario_gets_its_own() -> None:
+    waiting = Plan(action="rollout_status", summary="wait", waits=True)
+    prepared = [STARTED, entry(kinds.SCENARIO, name="only"), entry(kinds.PLANNED, step=0, plan=waiting, hash="")]
+    parked = [*prepared, entry(kinds.VERIFYING, step=0, until=50.0), entry(kinds.PARKED), STARTED]
+    assert progress_of([*parked, entry(kinds.SCENARIO, name="only")]).deadlines == {0: 50.0}
+    assert progress_of([*parked, entry(kinds.SCENARIO, name="other")]).deadlines == {}
