@@ -153,9 +153,15 @@ class SnapshotReach:
         return await self._inner.http(request)
 
     async def sql(
-        self, connection: str, statement: str, arguments: Sequence[Any] = (), *, deadline: float = 30.0
+        self,
+        connection: str,
+        statement: str,
+        arguments: Sequence[Any] = (),
+        *,
+        deadline: float = 30.0,
+        read_only: bool = False,
     ) -> SqlReply:
-        return await self._inner.sql(connection, statement, arguments, deadline=deadline)
+        return await self._inner.sql(connection, statement, arguments, deadline=deadline, read_only=read_only)
 
     async def redis(self, connection: str, command: Sequence[str], *, address: str = "") -> Any:
         return await self._inner.redis(connection, command, address=address)
@@ -171,6 +177,9 @@ class SnapshotReach:
 
     async def notify(self, channel: str, message: Message) -> None:
         await self._inner.notify(channel, message)
+
+    async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
+        return await self._inner.tls_pair(name)
 
 
 async def _run(read: Callable[[], Awaitable[Any]]) -> Any:

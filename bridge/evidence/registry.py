@@ -15,7 +15,9 @@ from bridge.evidence.http import Http, Service
 from bridge.evidence.logs import Logs
 from bridge.evidence.pods import Pods
 from bridge.evidence.promql import Promql
+from bridge.evidence.redis import RedisEvidence, SentinelEvidence
 from bridge.evidence.rollout import RolloutEvidence
+from bridge.evidence.sql import SqlEvidence
 from bridge.ports import Collector
 
 
@@ -33,6 +35,9 @@ def collectors() -> dict[str, Collector]:
         Promql(),
         Http(),
         Service(),
+        SqlEvidence(),
+        RedisEvidence(),
+        SentinelEvidence(),
     )
     return {collector.name: collector for collector in built_in}
 

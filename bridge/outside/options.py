@@ -75,6 +75,13 @@ class Channel(_Unshown, frozen=True, kw_only=True):
     """Seconds that sending may take."""
 
 
+class TlsPair(_Unshown, frozen=True):
+    """Where a certificate and its key lie on this host, as PEM."""
+
+    cert_file: str
+    key_file: str
+
+
 class OutsideSettings(_Unshown, frozen=True, kw_only=True):
     """Everything that is reached beside Kubernetes. Empty by default: nothing is."""
 
@@ -92,3 +99,4 @@ class OutsideSettings(_Unshown, frozen=True, kw_only=True):
     exec_allow: tuple[tuple[str, ...], ...] = ()
     """Argument lists that may be run in containers: an expression for each argument; a last `...` allows more."""
     channels: Mapping[str, Channel] = {}
+    tls_pairs: Mapping[str, TlsPair] = {}

@@ -14,6 +14,7 @@ from bridge.outside.command import Commands
 from bridge.outside.http import HttpPeers, Session, origin_of
 from bridge.outside.notify import Channels
 from bridge.outside.options import OutsideSettings
+from bridge.outside.pairs import read_pair
 from bridge.outside.prometheus import Prometheus, Sample
 from bridge.outside.redis import RedisPeers
 from bridge.outside.sql import SqlPeers
@@ -113,6 +114,9 @@ class Outside:
     async def command(self, name: str, arguments: Sequence[str], *, deadline: float) -> ExecReply:
         return await self._commands.run(name, arguments, deadline=deadline)
 
+    async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
+        return await read_pair(name, self._settings.tls_pairs)
+
     async def notify(self, channel: str, message: Message) -> None:
         self._channels.channel(channel)
         await self._call(f"notify/{channel}", lambda: self._channels.send(channel, message))
@@ -172,6 +176,9 @@ class Reach:
     ) -> ExecReply:
         self._outside.check("exec", pod, command)
         return await self.cluster.exec(namespace, pod, command, container=container, deadline=deadline)
+
+    async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
+        return await self._outside.tls_pair(name)
 
     async def notify(self, channel: str, message: Message) -> None:
         await self._outside.notify(channel, message)

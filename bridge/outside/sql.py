@@ -47,17 +47,19 @@ class SqlPeers:
             raise InvalidInput(f"there is no database connection {name!r} (`sql`)")
         return self._peers[name]
 
-    async def run(self, name: str, statement: str, arguments: Sequence[Any], *, deadline: float) -> SqlReply:
+    async def run(
+        self, name: str, statement: str, arguments: Sequence[Any], *, deadline: float, read_only: bool = False
+    ) -> SqlReply:
         """Run one statement; see ports.Connections.sql."""
         what = f"database {name}"
-        async with _connected(self.peer(name), what) as connection:
+        async with _connected(self.peer(name), what, read_only=read_only) as connection:
             statement_ = await _prepared(connection, statement, what, deadline)
             return await _fetched(statement_, arguments, what, deadline)
 
 
 @asynccontextmanager
-async def _connected(peer: SqlPeer, what: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await _connect(peer, what)
+async def _connected(peer: SqlPeer, what: str, *, read_only: bool) -> AsyncIterator[asyncpg.Connection]:
+    connection = await _connect(peer, what, read_only=read_only)
     try:
         yield connection
     finally:
@@ -69,7 +71,7 @@ async def _connected(peer: SqlPeer, what: str) -> AsyncIterator[asyncpg.Connecti
             connection.terminate()
 
 
-async def _connect(peer: SqlPeer, what: str) -> asyncpg.Connection:
+async def _connect(peer: SqlPeer, what: str, *, read_only: bool) -> asyncpg.Connection:
     place: dict[str, Any] = {"dsn": peer.dsn}
     if not peer.dsn:
         place = {
@@ -85,7 +87,10 @@ async def _connect(peer: SqlPeer, what: str) -> asyncpg.Connection:
             return await asyncpg.connect(
                 **place,
                 passfile=os.devnull,
-                server_settings={"application_name": "alertbridge"},
+                server_settings={
+                    "application_name": "alertbridge",
+                    **({"default_transaction_read_only": "on"} if read_only else {}),
+                },
                 statement_cache_size=0,
             )
     except TimeoutError as error:

@@ -42,9 +42,17 @@ class Connections(Protocol):
         ...
 
     async def sql(
-        self, connection: str, statement: str, arguments: Sequence[Any] = (), *, deadline: float = 30.0
+        self,
+        connection: str,
+        statement: str,
+        arguments: Sequence[Any] = (),
+        *,
+        deadline: float = 30.0,
+        read_only: bool = False,
     ) -> SqlReply:
         """Run one statement over the named connection, outside a transaction of ours; arguments are `$1`, `$2`, ….
+
+        With `read_only` the server refuses whatever writes to a table.
 
         Raises InvalidInput (no such connection), PermanentError (the server refused it), TemporaryError (no
         connection could be made), OutcomeUnknown (sent, no answer).
@@ -84,6 +92,13 @@ class Connections(Protocol):
 
     async def notify(self, channel: str, message: Message) -> None:
         """Tell it on the named channel. Raises InvalidInput (no such channel), TemporaryError."""
+        ...
+
+    async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
+        """Return certificate and key (PEM) of the named pair of files on this host, as they are now.
+
+        Raises InvalidInput (no such pair) and PermanentError (cannot be read). Neither is ever stored or shown.
+        """
         ...
 
 

@@ -116,6 +116,14 @@ async def test_the_statements_of_the_runbooks_work(database: Database) -> None:
     assert (await database.ask("VACUUM t")).status == "VACUUM"
 
 
+async def test_a_statement_that_only_reads_cannot_write(database: Database) -> None:
+    await database.ask("CREATE TABLE t (n int)")
+    outside = Outside(OutsideSettings(sql=database.peers))
+    with pytest.raises(PermanentError, match="read-only"):
+        await outside.sql("db", "INSERT INTO t VALUES (1)", (), deadline=10, read_only=True)
+    assert (await outside.sql("db", "SELECT * FROM t", (), deadline=10, read_only=True)).status == "SELECT 0"
+
+
 async def test_what_the_server_refuses_is_final_and_says_why(database: Database) -> None:
     with pytest.raises(PermanentError, match=r"no_such_table.*42P01"):
         await database.ask("SELECT * FROM no_such_table")

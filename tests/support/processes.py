@@ -184,6 +184,10 @@ class Processes:
             raise AssertionError(f"{error}\n{process.output[-4000:]}") from None
         return process
 
+    def named(self, beginning: str) -> list[Process]:
+        """Return those whose names begin so, the oldest first."""
+        return [process for process in self._running if process.name.startswith(beginning)]
+
     def close(self) -> None:
         """End all of them, the newest first."""
         while self._running:

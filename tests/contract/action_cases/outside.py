@@ -87,14 +87,14 @@ class Table:
         outside = Outside(OutsideSettings(sql={"db": self._server.peer(self._name, port=valve.port)}))
         ask = outside.sql
 
-        async def sql(connection: str, statement: str, arguments: Any, *, deadline: float) -> Any:
-            return await ask(connection, statement, arguments, deadline=deadline)
+        async def sql(connection: str, statement: str, arguments: Any, **how: Any) -> Any:
+            return await ask(connection, statement, arguments, **how)
 
         def lose(after: bool) -> None:
-            async def lost(connection: str, statement: str, arguments: Any, *, deadline: float) -> Any:
+            async def lost(connection: str, statement: str, arguments: Any, **how: Any) -> Any:
                 outside.sql = sql  # type: ignore[method-assign]
                 if after:
-                    await sql(connection, statement, arguments, deadline=deadline)
+                    await sql(connection, statement, arguments, **how)
                 raise OutcomeUnknown("the connection was lost")
 
             outside.sql = lost  # type: ignore[method-assign]
