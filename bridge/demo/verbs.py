@@ -26,6 +26,7 @@ from bridge.demo.status_errors import (
     invalid,
     invalid_value,
     not_found,
+    precondition_failed,
     required_value,
 )
 from bridge.demo.structure import fill, zero
@@ -194,6 +195,7 @@ class Verbs:
             raise bad_request(f"the name of the object ({stated}) does not match the name on the URL ({name})")
         version = options.api_version or resource.api_version
         before = self._store.get(resource.key, namespace, name)
+        _check_identity(resource, config.get("metadata") or {}, before, name)
         base = before or {"metadata": {}}
         merged = apply_configuration(
             base if before else fill(zero(resource.built_in_kind), base),
@@ -293,6 +295,22 @@ def _check_kind(resource: Resource, body: Obj) -> None:
     if version not in (None, "", resource.api_version) and str(version).rpartition("/")[0] != resource.group:
         expected = f"the API version in the data ({version}) does not match the expected API version"
         raise bad_request(f"{expected} ({resource.api_version})")
+
+
+def _check_identity(resource: Resource, stated: Obj, before: Obj | None, name: str) -> None:
+    """A uid or a version in what is applied is a precondition. Raises ApiError."""
+    if before is None:
+        if stated.get("uid"):
+            text = (
+                f"uid mismatch: the provided object specified uid {stated['uid']}, and no existing object was found"
+            )
+            raise precondition_failed(resource, name, text)
+        return
+    if stated.get("uid") not in (None, "", before["metadata"]["uid"]):
+        wrong = invalid_value("metadata.uid", shown(stated["uid"]), "field is immutable")
+        raise invalid(resource.kind, resource.group, name, [wrong])
+    if stated.get("resourceVersion") not in (None, "", before["metadata"]["resourceVersion"]):
+        raise conflict(resource, name)
 
 
 def _cannot_be_handled(resource: Resource, text: str) -> str:

@@ -9,7 +9,11 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from bridge.errors import InvalidInput, KubeConflict, KubeNotFound, SecretsClosed
+from bridge.kube.paths import health_path
+from bridge.kube.writes import manifest_body
 from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef, check_name, check_namespace
 
@@ -159,15 +163,13 @@ class FakeCluster:
 
     async def health(self, path: str) -> HttpReply:
         self._called("health", "")
-        if not path.startswith(("/readyz", "/livez", "/healthz", "/version")):
-            raise InvalidInput(f"path {path!r} is not a health endpoint")
+        health_path(path)
         return self.replies.get(path, HttpReply(200, "ok"))
 
     def _named(self, ref: ObjectRef, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        place = {"namespace": ref.namespace} if ref.namespace else {}
-        metadata = {**(manifest.get("metadata") or {}), "name": ref.name, **place}
-        metadata.pop("uid", None)
-        return copy.deepcopy({**manifest, "apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata})
+        document: dict[str, Any] = msgspec.json.decode(manifest_body(ref, manifest))
+        document["metadata"].pop("uid", None)
+        return document
 
     def _keep(self, document: dict[str, Any], dry_run: bool) -> dict[str, Any]:
         if dry_run:

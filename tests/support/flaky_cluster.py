@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from bridge.errors import KubeConflict, KubeError, KubeNotFound
+from bridge.errors import InvalidInput, KubeConflict, KubeError, KubeNotFound
+from bridge.kube.writes import manifest_body
 from bridge.model.outside import ExecReply, HttpReply
 from bridge.model.target import ObjectRef
 
@@ -175,6 +176,7 @@ class FlakyCluster:
         return None
 
     def _create(self, ref: ObjectRef, manifest: Mapping[str, Any], verb: Verb = "create") -> None:
+        manifest = msgspec.json.decode(manifest_body(ref, manifest))
         sent = Patch(ref, copy.deepcopy(manifest), "", verb)
         self.patches.append(sent)
         if _key(ref) in self.objects:
@@ -186,6 +188,8 @@ class FlakyCluster:
         self.effective.append(sent)
 
     def _delete(self, ref: ObjectRef, resource_version: str, verb: Verb) -> None:
+        if not ref.uid:
+            raise InvalidInput("nothing is removed without its uid")
         sent = Patch(ref, {}, "", verb)
         self.patches.append(sent)
         current = self.objects.get(_key(ref))
