@@ -28,6 +28,7 @@ from bridge.engine.verify import Look, Watch, watch
 from bridge.errors import (
     AlertbridgeError,
     LeaseLost,
+    PlanError,
     PlanStale,
     StoreUnavailable,
     TargetReplaced,
@@ -72,14 +73,17 @@ class Steps:
         return dict(render(step.with_, variables))
 
     async def plan(self, step: Step, params: Mapping[str, Any]) -> Plan:
-        """Return what the step would change; reads only."""
+        """Return what the step would change; reads only. Raises PlanError, also for `until:` without an undo."""
         action = self._maker.action(step.action)
         typed = action.params.model_validate(params)
-        return await retrying(
+        plan = await retrying(
             lambda: self._bounded(action.plan(self.context, typed), f"planning {step.action}"),
             policy=self._parts.retry,
             clock=self._parts.clock,
         )
+        if step.until is not None and plan.changes and not plan.inverses:
+            raise PlanError(f"{step.action} cannot be undone, so it cannot be temporary: leave `until:` out")
+        return plan
 
     async def lock(self, *plans: Plan) -> None:
         """Take every lock that the plans need, or none and park; what is locked already is prolonged."""

@@ -46,6 +46,7 @@ class Peer:
 
     def __init__(self, repeat: Repeat, undo: Undo = Undo.COMPENSATING) -> None:
         self.repeat, self.undo = repeat, undo
+        self.inverse: dict[str, Any] | None = {"by": -1}
         self.count = 0
         self.asked = 0
         self.before: list[BaseException | None] = []
@@ -56,7 +57,7 @@ class Peer:
 
     async def plan(self, context: Any, params: Any) -> Plan:
         change = Change(
-            ref=PEER, operation=Operation.CALL, call={"by": 1}, inverse_call={"by": -1}, summary="call the peer"
+            ref=PEER, operation=Operation.CALL, call={"by": 1}, inverse_call=self.inverse, summary="call the peer"
         )
         return Plan(
             action=self.name,
@@ -222,6 +223,17 @@ async def test_a_temporary_call_is_undone_by_itself() -> None:
     await bench.work.promote()
     peer.tells = lambda: peer.count == 0
     assert await bench.run("r1-undo-0") == (Outcome.UNDONE, Reason.TEMPORARY_ENDED)
+    assert peer.count == 0
+
+
+async def test_a_call_that_nothing_undoes_cannot_be_temporary() -> None:
+    """Said before it is made, and not when its time is over."""
+    peer = Peer(Repeat.SAFE)
+    peer.inverse = None
+    bench = Bench()
+    bench.actions["call"] = peer
+    bench.add(runbook(steps=[{"action": "call", "until": "5m"}]))
+    assert await bench.run() == (Outcome.FAILED, Reason.PLAN_FAILED)
     assert peer.count == 0
 
 

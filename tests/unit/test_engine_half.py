@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bridge.engine import journal as kinds
-from bridge.errors import KubeForbidden, KubeReplyLost, KubeUnavailable
-from bridge.model.plan import Change, Field, Plan
+from bridge.errors import KubeBusy, KubeForbidden, KubeReplyLost, KubeUnavailable
+from bridge.model.plan import Change, Field, Operation, Plan, Undo
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State
 from bridge.model.target import ObjectRef
@@ -169,3 +169,52 @@ async def test_a_cluster_that_goes_away_while_it_is_put_back_is_waited_for(bench
     assert states
     assert view.outcome is Outcome.FAILED
     assert values(bench) == [1, 1, 1]
+
+
+# -- a drain in small: out of service, and then empty
+
+
+POD = ObjectRef("v1", "Pod", "shop", "web-0", uid="uid-pod")
+BUDGET = KubeBusy(
+    "Cannot evict pod as it would violate the pod's disruption budget. "
+    "The disruption budget web needs 2 healthy pods and has 2 currently",
+    status=429,
+    retry_after=30.0,
+)
+
+
+class Empty(SetAll):
+    """Sets a field, and evicts a pod."""
+
+    async def plan(self, context: Any, params: Any) -> Plan:
+        out = Change(ref=REF, fields=(Field("/spec/value", 1, 5),), summary="out of service")
+        away = Change(ref=POD, operation=Operation.EVICT, summary="evict web-0")
+        return Plan(action=self.name, summary="empty it", changes=(out, away), undo=Undo.COMPENSATING)
+
+
+def emptying() -> Bench:
+    bench = ready(Empty())
+    bench.cluster.add(POD, spec={})
+    return bench
+
+
+async def test_a_disruption_budget_is_waited_for_with_its_own_delay_and_the_pod_goes_then() -> None:
+    """Fault 21."""
+    bench = emptying()
+    bench.cluster.faults = [Fault("evict", BUDGET)] * 3
+    began = bench.clock.now()
+    assert await bench.run() == (Outcome.SUCCEEDED, Reason.VERIFIED)
+    assert bench.clock.now() - began >= 90.0
+    assert [sent.verb for sent in bench.cluster.effective] == ["patch", "evict"]
+
+
+async def test_a_budget_that_never_allows_it_is_never_bypassed_named_and_the_half_is_put_back() -> None:
+    """Faults 21, 67."""
+    bench = emptying()
+    bench.cluster.faults = [Fault("evict", BUDGET)] * 1000
+    assert await bench.run() == (Outcome.FAILED, Reason.DISRUPTION_BUDGET)
+    view = bench.view()
+    assert view.detail.startswith("failed: disruption budget web allows no disruption")
+    assert view.escalated
+    assert bench.value() == 1, "back in service"
+    assert {sent.verb for sent in bench.cluster.patches} == {"patch"}, "nothing but evictions was tried on the pod"
