@@ -6,18 +6,30 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from bridge.evidence.api_health import ApiHealth
 from bridge.evidence.autoscaler import Autoscaler
 from bridge.evidence.certificate import CertificateEvidence
+from bridge.evidence.certificates import Certificates
+from bridge.evidence.claims import Claims
+from bridge.evidence.configmap import ConfigMap
 from bridge.evidence.deployment import DeploymentEvidence
+from bridge.evidence.describe import Describe, Objects
+from bridge.evidence.endpoints import Endpoints
 from bridge.evidence.events import Events
 from bridge.evidence.helm import HelmEvidence
 from bridge.evidence.http import Http, Service
+from bridge.evidence.jobs import Jobs
 from bridge.evidence.logs import Logs
+from bridge.evidence.metrics import Metrics
+from bridge.evidence.nodes import Nodes
 from bridge.evidence.pods import Pods
+from bridge.evidence.policies import NetworkPolicies
 from bridge.evidence.promql import Promql
+from bridge.evidence.quotas import Quotas
 from bridge.evidence.redis import RedisEvidence, SentinelEvidence
 from bridge.evidence.rollout import RolloutEvidence
 from bridge.evidence.sql import SqlEvidence
+from bridge.evidence.top import Top, TopNodes
 from bridge.ports import Collector
 
 
@@ -35,6 +47,20 @@ def collectors() -> dict[str, Collector]:
         Promql(),
         Http(),
         Service(),
+        Metrics(),
+        Nodes(),
+        Top(),
+        TopNodes(),
+        Claims(),
+        Endpoints(),
+        NetworkPolicies(),
+        ConfigMap(),
+        Certificates(),
+        Describe(),
+        Objects(),
+        Jobs(),
+        Quotas(),
+        ApiHealth(),
         SqlEvidence(),
         RedisEvidence(),
         SentinelEvidence(),

@@ -29,6 +29,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: str | None = None
     deadline: float = 10.0
     """Seconds."""
+    keep: int = 64 << 10
+    """Bytes of the answer's body that are read; beyond them it is `truncated`."""
 
 
 class HttpReply(msgspec.Struct, frozen=True):

@@ -16,9 +16,6 @@ from bridge.errors import Hung, InvalidInput, OutcomeUnknown, TemporaryError, Un
 from bridge.model.outside import HttpReply, HttpRequest
 from bridge.outside.options import HttpSecret
 
-KEPT = 64 << 10
-"""Bytes of an answer's body that are kept."""
-
 _PORTS = {"http": 80, "https": 443}
 _READS = frozenset({"GET", "HEAD"})
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -104,8 +101,8 @@ class HttpPeers:
                 async with session.request(
                     method, request.url, headers=headers | values, data=body, allow_redirects=False
                 ) as response:
-                    data = await read_bounded(response.content, KEPT)
-                    return _reply(response, data, values.values())
+                    data = await read_bounded(response.content, request.keep)
+                    return _reply(response, data, request.keep, values.values())
         except ValueError as error:
             # A header with a line break in it, for one: refused by the client before a byte was sent.
             raise InvalidInput(f"{what}: it cannot be sent: {_without(str(error), values.values())}") from error
@@ -146,10 +143,10 @@ def allowed_origins(texts: Sequence[str]) -> list[str]:
     return [origin_of(text)[0] for text in texts]
 
 
-def _reply(response: aiohttp.ClientResponse, data: bytes, secrets: Iterable[str]) -> HttpReply:
+def _reply(response: aiohttp.ClientResponse, data: bytes, keep: int, secrets: Iterable[str]) -> HttpReply:
     # An answer that repeats the request's headers must not carry a secret into the journal.
-    text = _without(data[:KEPT].decode(errors="replace"), secrets)
-    return HttpReply(response.status, text, response.content_type, len(data) > KEPT)
+    text = _without(data[:keep].decode(errors="replace"), secrets)
+    return HttpReply(response.status, text, response.content_type, len(data) > keep)
 
 
 def _without(text: str, secrets: Iterable[str]) -> str:
