@@ -15,6 +15,7 @@ import structlog
 
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.context import RunContext
+from bridge.engine.copies import keep_before
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.results import kept
@@ -73,6 +74,7 @@ class Maker:
             raise OutcomeUnknown(f"{plan.action} was interrupted while it was under way; it must not be repeated")
         if change.operation is Operation.CALL:
             return await self._call(plan, change, doubtful=doubtful, results=results)
+        await keep_before(self._context.reach, change, self._remediation)
         made = await retrying(
             lambda: self._applier.apply(change, remediation=self._remediation),
             policy=self._parts.retry,
