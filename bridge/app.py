@@ -25,6 +25,7 @@ from bridge.api.server import ApiParts, add_api
 from bridge.catalogue import catalogue, registry_of
 from bridge.configuration import Configuration, ConfigurationHolder, load
 from bridge.engine.clock import SystemClock
+from bridge.engine.copies import EVERY, CopyKeeper
 from bridge.engine.dispatch import Dispatcher
 from bridge.engine.parts import Parts
 from bridge.engine.periodic import Job, run_jobs
@@ -53,6 +54,7 @@ from bridge.wiring import (
     cluster_map,
     connection_limits,
     credentials,
+    kept_copies,
     needs_restart,
     outside_settings,
     plan_guards,
@@ -154,6 +156,7 @@ class Bridge:
         """Told of every new configuration."""
         self._dispatcher: Dispatcher | None = None
         self._worker: Worker | None = None
+        self._copies: CopyKeeper | None = None
 
     @classmethod
     async def start(cls, holder: ConfigurationHolder, metrics: Metrics, *, roles: Collection[str] = ROLES) -> Bridge:
@@ -276,7 +279,7 @@ class Bridge:
             guardbook=stores.guardbook,
             breakers=stores.breakers,
             clusters=clusters,
-            connections=reaches(clusters.get, self._clock, outside),
+            connections=reaches(clusters.get, self._clock, outside, stores.copies),
             prometheus=outside.prometheus,
             actions=known.actions,
             collectors=known.collectors,
@@ -291,6 +294,7 @@ class Bridge:
             name=self._name, concurrency=settings.concurrency, claim=settings.claim, grace=settings.grace
         )
         self._worker = Worker(parts, options)
+        self._copies = CopyKeeper(lambda: kept_copies(self.holder.current), clusters, stores.copies)
         self._keep("worker", self._work(clusters, self._worker))
 
     async def _work(self, clusters: KubeClusters, worker: Worker) -> None:
@@ -317,6 +321,8 @@ class Bridge:
             ]
         if "worker" in self._roles:
             jobs.append(Job("promote", 0.25, stores.work.promote))
+        if self._copies is not None:
+            jobs.append(Job("copies", EVERY, self._copies.look))
         return jobs
 
     async def _set_clock(self, stores: Stores) -> None:

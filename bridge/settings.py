@@ -256,6 +256,31 @@ class Retention(Strict):
     remediations: Duration = 30 * 86400.0
     decisions: Duration = 7 * 86400.0
     runs: Duration = 7 * 86400.0
+DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+"""A name as Kubernetes has them."""
+
+
+class GoodWhile(Strict):
+    """The workload that depends on a ConfigMap."""
+
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = "Deployment"
+    name: DnsName
+
+
+class KeepCopy(Strict):
+    """A ConfigMap of which the last good content is kept, for `configmap_restore`."""
+
+    cluster: str = ""
+    """The connection; empty: the default one."""
+    namespace: DnsName
+    name: DnsName
+    good_while: GoodWhile
+    after: Annotated[Duration, Field(gt=0, le=86400)] = 600.0
+    """The workload has to be fully ready for so long, with pods that started with this content."""
+    reloads: bool = False
+    """Whether the pods take a new content up while they run."""
+
+
     """Times of past runs, for cooldown and attempts."""
 
 
@@ -298,6 +323,8 @@ class Settings(Strict):
     grace: Duration = 25.0
     """Time to finish in on SIGTERM before work is handed over."""
     retention: Retention = Retention()
+    keep_copies: Annotated[tuple[KeepCopy, ...], Field(max_length=200)] = ()
+    """ConfigMaps of which good copies are kept, by whether their workload is well."""
     log: Log = Log()
 
 
@@ -311,6 +338,14 @@ def is_loopback(host: str) -> bool:
 
 def listen_problem(host: str, *, credentials: int) -> str | None:
     """Return why a server must not listen on `host` with so many credentials; None when it may."""
+    @model_validator(mode="after")
+    def _known_clusters(self) -> Settings:
+        known = set(self.clusters.connections) or {"default"}
+        for at, each in enumerate(self.keep_copies):
+            if each.cluster and each.cluster not in known:
+                raise ValueError(f"keep_copies[{at}].cluster: no connection is called {each.cluster!r}")
+        return self
+
     if credentials or is_loopback(host):
         return None
     shown = host or "every address"

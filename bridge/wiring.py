@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bridge.configuration.configuration import Configuration
 from bridge.engine.assign import ClusterMap
+from bridge.engine.copies import Watched
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
 from bridge.guards.protected import ProtectedGuard
@@ -17,6 +18,7 @@ from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
 from bridge.model.peers import PeerTlsSpec, RedisPeerSpec
+from bridge.model.target import ObjectRef
 from bridge.outside.http import allowed_origins
 from bridge.outside.options import Channel, CommandPeer, HttpSecret, OutsideSettings, PeerTls, RedisPeer, SqlPeer
 from bridge.ports import PlanGuard
@@ -24,7 +26,7 @@ from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
 
 _SENTINEL_PORT = 26379
-_TAKEN_UP = frozenset({"mode", "credentials", "protected_namespaces", "own"})
+_TAKEN_UP = frozenset({"mode", "credentials", "keep_copies", "protected_namespaces", "own"})
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
 
@@ -151,6 +153,24 @@ def outside_settings(configuration: Configuration) -> OutsideSettings:
         allowed=_origins(settings.http.hosts),
         deadline=settings.prometheus.timeout if settings.prometheus else 10.0,
         http_secrets={
+def kept_copies(configuration: Configuration) -> list[Watched]:
+    """Return the ConfigMaps of which good copies are kept; those of no cluster are left out."""
+    found = []
+    for each in configuration.settings.keep_copies:
+        cluster = each.cluster or configuration.default_connection
+        if cluster is not None:
+            depends = each.good_while
+            found.append(
+                Watched(
+                    ref=ObjectRef("v1", "ConfigMap", each.namespace, each.name, cluster=cluster),
+                    workload=ObjectRef("apps/v1", depends.kind, each.namespace, depends.name, cluster=cluster),
+                    after=each.after,
+                    reloads=each.reloads,
+                )
+            )
+    return found
+
+
             name: HttpSecret(value=f"{each.prefix}{secrets.get(f'http/{name}', '')}", origins=_origins(each.hosts))
             for name, each in settings.http.secrets.items()
         },

@@ -153,7 +153,7 @@ class Stage:
             guardbook=self.stores.guardbook,
             breakers=self.stores.breakers,
             clusters=self._kube,
-            connections=reaches(self._kube.get, self.clock, outside),
+            connections=reaches(self._kube.get, self.clock, outside, self.stores.copies),
             prometheus=False,
             actions=known.actions,
             collectors=known.collectors,
