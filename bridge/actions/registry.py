@@ -29,6 +29,7 @@ from bridge.actions.set_image import SetImage
 from bridge.actions.set_resources import SetResources
 from bridge.actions.sql import Sql
 from bridge.actions.status_page import StatusPage
+from bridge.actions.tls_rotate import TlsRotate
 from bridge.ports import Action
 
 _WORKLOADS: tuple[Action, ...] = (
@@ -51,6 +52,11 @@ _OBJECTS: tuple[Action, ...] = (
     Drain(),
     Uncordon(),
 )
+_RELEASES: tuple[Action, ...] = (
+    HelmRollback(),
+    CertificateRenew(),
+    TlsRotate(),
+)
 _OUTSIDE: tuple[Action, ...] = (
     Exec(),
     Sql(),
@@ -66,7 +72,7 @@ _OUTSIDE: tuple[Action, ...] = (
 
 def actions() -> dict[str, Action]:
     """Return every built-in action by its name."""
-    built_in: tuple[Action, ...] = (*_WORKLOADS, *_OBJECTS, *_OUTSIDE, CertificateRenew(), HelmRollback())
+    built_in: tuple[Action, ...] = (*_WORKLOADS, *_OBJECTS, *_RELEASES, *_OUTSIDE)
     return {action.name: action for action in built_in}
 
 

@@ -83,6 +83,13 @@ class PeerTlsSpec(Strict):
     key_file: str = ""
 
 
+class TlsPairSpec(Strict):
+    """A certificate with its chain, and its key, in files of this host (PEM): a pair that a rotation may take."""
+
+    cert_file: str = Field(min_length=1)
+    key_file: str = Field(min_length=1)
+
+
 class SqlPeerSpec(Strict):
     """One PostgreSQL database: a DSN from a file or the environment, or its parts."""
 

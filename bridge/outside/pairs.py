@@ -1,4 +1,4 @@
-"""Certificates with their keys in files of this host, by name. Read anew each time: whoever renews them writes there."""
+"""Certificates with their keys in files of this host, by name; read anew each time, since somebody renews them."""
 
 from __future__ import annotations
 
