@@ -1,14 +1,22 @@
-"""cert-manager: ask for a certificate's renewal as `cmctl renew` does, by the Issuing condition of its status."""
+"""cert-manager: ask for a certificate's renewal as `cmctl renew` does, by the Issuing condition of its status.
+
+Deleting the Certificate, as some runbooks have it, is `object_delete` with kind `Certificate` and apiVersion
+`cert-manager.io/v1`: whoever made it has to make it again, and until then nothing renews the Secret.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic import Field as ParamField
 
+from bridge.actions.base import BaseAction
+from bridge.actions.permits import permit
 from bridge.actions.workloads import TargetParams, object_ref, refuse_deleted
 from bridge.errors import KubeNotFound
+from bridge.model.permission import Permission
 from bridge.model.plan import Change, Field, Plan, Repeat, Undo
 from bridge.model.verification import Answer, Verification
 from bridge.model.workload import at, condition, format_time, number, parse_time, ref_of
@@ -21,21 +29,34 @@ _DAY = 86400.0
 
 
 class RenewParams(TargetParams):
-    unless_days_left: float = ParamField(default=30.0, ge=0)
-    """A certificate that is valid for longer than this is left alone: issuers limit how often they issue."""
+    """Which certificate, and when it is left alone."""
+
+    unless_days_left: float = ParamField(
+        default=30.0,
+        ge=0,
+        description="A certificate that is valid for more days than this is left alone: issuers limit how often they "
+        "issue.",
+    )
 
 
-class CertificateRenew:
-    """Implements bridge.ports.Action."""
+class CertificateRenew(BaseAction):
+    """The Issuing condition through the status subresource; cert-manager does the rest."""
 
     name = "certificate_renew"
     summary = "Have cert-manager renew a Certificate now, as `cmctl renew` does."
     params: type[BaseModel] = RenewParams
+    example: Mapping[str, Any] = {"kind": "Certificate", "namespace": "o2ims-system", "name": "netweave-tls"}
     repeat = Repeat.SAFE
     # Exact as long as cert-manager has not begun; from then on the plan's before-values don't hold, and the undo is
     # refused. A renewed certificate takes nothing from anybody.
     undo = Undo.EXACT
     undo_failed = False
+
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        return (
+            permit(CERT_MANAGER, "Certificate", "get"),
+            permit(CERT_MANAGER, "Certificate", "patch", subresource="status"),
+        )
 
     async def plan(self, context: ActionContext, params: RenewParams) -> Plan:
         """Plan the Issuing condition; empty when a renewal is under way or the certificate lasts long enough."""
@@ -44,11 +65,11 @@ class CertificateRenew:
         ref = ref_of(document, CERT_MANAGER, "Certificate", asked.cluster)
         refuse_deleted(ref, document)
         if condition(document, "Issuing").get("status") == "True":
-            return self._plan(f"{ref} is being issued already", ())
+            return self.planned(f"{ref} is being issued already")
         not_after = at(document, "status", "notAfter")
         left = (parse_time(not_after) - context.reach.clock.now()) / _DAY
         if not_after and left > params.unless_days_left:
-            return self._plan(f"{ref} is valid until {not_after}: {left:.0f} days are left", ())
+            return self.planned(f"{ref} is valid until {not_after}: {left:.0f} days are left")
         before = at(document, "status", "conditions")
         after = [c for c in before or [] if c.get("type") != "Issuing"] + [_issuing(document, context.planned_at)]
         revision = at(document, "status", "revision")
@@ -59,7 +80,7 @@ class CertificateRenew:
             fields=(Field(CONDITIONS, before, after), Field(REVISION, revision, revision, change=False)),
             summary=summary,
         )
-        return self._plan(summary, (change,))
+        return self.planned(summary, change)
 
     async def verify(self, context: ActionContext, plan: Plan, params: RenewParams) -> Verification:
         """Fixed when a newer revision is issued and Ready; not fixed for good when the issuance failed."""
@@ -85,16 +106,6 @@ class CertificateRenew:
             return Verification(Answer.NOT_FIXED, f"the issuance failed: {why}", final=True)
         text = ready.get("message") or ready.get("reason") or "no Ready condition yet"
         return Verification(Answer.NOT_FIXED, f"revision {revision}, not renewed yet: {text}")
-
-    def _plan(self, summary: str, changes: tuple[Change, ...]) -> Plan:
-        return Plan(
-            action=self.name,
-            summary=summary,
-            changes=changes,
-            repeat=self.repeat,
-            undo=self.undo,
-            undo_failed=self.undo_failed,
-        )
 
 
 def _issuing(document: dict[str, Any], planned_at: float) -> dict[str, Any]:
