@@ -15,7 +15,7 @@ from pydantic import Field as ParamField
 
 from bridge.actions.base import BaseAction
 from bridge.actions.permits import kind_of, permit
-from bridge.actions.stuck_pods import permissions_for_stuck_pods, remove_stuck_pods
+from bridge.actions.stuck_pods import permissions_for_stuck_pods, remove_stuck_pods, waits_in_order
 from bridge.actions.workloads import (
     APPS,
     TargetParams,
@@ -34,6 +34,10 @@ from bridge.model.workload import Document, at
 from bridge.ports import ActionContext
 
 _POD = "/spec/template/spec"
+_STUCK_AGAIN = (
+    "if it does not help, the old template is put back; a pod of the new one that never got ready then has to be "
+    "deleted, e.g. by `pod_delete`"
+)
 
 
 class ContainerParams(TargetParams):
@@ -95,6 +99,8 @@ class TemplateAction(BaseAction):
             summary=summary,
             disruption=workload.disruption,
         )
+        if self.undo_failed and waits_in_order(workload):
+            notes = (*notes, _STUCK_AGAIN)
         return self.planned(summary, change, *await remove_stuck_pods(context, workload), notes=notes)
 
     async def verify(self, context: ActionContext, plan: Plan, params: Any) -> Verification:

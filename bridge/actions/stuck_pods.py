@@ -29,10 +29,15 @@ def permissions_for_stuck_pods(kind: str, params: Mapping[str, Any]) -> Sequence
     return (permit("v1", "Pod", "delete", "get", "list"),)
 
 
+def waits_in_order(workload: Workload) -> bool:
+    """Whether a pod that is not ready holds up the others."""
+    ordered = at(workload.document, "spec", "podManagementPolicy") != "Parallel"
+    return workload.ref.kind == "StatefulSet" and bool(ordered)
+
+
 async def remove_stuck_pods(context: ActionContext, workload: Workload, *, keep: str = "") -> tuple[Change, ...]:
     """Return the removal of every pod that is not ready and not made from the revision called `keep`."""
-    ordered = at(workload.document, "spec", "podManagementPolicy") != "Parallel"
-    if workload.ref.kind != "StatefulSet" or not ordered:
+    if not waits_in_order(workload):
         return ()
     found = []
     for pod in await read_pods(context, workload):

@@ -72,5 +72,5 @@ def _shortest(value: Decimal, scales: dict[str, Decimal]) -> str:
     raise AssertionError("every quantity is a whole number of billionths")
 
 
-Quantity = Annotated[str, BeforeValidator(canonical_quantity)]
+Quantity = Annotated[str, BeforeValidator(canonical_quantity, json_schema_input_type=str | int | float)]
 """A parameter that is a quantity, in the server's own writing; a plain number is taken as well."""

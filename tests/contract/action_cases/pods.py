@@ -29,7 +29,5 @@ def removed(action: str, variant: str, **params: Any) -> Case:
 
 CASES = (
     removed("pod_evict", "workload"),
-    removed("pod_evict", "labels", labels={"app": "web"}),
-    removed("pod_delete", "workload", grace_seconds=1),
-    removed("pod_delete", "labels", labels={"app": "web"}),
+    removed("pod_delete", "labels", labels={"app": "web"}, grace_seconds=1),
 )
