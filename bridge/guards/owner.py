@@ -49,15 +49,16 @@ class OwnerGuard:
 
 
 async def _find_owner(change: Change, plan: Plan, context: ActionContext) -> Owner | None:
-    if change.external or change.operation is Operation.CALL:
+    if change.external or (change.operation is Operation.CALL and change.ref.kind == "Pod"):
         # Nothing of an object is changed: what a command does in its pod is nobody's manifest.
         return None
     if change.ref.kind == "Pod" and change.operation in _REMOVING:
         # Its controller makes a new one, and that is what is wanted; the labels are those of its template.
         return None
     if change.operation is Operation.CREATE:
-        # There is no object yet that anybody could own (and to make a Secret takes no leave to read one).
-        return None
+        # There is no object yet that anybody could own (and to make a Secret takes no leave to read one). But a
+        # release's new object says whose the release is.
+        return owner_of(change.manifest or {}, plan.action, as_owner="Helm") if change.as_owner == "Helm" else None
     try:
         document = await context.reach.cluster.get(change.ref)
     except KubeNotFound:
