@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -95,3 +96,28 @@ async def test_a_sidecar_outlives_a_change_of_its_neighbour(site: Site) -> None:
     assert view.outcome is Outcome.SUCCEEDED, rig.told()
     after = (await site.direct.get(ref))["spec"]["template"]["spec"]["containers"]
     assert after == [{**before[0], "env": [{"name": "MODE", "value": "safe"}]}, before[1]]
+
+
+async def test_an_eviction_waits_for_its_budget_and_never_gets_round_it(site: Site) -> None:
+    """Fault 21."""
+    # The rig's waits are short: a real budget's controller may take longer than all of them.
+    await site.needs("simulated")
+    ref = await site.deploy()
+    api = "/apis/policy/v1"
+    spec = {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "web"}}}
+    await site.send("POST", site.path("poddisruptionbudgets", api=api), {"metadata": {"name": "web"}, "spec": spec})
+    before = await pods(site)
+    rig = run(site, "pod_evict", ref, only="all")
+    running = asyncio.ensure_future(rig.run())
+
+    async def refused() -> bool:
+        return any(request.status == 429 for request in site.proxy.requests)
+
+    await site.until(refused)
+    assert await pods(site) == before
+    path = site.path("poddisruptionbudgets", "web", api)
+    await site.send("PATCH", path, {"spec": {"maxUnavailable": 1}})
+    view = await running
+    assert view.outcome is Outcome.SUCCEEDED, rig.told()
+    assert len((await pods(site)).keys() - before.keys()) == 1
+    assert {request.verb for request in site.proxy.mutating()} == {"POST"}
