@@ -203,7 +203,7 @@ class Run:
         return plan
 
     async def _record_plan(self, index: int, plan: Plan, params: dict[str, Any]) -> None:
-        text = plan.summary if not plan.empty else f"nothing to change: {plan.summary}"
+        text = plan.summary if plan.changes or plan.waits else f"nothing to change: {plan.summary}"
         data = {"step": index, "plan": msgspec.to_builtins(plan), "hash": plan.hash, "params": params}
         await self._record.write(kinds.PLANNED, text, data=data)
 
