@@ -40,7 +40,7 @@ def test_what_there_is_and_its_parameters_are_on_the_page_and_nothing_else(
     rows = table(heading)
     assert rows.keys() == known.keys()
     for name, cells in rows.items():
-        fields = known[name].model_fields
+        fields = {field.alias or key: field for key, field in known[name].model_fields.items()}
         assert fields.keys() <= names(cells[0]), name
         for parameter, default in re.findall(r"`([a-z_]+)` \((\d+|true|false)[);:]", cells[0]):
             assert str(fields[parameter].default).lower().removesuffix(".0") == default, (name, parameter)
