@@ -112,10 +112,10 @@ async def test_a_server_that_ends_every_watch_is_not_hammered(
         return await (last(request) if watching else jobs(5, job(4))(request))
 
     kube.script(answer)
-    found = await cluster.wait_for(JOB, done, deadline=2)
+    found = await cluster.wait_for(JOB, done, deadline=1)
     assert found is not None
     assert not done(found)
-    assert 2 <= asked(kube).count("watch") <= 5
+    assert asked(kube).count("watch") <= 4
 
 
 def test_the_pauses_grow_up_to_their_longest() -> None:
@@ -145,7 +145,7 @@ async def test_a_server_that_hangs_to_the_end_leaves_it_unknown(kube: ScriptedKu
     """Fault 23."""
     kube.script(hang)
     with pytest.raises(KubeUnavailable, match="no answer within"):
-        await cluster.wait_for(JOB, done, deadline=1)
+        await cluster.wait_for(JOB, done, deadline=0.1)
 
 
 async def test_a_server_that_is_sick_for_a_while_is_asked_again(kube: ScriptedKube, cluster: KubeCluster) -> None:
