@@ -1,0 +1,86 @@
+"""One case of an action on its site: what the bodies of the contract are made of.
+
+trial = trials()                    # at the top of a module of tests: a fixture over all cases
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+import pytest
+
+from bridge.actions.registry import actions
+from bridge.errors import KubeNotFound
+from bridge.model.plan import Made, Plan
+from bridge.model.target import ObjectRef
+from tests.contract.action_cases import Case, Env, Scene, all_cases
+from tests.support.cluster import Site, open_site
+from tests.support.rig import Rig
+
+WRITES = "PATCH|POST|PUT|DELETE"
+
+
+class Trial:
+    """One case on its site."""
+
+    def __init__(self, case: Case, site: Site, scene: Scene) -> None:
+        self.case = case
+        self.site = site
+        self.scene = scene
+        action = case.make() if case.make is not None else actions()[case.action]
+        self.rig = Rig(site, action, scene.params, scene.about, reach=scene.reach, planned_at=scene.planned_at)
+        self.action = action
+
+    async def effects(self) -> int:
+        """How often what the action does has taken place."""
+        if self.scene.effects is not None:
+            return await self.scene.effects()
+        return len(self.site.proxy.applied())
+
+    def writes(self, plan: Plan) -> int:
+        return len(plan.changes) if self.scene.writes is None else self.scene.writes
+
+    async def undo(self, plan: Plan, made: list[Made]) -> None:
+        """Put back what was made, as the engine does it."""
+        done = msgspec.structs.replace(plan, changes=tuple(each.change for each in made))
+        for change in done.inverses:
+            await self.rig.make(done, change)
+
+    async def look(self, ref: ObjectRef) -> dict[str, Any] | None:
+        try:
+            return await self.site.cluster.get(ref)
+        except KubeNotFound:
+            return None
+
+    def lose(self, *, reply: bool) -> None:
+        """Let the next write lose its reply, or itself."""
+        if self.scene.lose is None:
+            pytest.skip("nothing can be lost on its way here")
+        if self.scene.lose(reply) is NotImplemented:
+            self.site.proxy.faults.cut(method=WRITES, after=reply)
+
+    @property
+    def calls(self) -> bool:
+        """Whether the action makes calls: what cannot be read back at an API server."""
+        return type(self.action).perform is not _NO_CALLS
+
+
+_NO_CALLS = type(actions()["scale"]).perform
+
+
+def trials() -> Any:
+    """Return the fixture that gives a test every case, ready on a site of its own."""
+    return pytest.fixture(params=all_cases(), ids=lambda case: case.id)(_trial)
+
+
+async def _trial(request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
+    case: Case = request.param
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(open_site())
+        await site.needs(*case.needs)
+        scene = await case.prepare(Env(site, stack, request.getfixturevalue))
+        site.proxy.clear()
+        yield Trial(case, site, scene)
