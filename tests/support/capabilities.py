@@ -127,6 +127,7 @@ PROBES: dict[str, Probe] = {
     "eviction": _eviction,
     "storage": _storage,
     "cert-manager": _cert_manager,
+    "quotas": lambda site: site.served("v1", "ResourceQuota"),
 }
 """`controllers`: workloads get ready. `nodes`: more than one of them is ready. `exec`: a shell runs in the healthy
 image. `metrics`: a metrics server tells what is used. `eviction`: pods can be evicted. `storage`: volumes are made,
