@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.model.remediation import Remediation, RemediationView
+from bridge.model.remediation import RemediationView
 from bridge.model.target import Target
 from bridge.ports import Connections
 
@@ -22,7 +22,14 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Mapping[str, Any], ...] = ()
 
 
-def variables(view: RemediationView, *, now: float, prometheus: bool, evidence: dict[str, Any]) -> dict[str, Any]:
+def variables(
+    view: RemediationView,
+    *,
+    now: float,
+    prometheus: bool,
+    evidence: dict[str, Any],
+    steps: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the CEL variables of a run. Label values are data: nothing in them is ever evaluated."""
     remediation = view.remediation
     return {
@@ -35,7 +42,9 @@ def variables(view: RemediationView, *, now: float, prometheus: bool, evidence: 
             "resolved": bool(view.incidents) and not view.open_incidents,
         },
         "connections": {"prometheus": prometheus},
-        "target": target_variables(remediation),
+        "target": target_variables(remediation.target),
+        "targets": [target_variables(target) for target in remediation.all_targets],
+        "steps": dict(steps or {}),
         "now": now,
     }
 
@@ -45,6 +54,5 @@ def alert_variables(labels: dict[str, str], annotations: dict[str, str], params:
     return {"labels": labels, "annotations": annotations, "params": params}
 
 
-def target_variables(remediation: Remediation) -> dict[str, str]:
-    target = remediation.target
+def target_variables(target: Target) -> dict[str, str]:
     return {"cluster": target.cluster, "kind": target.kind, "namespace": target.namespace, "name": target.name}

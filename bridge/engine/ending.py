@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from bridge.model.reason import Reason
@@ -29,14 +31,14 @@ class Park(msgspec.Struct, frozen=True):
     detail: str
     retry: bool = False
     """Whether this counts against the cap on retries."""
-    fixed_since: float | None = None
-    """Since when a verification that has not settled yet says fixed (unix seconds)."""
+    fixed_since: Mapping[str, float] = {}
+    """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
 
 
 class HandOver(msgspec.Struct, frozen=True):
     """This process stops; another worker carries on at once."""
 
-    fixed_since: float | None = None
+    fixed_since: Mapping[str, float] = {}
     """As in Park."""
 
 

@@ -1,4 +1,8 @@
-"""The kinds of journal entries that a run writes, and what they add up to. Read by execute when it resumes."""
+"""The kinds of journal entries that a run writes, and what they add up to. Read by execute when it resumes.
+
+Every entry about a step names it by its key (see places.py), so that several may be under way at once. Records of
+the version before have the step's number there, and only ever one step under way.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from bridge.engine.places import place_of, proof_key, step_key
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason
@@ -15,13 +20,23 @@ from bridge.model.remediation import Entry, Outcome
 STARTED = "started"
 EVIDENCE = "evidence"
 SCENARIO = "scenario"
+TRYING = "trying"
+TRIED = "tried"
+SKIPPED = "skipped"
+ITEMS = "items"
 PLANNED = "planned"
+FORESEEN = "foreseen"
 GUARD = "guard"
 ADMITTED = "admitted"
+SETTLED = "settled"
 APPLYING = "applying"
 APPLIED = "applied"
+NOT_MADE = "not_made"
 VERIFYING = "verifying"
 VERIFIED = "verified"
+WAITING = "waiting"
+WAITED = "waited"
+ROUND = "round"
 STALE = "stale"
 REFUSED = "refused"
 UNDOING = "undoing"
@@ -32,9 +47,6 @@ PARKED = "parked"
 HANDED_OVER = "handed_over"
 FINISHED = "finished"
 
-RUNBOOK_STEP = -1
-"""The step number of the runbook's own verification."""
-
 
 class Left(msgspec.Struct, frozen=True):
     """A change that was not put back, and why."""
@@ -44,24 +56,36 @@ class Left(msgspec.Struct, frozen=True):
     """Whether it may have been put back all the same."""
 
 
-class Half(msgspec.Struct, frozen=True):
-    """How the run would have ended when the rest of a plan could not be made."""
+class Failure(msgspec.Struct, frozen=True):
+    """How the run ends where nothing else can be tried."""
 
     outcome: Outcome
     reason: Reason
     detail: str
 
 
-class Progress(msgspec.Struct, kw_only=True):
-    """Where a remediation stands, rebuilt from its journal alone."""
+class Undo(msgspec.Struct):
+    """What is being put back: all of an attempt, or what was made of one plan that could not be finished."""
 
-    writing: bool = False
-    """A write may have reached the cluster: from here on it is carried on, not begun again."""
-    scenario: str = ""
-    step: int = 0
-    """The step that is being worked on."""
-    plan: Plan | None = None
-    """The plan of that step, once journalled; None again when it was stale before anything of it was made."""
+    key: str
+    """The attempt's place, or the key of the plan."""
+    reason: str
+    detail: str = ""
+    done: int = 0
+    """How many changes were put back, refused to be, or are not to be because of one that was."""
+    in_flight: bool = False
+    """Putting a change back was announced and its end never recorded."""
+    left: list[Left] = []
+    """What could not be put back."""
+
+
+class Piece(msgspec.Struct, kw_only=True):
+    """One plan of a run and how far it is: of a step, of one of its items, or of one of its rounds."""
+
+    key: str
+    place: str
+    """The attempt that it is of."""
+    plan: Plan
     params: dict[str, Any] = {}
     """The parameters that the plan was made with: evidence that they were taken from is not gathered again."""
     applied: int = 0
@@ -71,134 +95,285 @@ class Progress(msgspec.Struct, kw_only=True):
     doubtful: bool = False
     """The write in flight was interrupted: it may have been made, whatever is said about a later try."""
     made: list[Change] = []
-    """Changes of the plan that this run wrote, as they were made; those that were so already belong to somebody
-    else."""
+    """Changes that this run wrote, as they were made; those that were so already belong to somebody else."""
     results: list[dict[str, Any]] = []
-    """What each change of the plan returned: empty but for calls."""
-    done_plans: list[Plan] = []
-    """Plans whose changes were all made, oldest first, with what this run wrote: what an undo inverts."""
-    deadlines: dict[int, float] = {}
-    """Step number to the unix time at which its verification gives up."""
-    fixed_since: float | None = None
-    """Since when a verification that has not settled yet says fixed (unix seconds)."""
-    verified: set[int] = set()
+    """What each change returned: empty but for calls."""
+    answer: str = ""
+    """Of its verification, once that is over."""
+    failure: Failure | None = None
+    """Why the rest of it could not be made."""
+    back: bool = False
+    """Whether what was made of it is put back, all of it that could be."""
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.applied or self.in_flight or self.answer or self.failure)
+
+    @property
+    def complete(self) -> bool:
+        return self.applied == len(self.plan.changes)
+
+    @property
+    def as_made(self) -> Plan:
+        """The plan with what this run wrote: what an undo inverts."""
+        return msgspec.structs.replace(self.plan, changes=tuple(self.made))
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """Where a remediation stands, rebuilt from its journal alone."""
+
+    writing: bool = False
+    """A write may have reached the cluster: from here on it is carried on, not begun again."""
     changed: bool = False
     """Whether anything was written at all."""
+    begun: bool = False
+    """Something is waited for, or an attempt is over: the scenario stays chosen, also before a first write."""
+    scenario: str = ""
+    place: str = ""
+    """The attempt that is under way."""
+    tried: dict[str, Failure] = {}
+    """Attempts that did not help or were left out, by their place, oldest first."""
+    pieces: dict[str, Piece] = {}
+    """By their key, in the order in which they were planned."""
+    items: dict[str, list[Any]] = {}
+    """The items of steps with `for_each`, by the step's key."""
+    rounds: dict[str, int] = {}
+    """How many rounds of a loop are over, by the step's key."""
+    over: dict[str, dict[str, Any]] = {}
+    """Steps that are over without a plan of their own (left out, waited, looped), with what expressions see."""
+    deadlines: dict[str, float] = {}
+    """Key to the unix time at which a verification or a wait gives up."""
+    fixed_since: dict[str, float] = {}
+    """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
     permit: Permit | None = None
-    undoing: str = ""
-    """Why an undo began (value of a Reason), or empty."""
-    undone: int = 0
-    """How many changes were put back, or refused to be."""
-    undo_in_flight: bool = False
-    """Putting a change back was announced and its end never recorded."""
-    left: list[Left] = []
-    """What could not be put back."""
-    half: Half | None = None
-    """Set when only the plan that could not be finished is put back."""
+    undo: Undo | None = None
+    """What is being put back, or was last."""
     retries: int = 0
+    latest: str = ""
+    """Key of what was planned or verified last: entries of the version before don't say what they are about."""
+
+    @property
+    def in_flight(self) -> bool:
+        return any(piece.in_flight for piece in self.pieces.values())
+
+    @property
+    def doubtful(self) -> bool:
+        return any(piece.doubtful for piece in self.pieces.values())
+
+    def done_plans(self, place: str | None = None) -> list[Plan]:
+        """Return the plans whose changes were all made, oldest first, with what this run wrote; of one attempt."""
+        return [
+            piece.as_made
+            for piece in self.pieces.values()
+            if piece.applied and piece.complete and place in (None, piece.place)
+        ]
+
+    def changed_in(self, place: str) -> bool:
+        return any(piece.made for piece in self.pieces.values() if piece.place == place)
 
 
 def progress_of(entries: Iterable[Entry]) -> Progress:
     """Return where the run stands. Entries of kinds that are not known here change nothing."""
     state = Progress()
     for entry in entries:
-        state = _after(state, entry.kind, entry.data)
+        state = after(state, entry)
     return state
 
 
-def _after(state: Progress, kind: str, data: dict[str, Any]) -> Progress:
+def after(state: Progress, entry: Entry) -> Progress:
+    """Return where the run stands after one entry more; `state` itself is used up."""
+    kind, data = entry.kind, entry.data
     if kind == STARTED:
         return _taken_up(state)
-    if kind == SCENARIO:
-        if data["name"] != state.scenario:
-            # Another scenario's steps have their own time.
-            state.deadlines = {step: until for step, until in state.deadlines.items() if step == RUNBOOK_STEP}
-        state.scenario = data["name"]
-    elif kind == ADMITTED:
+    if kind == ADMITTED:
         state.permit = msgspec.convert(data["permit"], Permit)
-    elif kind == PLANNED:
-        state.step, state.applied, state.made, state.results = data["step"], 0, [], []
-        state.plan, state.params = msgspec.convert(data["plan"], Plan), data.get("params", {})
-    elif kind == APPLYING:
-        state.writing = state.in_flight = True
-        state.deadlines.pop(RUNBOOK_STEP, None)
-    elif kind == APPLIED:
-        _applied(state, data)
-    elif kind in (STALE, REFUSED):
-        _stale(state)
-    elif kind == VERIFYING:
-        state.deadlines[data["step"]] = data["until"]
-        state.fixed_since = None
-    elif kind == VERIFIED and data["answer"] == "fixed":
-        state.verified.add(data["step"])
     elif kind in (PARKED, HANDED_OVER):
-        state.fixed_since = data.get("fixed_since")
-    elif kind == UNDOING:
-        state.undoing, state.undone, state.left = data["reason"], 0, []
-        state.half = _half(data)
-    elif kind == PUTTING_BACK:
-        state.undo_in_flight = True
-    elif kind == UNDONE:
-        _undone(state, data)
+        state.fixed_since = _fixed_since(state, data.get("fixed_since"))
     elif kind == RETRY:
         state.retries += 1
+    elif kind in _WAYS:
+        _WAYS[kind](state, data)
+    elif kind in _ABOUT_STEPS:
+        _ABOUT_STEPS[kind](state, _key(state, data.get("step")), data)
     return state
+
+
+def _key(state: Progress, step: str | int | None) -> str:
+    if isinstance(step, int):
+        return proof_key(state.place) if step < 0 else step_key(state.place, step)
+    return step or state.latest
+
+
+def _fixed_since(state: Progress, said: Any) -> dict[str, float]:
+    if isinstance(said, dict):
+        return said
+    return {} if said is None else {state.latest: said}
 
 
 def _taken_up(state: Progress) -> Progress:
     if state.writing:
-        state.doubtful = state.in_flight
+        for piece in state.pieces.values():
+            piece.doubtful = piece.in_flight
         return state
-    # Nothing was written: after a wait or a death everything is looked at afresh. What the runbook's own
-    # verification, or a step that only waits, had left of its time stays, or a run that has nothing to write would
-    # look for ever.
-    waits = state.plan is not None and state.plan.waits
-    kept = {RUNBOOK_STEP, state.step} if waits else {RUNBOOK_STEP}
-    proof = {step: until for step, until in state.deadlines.items() if step in kept}
-    return Progress(
-        retries=state.retries,
-        permit=state.permit,
-        scenario=state.scenario if waits else "",
-        deadlines=proof,
-        fixed_since=state.fixed_since if proof else None,
+    # Nothing was written: after a wait or a death everything is looked at afresh. What a verification had left of
+    # its time stays, or a run that has nothing to write would look for ever.
+    anew = Progress(
+        retries=state.retries, permit=state.permit, deadlines=state.deadlines, fixed_since=state.fixed_since
     )
+    if state.begun:
+        anew.begun, anew.scenario, anew.place = True, state.scenario, state.place
+        anew.tried, anew.rounds, anew.over = state.tried, state.rounds, state.over
+    return anew
 
 
-def _applied(state: Progress, data: dict[str, Any]) -> None:
-    state.in_flight = state.doubtful = False
-    if state.plan is None:
-        return
-    if data["wrote"]:
-        state.changed = True
-        made = data.get("made")
-        state.made.append(msgspec.convert(made, Change) if made else state.plan.changes[state.applied])
-        # The server takes writes again: waits that are over don't count against those to come.
-        state.retries = 0
-    state.results.append(data.get("result", {}))
-    state.applied += 1
-    if state.applied == len(state.plan.changes):
-        state.done_plans.append(msgspec.structs.replace(state.plan, changes=tuple(state.made)))
+# -- the way through the runbook
 
 
-def _half(data: dict[str, Any]) -> Half | None:
-    if "outcome" not in data:
-        return None
-    return Half(Outcome(data["outcome"]), Reason.of(data["reason"]), data["detail"])
+def _scenario(state: Progress, data: dict[str, Any]) -> None:
+    state.scenario, state.place = data["name"], place_of(data["name"])
+
+
+def _trying(state: Progress, data: dict[str, Any]) -> None:
+    state.place = data["place"]
+
+
+def _tried(state: Progress, data: dict[str, Any]) -> None:
+    state.tried[data["place"]] = _failure(data)
+    state.begun = True
+    state.undo = None
+
+
+def _undoing(state: Progress, data: dict[str, Any]) -> None:
+    if state.undo is not None and state.undo.key in state.pieces:
+        # One undo follows another: the one before is over.
+        state.pieces[state.undo.key].back = True
+    left = [] if state.undo is None else state.undo.left
+    state.undo = Undo(data.get("key", state.place), data["reason"], data.get("detail", ""), left=left)
+
+
+def _putting_back(state: Progress, data: dict[str, Any]) -> None:
+    state.writing = True
+    if state.undo is not None:
+        state.undo.in_flight = True
 
 
 def _undone(state: Progress, data: dict[str, Any]) -> None:
-    state.undo_in_flight = False
-    state.undone += 1 + int(data.get("skipped", 0))
-    if "refused" in data:
-        state.left.append(Left(data["refused"], data.get("unknown", False)))
-
-
-def _stale(state: Progress) -> None:
-    """The precondition, or a server that let nothing in, refused the write: nothing of this change was made."""
-    if state.undoing:
-        state.undo_in_flight = False
+    if state.undo is None:
         return
-    state.in_flight = state.doubtful = False
-    state.writing = state.changed
-    if state.applied == 0:
-        state.plan = None
+    state.undo.in_flight = False
+    state.undo.done += 1 + int(data.get("skipped", 0))
+    if "refused" in data:
+        state.undo.left.append(Left(data["refused"], data.get("unknown", False)))
+
+
+def _failure(data: dict[str, Any]) -> Failure:
+    return Failure(Outcome(data["outcome"]), Reason.of(data["reason"]), data["detail"])
+
+
+# -- the steps
+
+
+def _planned(state: Progress, key: str, data: dict[str, Any]) -> None:
+    plan = msgspec.convert(data["plan"], Plan)
+    state.pieces[key] = Piece(key=key, place=state.place, plan=plan, params=data.get("params", {}))
+    state.latest = key
+
+
+def _applying(state: Progress, key: str, data: dict[str, Any]) -> None:
+    state.writing = True
+    state.deadlines.pop(proof_key(state.place), None)
+    if key in state.pieces:
+        state.pieces[key].in_flight = True
+
+
+def _applied(state: Progress, key: str, data: dict[str, Any]) -> None:
+    piece = state.pieces.get(key)
+    if piece is None:
+        return
+    piece.in_flight = piece.doubtful = False
+    if data["wrote"]:
+        state.changed = True
+        made = data.get("made")
+        piece.made.append(msgspec.convert(made, Change) if made else piece.plan.changes[piece.applied])
+        # The server takes writes again: waits that are over don't count against those to come.
+        state.retries = 0
+    piece.results.append(data.get("result", {}))
+    piece.applied += 1
+
+
+def _not_made(state: Progress, key: str, data: dict[str, Any]) -> None:
+    piece = state.pieces.get(key)
+    if piece is not None:
+        piece.in_flight = piece.doubtful = False
+        piece.failure = _failure(data)
+    state.writing = state.changed or state.in_flight
+
+
+def _stale(state: Progress, key: str, data: dict[str, Any]) -> None:
+    """The precondition, or a server that let nothing in, refused the write: nothing of this change was made."""
+    if state.undo is not None and state.undo.in_flight:
+        state.undo.in_flight = False
+        return
+    piece = state.pieces.get(key)
+    if piece is not None:
+        piece.in_flight = piece.doubtful = False
+        if not piece.applied:
+            del state.pieces[key]
+    state.writing = state.changed or state.in_flight
+
+
+def _verifying(state: Progress, key: str, data: dict[str, Any]) -> None:
+    state.deadlines[key] = data["until"]
+    state.fixed_since.pop(key, None)
+    state.latest = key
+    state.begun = state.begun or key in state.pieces
+
+
+def _verified(state: Progress, key: str, data: dict[str, Any]) -> None:
+    if key in state.pieces:
+        state.pieces[key].answer = data["answer"]
+
+
+def _waiting(state: Progress, key: str, data: dict[str, Any]) -> None:
+    _verifying(state, key, data)
+    state.begun = True
+
+
+def _over(state: Progress, key: str, data: dict[str, Any]) -> None:
+    state.over[key] = data["result"]
+
+
+def _items(state: Progress, key: str, data: dict[str, Any]) -> None:
+    state.items[key] = data["items"]
+
+
+def _round(state: Progress, key: str, data: dict[str, Any]) -> None:
+    state.rounds[key] = data["round"]
+    if data["met"]:
+        state.over[key] = {"rounds": data["round"]}
+    state.begun = True
+
+
+_WAYS = {
+    SCENARIO: _scenario,
+    TRYING: _trying,
+    TRIED: _tried,
+    UNDOING: _undoing,
+    PUTTING_BACK: _putting_back,
+    UNDONE: _undone,
+}
+_ABOUT_STEPS = {
+    PLANNED: _planned,
+    APPLYING: _applying,
+    APPLIED: _applied,
+    NOT_MADE: _not_made,
+    STALE: _stale,
+    REFUSED: _stale,
+    VERIFYING: _verifying,
+    VERIFIED: _verified,
+    WAITING: _waiting,
+    WAITED: _over,
+    SKIPPED: _over,
+    ITEMS: _items,
+    ROUND: _round,
+}

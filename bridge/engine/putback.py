@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from bridge.engine import journal as kinds
 from bridge.engine.ending import Park
 from bridge.engine.failures import ending_for
-from bridge.engine.journal import Half
+from bridge.engine.journal import Undo
 from bridge.engine.lease import Lease
 from bridge.engine.make import Maker
 from bridge.engine.parts import Parts
@@ -43,20 +41,23 @@ class PutBack:
         self._record = record
         self._maker = maker
 
-    async def run(self, plans: Sequence[Plan], reason: Reason, *, half: Half | None = None) -> None:
-        """Put them back; what could not be is in `progress.left` afterwards. Raises what is waited for."""
+    async def run(self, plans: Sequence[Plan], reason: Reason, *, key: str, detail: str = "") -> None:
+        """Put them back; what could not be is in `progress.undo.left` afterwards. Raises what is waited for.
+
+        `key` tells this undo from others of the run: the attempt's place, or the key of the plan that is put back.
+        """
         steps = inverses(plans)
-        if not self._record.progress.undoing:
-            data = {"reason": reason.value, **(_told(half) if half else {})}
+        if (undo := self._record.progress.undo) is None or undo.key != key:
+            data = {"key": key, "reason": reason.value, "detail": detail}
             await self._record.write(kinds.UNDOING, f"putting back {len(steps)} changes", reason=reason, data=data)
-        while (place := self._record.progress.undone) < len(steps):
+        while (place := self._undo.done) < len(steps):
             plan, change = steps[place]
             # Those of its plan that follow, for one that forbids them all.
             rest = sum(1 for other, _ in steps[place + 1 :] if other is plan)
             await self._one(plan, change, rest)
 
     async def _one(self, plan: Plan, change: Change, rest: int) -> None:
-        doubtful = self._record.progress.undo_in_flight
+        doubtful = self._undo.in_flight
         await self._lease.confirm()
         await self._record.write(kinds.PUTTING_BACK, change.summary)
         try:
@@ -78,9 +79,15 @@ class PutBack:
         data = {"wrote": made.wrote, "undid": digest(change)}
         await self._record.write(kinds.UNDONE, text, data={**data, "result": made.result} if made.result else data)
 
+    @property
+    def _undo(self) -> Undo:
+        undo = self._record.progress.undo
+        assert undo is not None
+        return undo
+
     def outcome(self, otherwise: Outcome) -> Outcome:
         """Return how a run ends after it: `otherwise` when all is back."""
-        left = self._record.progress.left
+        left = self._undo.left
         if any(each.unknown for each in left):
             return Outcome.UNKNOWN
         return Outcome.FAILED if left else otherwise
@@ -88,11 +95,7 @@ class PutBack:
     @property
     def told(self) -> str:
         """What is to be said of it."""
-        left = self._record.progress.left
+        left = self._undo.left
         if not left:
             return "what was changed is put back"
         return "not put back: " + "; ".join(each.why for each in left)
-
-
-def _told(half: Half) -> dict[str, str]:
-    return {key: value for key, value in msgspec.to_builtins(half).items() if key != "reason"}

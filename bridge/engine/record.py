@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from bridge.engine import journal as kinds
-from bridge.engine.journal import Progress, progress_of
+from bridge.engine.journal import Progress, after, progress_of
 from bridge.engine.lease import Lease
 from bridge.model.reason import Reason
 from bridge.model.remediation import Entry, Revert
@@ -25,7 +25,6 @@ class Record:
     def __init__(self, journal: Journal, lease: Lease, entries: list[Entry]) -> None:
         self._journal = journal
         self._lease = lease
-        self._entries = list(entries)
         self.resumed = bool(entries)
         """Whether somebody worked on it before."""
         self.progress: Progress = progress_of(entries)
@@ -41,13 +40,12 @@ class Record:
     ) -> None:
         """Append one entry. The first that announces a write marks the remediation as writing. Raises LeaseLost."""
         entry = self.entry(kind, text, reason=reason, data=data)
-        writing = kind in (kinds.APPLYING, kinds.PUTTING_BACK)
+        writing = kind in (kinds.APPLYING, kinds.PUTTING_BACK, kinds.SETTLED)
         await self._journal.append(self._lease.claim, entry, writing=writing, revert=revert)
         self._appended(entry)
 
     def _appended(self, entry: Entry) -> None:
-        self._entries.append(entry)
-        self.progress = progress_of(self._entries)
+        self.progress = after(self.progress, entry)
         log.info(entry.kind, text=entry.text, reason=entry.reason)
 
     def entry(

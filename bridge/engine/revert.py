@@ -14,6 +14,7 @@ from bridge.engine.ending import Ended, Ending, Finish, HandOver, Park
 from bridge.engine.failures import ending_for
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
+from bridge.engine.places import proof_key
 from bridge.engine.putback import inverses
 from bridge.engine.record import Record
 from bridge.engine.steps import Steps
@@ -26,6 +27,8 @@ from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, Remediation, RemediationView
 from bridge.model.verification import Answer, Verification
 
+_PLACE = "undo"
+"""What an undo run's only part is called in its journal."""
 _PROOF = 60.0
 """Seconds that reading back may take: what is deleted may take a moment to go."""
 
@@ -61,10 +64,10 @@ class UndoRun:
         plans = made_plans(entries, self._rem.undo_step)
         if not inverses(plans):
             return Finish(Outcome.UNDONE, Reason.NOTHING_TO_DO, "nothing of it is left to be put back")
-        if not self._record.progress.undoing:
+        if self._record.progress.undo is None:
             await self._let_in(plans)
         await self._steps.lock(*plans)
-        await self._steps.putback.run(plans, Reason.TEMPORARY_ENDED)
+        await self._steps.putback.run(plans, Reason.TEMPORARY_ENDED, key=_PLACE)
         return await self._prove(plans)
 
     async def _let_in(self, plans: list[Plan]) -> None:
@@ -101,11 +104,12 @@ class UndoRun:
 
     async def _prove(self, plans: list[Plan]) -> Ending:
         putback = self._steps.putback
-        if self._record.progress.left:
+        if (undo := self._record.progress.undo) is not None and undo.left:
             return Finish(putback.outcome(Outcome.UNDONE), Reason.UNDO_REFUSED, putback.told)
-        until = await self._steps.deadline(kinds.RUNBOOK_STEP, _PROOF, "reading back")
+        until = await self._steps.deadline(proof_key(_PLACE), _PROOF, "reading back")
         changes = [change for _, change in inverses(plans) if change.operation is not Operation.CALL]
-        answer = await self._steps.watch(lambda: self._steps.look(lambda: self._look(changes)), Watch(until=until))
+        how = Watch(key=proof_key(_PLACE), until=until)
+        answer = await self._steps.watch(lambda: self._steps.look(lambda: self._look(changes)), how)
         if answer.answer is Answer.UNKNOWN:
             return Finish(Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN, answer.detail)
         if answer.answer is Answer.NOT_FIXED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,9 +13,8 @@ from bridge.configuration.expressions import render
 from bridge.engine import journal as kinds
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.context import RunContext
-from bridge.engine.ending import Ended, Finish, HandOver, NotMade, Park
-from bridge.engine.failures import ending_for
-from bridge.engine.journal import Half
+from bridge.engine.ending import Ended, Finish, HandOver, Park
+from bridge.engine.journal import Piece
 from bridge.engine.lease import Lease
 from bridge.engine.make import Maker
 from bridge.engine.parts import Parts
@@ -85,9 +84,9 @@ class Steps:
             raise PlanError(f"{step.action} cannot be undone, so it cannot be temporary: leave `until:` out")
         return plan
 
-    async def lock(self, *plans: Plan) -> None:
-        """Take every lock that the plans need, or none and park; what is locked already is prolonged."""
-        keys = sorted({key for plan in plans for key in plan.lock_keys})
+    async def lock(self, *plans: Plan, also: Iterable[str] = ()) -> None:
+        """Take every lock that the plans need, and `also`, or none and park; what is locked already is prolonged."""
+        keys = sorted({*also, *(key for plan in plans for key in plan.lock_keys)})
         if not keys:
             return
         holder = await self._parts.locks.acquire(self._lease.claim, keys, seconds=self._parts.limits.lock)
@@ -95,50 +94,43 @@ class Steps:
             due = self._parts.clock.now() + self._parts.limits.lock_retry
             raise Ended(Park(due, Reason.LOCKED, f"remediation {holder} holds a lock on {', '.join(keys)}"))
 
-    async def apply(self, index: int, plan: Plan, until: float | None = None) -> None:
-        """Make the changes of the plan that were not made yet, each journalled before and after.
+    def piece(self, key: str) -> Piece:
+        """Return how far the plan with this key is; it was journalled before."""
+        return self._record.progress.pieces[key]
 
-        With `until` they are undone by themselves after so many seconds. When one of them cannot be made for good,
-        what was made of the plan is put back first (`undo_half`): then it raises NotMade in place of the error.
+    async def apply(self, key: str, until: float | None = None) -> None:
+        """Make the changes of a journalled plan that were not made yet, each journalled before and after.
+
+        With `until` they are undone by themselves after so many seconds.
         """
-        if (half := self._record.progress.half) is not None:
-            await self._put_back_half(plan, half)
-        if self._record.progress.in_flight and plan.repeat is Repeat.NEVER:
-            text = f"{plan.action} was interrupted while it was under way; it must not be repeated"
+        piece = self.piece(key)
+        if piece.in_flight and piece.plan.repeat is Repeat.NEVER:
+            text = f"{piece.plan.action} was interrupted while it was under way; it must not be repeated"
             raise Ended(Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, text))
-        try:
-            for number in range(self._record.progress.applied, len(plan.changes)):
-                await self._make(index, number, plan, until)
-        except (Ended, LeaseLost, StoreUnavailable):
-            raise
-        except Exception as error:
-            ending = ending_for(error, self._record.progress, self._parts)
-            final = isinstance(ending, Finish) and ending.outcome is not Outcome.UNKNOWN
-            if not (final and plan.undo_half and self._record.progress.made):
-                raise
-            assert isinstance(ending, Finish)
-            await self._put_back_half(plan, Half(ending.outcome, ending.reason, ending.detail))
+        for number in range(piece.applied, len(piece.plan.changes)):
+            await self._make(key, number, until)
 
-    async def _make(self, index: int, number: int, plan: Plan, until: float | None) -> None:
-        change, doubtful = plan.changes[number], self._record.progress.doubtful
+    async def _make(self, key: str, number: int, until: float | None) -> None:
+        plan, doubtful = self.piece(key).plan, self.piece(key).doubtful
+        change = plan.changes[number]
         if self._lease.stopping:
             raise Ended(HandOver())
         await self._lease.confirm()
         # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
-        place = {"step": index, "change": number}
+        place = {"step": key, "change": number}
         await self._record.write(kinds.APPLYING, change.summary, data=place)
         try:
-            results = self._record.progress.results
+            results = self.piece(key).results
             made = await self._maker.make(plan, change, doubtful=doubtful, results=results)
         except PlanStale as error:
-            await self._stale(error)
+            await self._stale(key, error)
             raise
         except StoreUnavailable:
             raise
         except TRANSIENT as error:
             if not doubtful and not self._maker.in_doubt(change, error):
                 # Nothing was sent, or nothing was let in: after the wait the run begins with looking again.
-                await self._record.write(kinds.REFUSED, str(error))
+                await self._record.write(kinds.REFUSED, str(error), data={"step": key})
             raise
         text = change.summary if made.wrote else f"{change.summary}: it was so already"
         data: dict[str, Any] = {**place, "wrote": made.wrote}
@@ -146,48 +138,52 @@ class Steps:
             data["made"] = made.change
         if made.result:
             data["result"] = made.result
-        revert = self._revert(index, made, until)
+        revert = self._revert(key, made, until)
         if revert is not None:
             text += f"; undone by itself in {revert.after / 60:g} min"
         await self._record.write(kinds.APPLIED, text, data=data, revert=revert)
 
-    def _revert(self, index: int, made: Made, until: float | None) -> Revert | None:
+    def _revert(self, key: str, made: Made, until: float | None) -> Revert | None:
         """Return what ends a temporary change; None where it is none of ours, or nothing undoes it."""
         if until is None or not made.wrote or made.change.inverse is None:
             return None
-        back = undo_record(self._remediation, str(index), why=f"a change of {self._remediation.id} was temporary")
+        back = undo_record(self._remediation, key, why=f"a change of {self._remediation.id} was temporary")
         return Revert(after=until, remediation=back)
 
-    async def _put_back_half(self, plan: Plan, half: Half) -> None:
-        made = msgspec.structs.replace(plan, changes=tuple(self._record.progress.made))
-        await self.putback.run([made], half.reason, half=half)
-        outcome = self.putback.outcome(half.outcome)
-        told = self.putback.told.replace("what was changed", f"what was made of {plan.action}")
-        raise NotMade(Finish(outcome, half.reason, f"{half.detail}; {told}"))
+    async def put_back_half(self, key: str) -> Finish:
+        """Put back what was made of a plan that could not be finished; return how the run ends with that."""
+        piece = self.piece(key)
+        failure = piece.failure
+        assert failure is not None
+        await self.putback.run([piece.as_made], failure.reason, key=key)
+        outcome = self.putback.outcome(failure.outcome)
+        told = self.putback.told.replace("what was changed", f"what was made of {piece.plan.action}")
+        return Finish(outcome, failure.reason, f"{failure.detail}; {told}")
 
-    async def _stale(self, error: PlanStale) -> None:
+    async def _stale(self, key: str, error: PlanStale) -> None:
         """Record that the precondition refused the write; plan again when nothing of this plan was made."""
-        await self._record.write(kinds.STALE, str(error), reason=Reason.PLAN_STALE)
+        await self._record.write(kinds.STALE, str(error), reason=Reason.PLAN_STALE, data={"step": key})
         progress = self._record.progress
-        again = progress.plan is None and progress.retries < self._parts.limits.retries
+        again = key not in progress.pieces and progress.retries < self._parts.limits.retries
         if again and not isinstance(error, TargetReplaced):
             raise Ended(Park(self._parts.clock.now(), Reason.PLAN_STALE, str(error), retry=True)) from error
 
-    async def verify(self, index: int, step: Step, plan: Plan) -> Verification:
+    async def verify(self, key: str, step: Step) -> Verification:
         """Wait for the action's own effect, until the step's deadline (which survives a restart)."""
-        until = await self.deadline(index, step.verify_within, f"verifying {step.action}")
+        until = await self.deadline(key, step.verify_within, f"verifying {step.action}")
+        piece = self.piece(key)
 
         async def ask() -> Verification:
             action = self._maker.action(step.action)
-            params = action.params.model_validate(self._record.progress.params)
-            context = msgspec.structs.replace(self.context, results=tuple(self._record.progress.results))
-            return await self._bounded(action.verify(context, plan, params), f"verifying {step.action}")
+            params = action.params.model_validate(piece.params)
+            context = msgspec.structs.replace(self.context, results=tuple(piece.results))
+            return await self._bounded(action.verify(context, piece.plan, params), f"verifying {step.action}")
 
-        return await self.watch(lambda: self.look(ask), Watch(until=until))
+        return await self.watch(lambda: self.look(ask), Watch(key=key, until=until))
 
     async def watch(self, look: Look, how: Watch) -> Verification:
         """Look until the answer is there, also where another worker began to; see engine.verify."""
-        how = msgspec.structs.replace(how, fixed_since=self._record.progress.fixed_since)
+        how = msgspec.structs.replace(how, fixed_since=self._record.progress.fixed_since.get(how.key))
 
         async def anew() -> Verification:
             # Nothing that was read before may answer for what is there now.
@@ -196,12 +192,12 @@ class Steps:
 
         return await watch(anew, how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease)
 
-    async def deadline(self, index: int, seconds: float, text: str) -> float:
-        """Return when the verification of step `index` gives up; journalled when it begins."""
-        if index not in self._record.progress.deadlines:
+    async def deadline(self, key: str, seconds: float, text: str, *, kind: str = kinds.VERIFYING) -> float:
+        """Return when the verification (or wait) with this key gives up; journalled when it begins."""
+        if key not in self._record.progress.deadlines:
             until = self._parts.clock.now() + seconds
-            await self._record.write(kinds.VERIFYING, text, data={"step": index, "until": until})
-        return self._record.progress.deadlines[index]
+            await self._record.write(kind, text, data={"step": key, "until": until})
+        return self._record.progress.deadlines[key]
 
     async def look(self, call: Look) -> Verification:
         """Return one look's answer; what could not be asked is unknown, never fixed.
@@ -219,14 +215,14 @@ class Steps:
             log.exception("verification failed")
             return Verification(Answer.UNKNOWN, f"{type(error).__name__}: {error}")
 
-    async def undo(self, reason: Reason) -> None:
-        """Put back what the run changed, newest first, where the plans call that safe; resumes where it stopped.
+    async def undo(self, place: str, reason: Reason, detail: str) -> None:
+        """Put back what an attempt changed, newest first, where its plans call that safe; resumes where it stopped.
 
-        What could not be put back is in `progress.left`.
+        What could not be put back is in `progress.undo.left`.
         """
-        plans = [plan for plan in self._record.progress.done_plans if plan.undo_failed]
+        plans = [plan for plan in self._record.progress.done_plans(place) if plan.undo_failed]
         await self.lock(*plans)
-        await self.putback.run(plans, reason)
+        await self.putback.run(plans, reason, key=place, detail=detail)
 
     async def _bounded(self, call: Awaitable[T], what: str) -> T:
         """Return what `call` returns, within the deadline that every call of an action has."""

@@ -26,7 +26,7 @@ def undo_record(of: Remediation, step: str, *, why: str) -> Remediation:
     """
     return msgspec.structs.replace(
         of,
-        id=f"{of.id}-undo-{step}" if step else f"{of.id}-undo",
+        id=undo_id(of.id, step),
         undo_of=of.id,
         undo_step=step,
         mode=Mode.AUTO,
@@ -38,6 +38,12 @@ def undo_record(of: Remediation, step: str, *, why: str) -> Remediation:
         override=(),
         created_at=0.0,
     )
+
+
+def undo_id(remediation: str, step: str = "") -> str:
+    """Return the id of the record that undoes a step of a remediation (empty: all of them); it fits into a URL."""
+    name = hashlib.sha256(step.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{remediation}-undo-{name}" if step else f"{remediation}-undo"
 
 
 def digest(change: Change) -> str:

@@ -18,6 +18,8 @@ Look = Callable[[], Awaitable[Verification]]
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """How to look: until when (unix seconds), how often, and how long `fixed` has to hold (seconds)."""
 
+    key: str = ""
+    """What is looked at, in the run's journal."""
     until: float
     every: float = 1.0
     settle: float = 0.0
@@ -51,12 +53,16 @@ async def watch(look: Look, how: Watch, *, clock: Clock, limits: Limits, lease: 
         since = None if fixed_since is None else clock.now() - (now - fixed_since)
         wait = min(pause, max(left, 0.05))
         if now - began + wait > limits.inline_wait:
-            raise Ended(Park(clock.now() + wait, None, found.detail, fixed_since=since))
+            raise Ended(Park(clock.now() + wait, None, found.detail, fixed_since=_noted(how, since)))
         await lease.pause(wait)
         if lease.stopping:
-            raise Ended(HandOver(since))
+            raise Ended(HandOver(_noted(how, since)))
         if clock.monotonic() - began > limits.inline_wait / 2:
             pause = min(pause * 1.5, max(limits.longest_pause, how.every))
+
+
+def _noted(how: Watch, since: float | None) -> dict[str, float]:
+    return {} if since is None else {how.key: since}
 
 
 def _at_the_end(found: Verification, fixed_since: float | None) -> Verification:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from bridge.engine import journal as kinds
+from bridge.engine.places import place_of, step_key
 from bridge.engine.results import kept
+from bridge.engine.temporary import undo_id
 from bridge.errors import (
     InvalidInput,
     KubeReplyLost,
@@ -222,7 +224,7 @@ async def test_a_temporary_call_is_undone_by_itself() -> None:
     bench.clock.advance(301)
     await bench.work.promote()
     peer.tells = lambda: peer.count == 0
-    assert await bench.run("r1-undo-0") == (Outcome.UNDONE, Reason.TEMPORARY_ENDED)
+    assert await bench.run(undo_id("r1", step_key(place_of("only"), 0))) == (Outcome.UNDONE, Reason.TEMPORARY_ENDED)
     assert peer.count == 0
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bridge.engine import journal as kinds
-from bridge.engine.temporary import made_plans
+from bridge.engine.places import place_of, step_key
+from bridge.engine.temporary import made_plans, undo_id
 from bridge.errors import KubeForbidden, KubeUnavailable
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.cooldown import CooldownGuard
@@ -24,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("quiet_log")
 
 SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
 ENDED = (Outcome.UNDONE, Reason.TEMPORARY_ENDED)
-UNDO = "r1-undo-0"
+STEP_KEY = step_key(place_of("only"), 0)
+UNDO = undo_id("r1", STEP_KEY)
 STEP = {"action": "set", "until": "15m"}
 
 
@@ -64,10 +66,11 @@ async def test_a_lasting_change_stays(bench: Bench) -> None:
 
 async def test_only_the_temporary_step_is_undone(bench: Bench) -> None:
     lasting = {"action": "set", "with": {"value": 7, "names": ["worker"]}}
+    second = undo_id("r1", step_key(place_of("only"), 1))
     bench.add(runbook(steps=[lasting, STEP]))
     assert await bench.run() == SUCCEEDED
-    assert await over(bench) == ["r1-undo-1"]
-    assert await bench.run("r1-undo-1") == ENDED
+    assert await over(bench) == [second]
+    assert await bench.run(second) == ENDED
     assert (bench.value(), bench.value(OTHER)) == (1, 7)
 
 

@@ -1,0 +1,96 @@
+"""Plan all of a scenario that can be planned now, and change nothing: modes observe and approve. Called by execute.
+
+What depends on the steps before it, or on what only shows when they are made, cannot be known yet: that is said.
+"""
+
+from __future__ import annotations
+
+from bridge.engine import journal as kinds
+from bridge.engine.ending import Ended, Finish
+from bridge.engine.making import Job, Making
+from bridge.engine.places import place_of, round_key, step_key
+from bridge.engine.record import Record
+from bridge.engine.sight import Sight
+from bridge.engine.walk import Walk
+from bridge.errors import InvalidInput, PermanentError, UnknownValue
+from bridge.model.mode import Mode
+from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome
+from bridge.model.runbook import Attempt, Scenario, Step, Wait
+
+
+class Foresight:
+    """Plans what a run would do."""
+
+    def __init__(self, record: Record, sight: Sight, making: Making, walk: Walk) -> None:
+        self._record = record
+        self._sight = sight
+        self._making = making
+        self._walk = walk
+        self._problem: Exception | None = None
+        self._seen = 0
+        """How many steps could be planned, or will only be known later."""
+
+    async def run(self, scenario: Scenario, mode: Mode) -> Finish:
+        """Journal every plan that can be made now. Raises when nothing at all can be planned, or is allowed."""
+        for attempt in scenario.attempts:
+            await self._attempt(scenario, attempt)
+        if self._problem is not None and not self._seen:
+            raise self._problem
+        reason = Reason.OBSERVE_ONLY if mode is Mode.OBSERVE else Reason.APPROVAL_NEEDED
+        return Finish(Outcome.OBSERVED, reason, f"mode {mode.value}: nothing was changed")
+
+    async def _attempt(self, scenario: Scenario, attempt: Attempt) -> None:
+        place = place_of(scenario.name, attempt.name)
+        if scenario.try_:
+            await self._record.write(kinds.TRYING, f"would try: {attempt.name}", data={"place": place})
+        if attempt.when is not None and self._sight.ask(attempt.when)[0] is False:
+            await self._say(place, f"would be left out: {attempt.when} is false")
+            return
+        for index, step in enumerate(attempt.steps):
+            try:
+                await self._step(step, step_key(place, index))
+            except (UnknownValue, PermanentError, InvalidInput, ValueError) as error:
+                if not scenario.try_ and not index:
+                    raise
+                await self._not_yet(step_key(place, index), step, error, first=not index)
+            except Ended as ended:
+                if not (scenario.try_ and isinstance(ended.ending, Finish)):
+                    raise
+                await self._not_yet(step_key(place, index), step, ended, first=True)
+
+    async def _not_yet(self, key: str, step: Step, error: Exception, *, first: bool) -> None:
+        why = ended.detail if isinstance(error, Ended) and isinstance(ended := error.ending, Finish) else str(error)
+        if first:
+            self._problem = self._problem or error
+            await self._say(key, f"{step.action} would not be made: {why}")
+        else:
+            await self._say(key, f"{step.action} can only be planned when the steps before it are made: {why}")
+
+    async def _step(self, step: Step, key: str) -> None:
+        if step.when is not None and self._sight.ask(step.when)[0] is False:
+            await self._say(key, f"{step.action or 'wait'} would be left out: {step.when} is false")
+            return
+        if step.wait is not None:
+            await self._say(key, _would_wait(step.wait))
+            return
+        if step.for_each is not None:
+            jobs = self._walk.jobs(key, self._walk.items(step))
+            await self._say(key, f"{step.action} for {len(jobs)} items, {step.parallel or 1} at a time")
+        elif step.loop is not None:
+            jobs = [Job(key=round_key(key, 1))]
+            await self._say(key, f"{step.action} at most {step.loop.at_most} times, until {step.loop.until}")
+        else:
+            jobs = [Job(key=key)]
+        for each in await self._making.draft(step, jobs):
+            await self._making.note(each)
+            self._seen += 1
+
+    async def _say(self, key: str, text: str) -> None:
+        await self._record.write(kinds.FORESEEN, text, data={"step": key})
+
+
+def _would_wait(wait: Wait) -> str:
+    if wait.for_ is not None:
+        return f"would wait for {wait.for_:g} s"
+    return f"would wait until {wait.until}, for {wait.within:g} s at most"
