@@ -128,4 +128,5 @@ def _is_ours(context: ActionContext, deployment: Document) -> bool:
     """
     seconds = at(deployment, "spec", "progressDeadlineSeconds")
     passed_at = parse_time(condition(deployment, "Progressing").get("lastUpdateTime"))
-    return passed_at >= context.planned_at + (_DEADLINE if seconds is None else float(seconds))
+    # The API's times are whole seconds.
+    return passed_at >= int(context.planned_at) + (_DEADLINE if seconds is None else float(seconds))
