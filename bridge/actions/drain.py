@@ -16,6 +16,7 @@ from bridge.actions.leaving_pods import Rules, Sorted, named, place_of, sort_pod
 from bridge.actions.nodes import LeavingParams, cordon_change, is_cordoned, node_permissions, read_node, refuse_last
 from bridge.actions.objects import find_object, missing
 from bridge.actions.permits import permit
+from bridge.actions.waiting import gone, wait_a_moment
 from bridge.errors import KubeNotFound, PlanError
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Disruption, Field, Operation, Plan, Undo
@@ -61,7 +62,7 @@ class Drain(BaseAction):
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         return (
             node_permissions("get", "list", "patch"),
-            permit("v1", "Pod", "get", "list", namespace=""),
+            permit("v1", "Pod", "get", "list", "watch", namespace=""),
             permit("v1", "Pod", "create", subresource="eviction", namespace=""),
             *(permit(version, kind, "get", namespace="") for kind, version in _COUNTED.items()),
         )
@@ -96,11 +97,14 @@ class Drain(BaseAction):
             return answer
         if document is not None and not is_cordoned(document):
             return Verification(Answer.NOT_FIXED, f"somebody uncordoned {node}", final=True)
-        pods = sort_pods(await _pods_on(context, node), params.rules)
         planned = {change.ref.uid for change in plan.changes}
+        pods = sort_pods(await _pods_on(context, node), params.rules)
+        if waited := _left(pods, planned):
+            first = ref_of(waited[0], "v1", "Pod", context.target.cluster)
+            await wait_a_moment(context, first, gone(first))
+            pods = sort_pods(await _pods_on(context, node), params.rules)
         late = [p for p in (*pods.evict, *pods.with_data, *pods.bare) if p["metadata"]["uid"] not in planned]
-        left = [*(p for p in pods.evict if p["metadata"]["uid"] in planned), *pods.leaving]
-        if left:
+        if left := _left(pods, planned):
             return Verification(Answer.NOT_FIXED, f"{len(left)} pods have not gone yet: {named(left)}")
         if late:
             text = f"{len(late)} pods came after the plan was made: {named(late)}"
@@ -115,6 +119,11 @@ async def _pods_on(context: ActionContext, node: ObjectRef) -> list[dict[str, An
     if len(pods) == _MOST_PODS:
         raise PlanError(f"{node} has {_MOST_PODS} pods or more: that is for a person")
     return pods
+
+
+def _left(pods: Sorted, planned: set[str]) -> list[Document]:
+    """Return the pods that are to go and have not gone."""
+    return [*pods.leaving, *(pod for pod in pods.evict if pod["metadata"]["uid"] in planned)]
 
 
 def _refuse_losses(ref: ObjectRef, pods: Sorted) -> None:
