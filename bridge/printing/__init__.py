@@ -6,8 +6,6 @@ that no label steers a terminal; the colours are ours, and click drops them wher
 
 from __future__ import annotations
 
-import difflib
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +13,7 @@ from typing import Any
 
 import click
 
-from bridge.model.plan import write_pointer
+from bridge.model.plan_text import plan_lines
 from bridge.model.text import printable
 
 Json = Mapping[str, Any]
@@ -139,59 +137,12 @@ def brief(entry: Json) -> str:
 
 def plan(of: Json) -> Iterable[str]:
     """Yield the changes of a plan as `kubectl diff` shows them: what each object has, and what it will have."""
-    for change in of.get("changes", ()):
-        ref = change["ref"]
-        place = "/".join(part for part in (ref["kind"].lower(), ref["namespace"], ref["name"]) if part)
-        part = f" ({change['subresource']})" if change.get("subresource") else ""
-        yield click.style(f"--- {printable(place + part)}", bold=True)
-        yield from _change(change)
-        pods = change.get("disruption", {}).get("ready_pods", 0)
-        yield f"disrupts {pods} ready pod{'' if pods == 1 else 's'}; undo: {of.get('undo', 'exact')}"
-    for note in of.get("notes", ()):
-        yield printable(f"note: {note}")
-
-
-def _change(change: Json) -> Iterable[str]:
-    """Yield what becomes of one object: its fields before and after, or all of one that is made or goes."""
-    operation, manifest = change.get("operation", "patch"), change.get("manifest") or {}
-    if operation == "create":
-        return _lines({}, manifest)
-    if operation == "delete" and manifest:
-        return _lines(manifest, {})
-    if operation == "call":
-        return [printable(line) for line in (change["summary"], *yaml_lines(change.get("call") or {}))]
-    if operation in ("delete", "evict"):
-        return [printable(change["summary"])]
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
-    for field in change["fields"]:
-        if field.get("change", True):
-            if field["before"] is not None:
-                write_pointer(before, field["pointer"], field["before"])
-            if field["after"] is not None:
-                write_pointer(after, field["pointer"], field["after"])
-    return _lines(before, after)
-
-
-def _lines(before: Json, after: Json) -> Iterable[str]:
-    for line in list(difflib.unified_diff(yaml_lines(before), yaml_lines(after), n=3, lineterm=""))[2:]:
-        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-        yield click.style(printable(line), fg=colour) if colour else printable(line)
-
-
-def yaml_lines(document: Any, *, sort: bool = True) -> list[str]:
-    """Return a document as lines of YAML, its keys sorted or in their own order."""
-    from ruamel.yaml import YAML  # slow to import, and only plans need it
-
-    if not document:
-        return []
-    emitter = YAML(typ="safe", pure=True)
-    emitter.default_flow_style = False
-    emitter.sort_base_mapping_type_on_output = sort  # type: ignore[assignment] # None in its class is no type
-    emitter.width = 10_000
-    out = io.StringIO()
-    emitter.dump(document, out)
-    return out.getvalue().splitlines()
+    for line in plan_lines(of):
+        if line.startswith("--- "):
+            yield click.style(line, bold=True)
+        else:
+            colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+            yield click.style(line, fg=colour) if colour else line
 
 
 def explanation(of: Json) -> str:

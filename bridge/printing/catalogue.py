@@ -10,8 +10,9 @@ import click
 from pydantic import BaseModel
 
 from bridge.model.permission import Permission
+from bridge.model.plan_text import yaml_lines
 from bridge.ports import Action, Collector
-from bridge.printing import table, yaml_lines
+from bridge.printing import table
 
 _WORDS = {
     "string": "text",

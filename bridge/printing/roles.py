@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.printing import yaml_lines
+from bridge.model.plan_text import yaml_lines
 from bridge.rbac import CLUSTER_WIDE, Roles, Rule
 
 API = "rbac.authorization.k8s.io"
