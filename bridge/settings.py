@@ -19,7 +19,16 @@ from bridge.model.fields import Positive as Positive
 from bridge.model.fields import Texts as Texts
 from bridge.model.fields import as_list
 from bridge.model.mode import Mode
-from bridge.model.peers import CommandSpec, ExecSpec, Http, Notify, PeerSentinels, RedisPeerSpec, SqlPeerSpec
+from bridge.model.peers import (
+    CommandSpec,
+    ExecSpec,
+    Http,
+    Notify,
+    PeerSentinels,
+    RedisPeerSpec,
+    SqlPeerSpec,
+    TlsPairSpec,
+)
 from bridge.model.principal import Role
 from bridge.model.runbook import Duration, Strict
 
@@ -247,15 +256,6 @@ class Own(Strict):
     """Workloads of its Redis, as `namespace/name`."""
 
 
-class Log(Strict):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
-
-
-class Retention(Strict):
-    remediations: Duration = 30 * 86400.0
-    decisions: Duration = 7 * 86400.0
-    runs: Duration = 7 * 86400.0
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 """A name as Kubernetes has them."""
 
@@ -281,6 +281,15 @@ class KeepCopy(Strict):
     """Whether the pods take a new content up while they run."""
 
 
+class Log(Strict):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Retention(Strict):
+    remediations: Duration = 30 * 86400.0
+    decisions: Duration = 7 * 86400.0
+    runs: Duration = 7 * 86400.0
     """Times of past runs, for cooldown and attempts."""
 
 
@@ -305,6 +314,8 @@ class Settings(Strict):
     commands: dict[Name, CommandSpec] = Field(default={})
     """Programs of this host that runbooks may run; none by default."""
     exec: ExecSpec = ExecSpec()
+    tls_pairs: dict[Name, TlsPairSpec] = Field(default={})
+    """Certificates with their keys, by the names that runbooks call them; read when they are used."""
     notify: Notify = Notify()
     protected_namespaces: Texts = ("kube-system",)
     secret_namespaces: Texts = ()
@@ -312,6 +323,8 @@ class Settings(Strict):
     plugins: Texts = ()
     """Python files with actions and collectors of one's own, relative to the file. A changed one takes a restart."""
     own: Own = Own()
+    keep_copies: Annotated[tuple[KeepCopy, ...], Field(max_length=200)] = ()
+    """ConfigMaps of which good copies are kept, by whether their workload is well."""
     incident_ttl: Duration = 86400.0
     """An incident that was not seen for this long is over. Longer than the sender's repeat interval."""
     skew_window: Duration = 120.0
@@ -323,9 +336,15 @@ class Settings(Strict):
     grace: Duration = 25.0
     """Time to finish in on SIGTERM before work is handed over."""
     retention: Retention = Retention()
-    keep_copies: Annotated[tuple[KeepCopy, ...], Field(max_length=200)] = ()
-    """ConfigMaps of which good copies are kept, by whether their workload is well."""
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _known_clusters(self) -> Settings:
+        known = set(self.clusters.connections) or {"default"}
+        for at, each in enumerate(self.keep_copies):
+            if each.cluster and each.cluster not in known:
+                raise ValueError(f"keep_copies[{at}].cluster: no connection is called {each.cluster!r}")
+        return self
 
 
 def is_loopback(host: str) -> bool:
@@ -338,14 +357,6 @@ def is_loopback(host: str) -> bool:
 
 def listen_problem(host: str, *, credentials: int) -> str | None:
     """Return why a server must not listen on `host` with so many credentials; None when it may."""
-    @model_validator(mode="after")
-    def _known_clusters(self) -> Settings:
-        known = set(self.clusters.connections) or {"default"}
-        for at, each in enumerate(self.keep_copies):
-            if each.cluster and each.cluster not in known:
-                raise ValueError(f"keep_copies[{at}].cluster: no connection is called {each.cluster!r}")
-        return self
-
     if credentials or is_loopback(host):
         return None
     shown = host or "every address"

@@ -20,7 +20,16 @@ from bridge.kube.connection import ClusterConnection
 from bridge.model.peers import PeerTlsSpec, RedisPeerSpec
 from bridge.model.target import ObjectRef
 from bridge.outside.http import allowed_origins
-from bridge.outside.options import Channel, CommandPeer, HttpSecret, OutsideSettings, PeerTls, RedisPeer, SqlPeer
+from bridge.outside.options import (
+    Channel,
+    CommandPeer,
+    HttpSecret,
+    OutsideSettings,
+    PeerTls,
+    RedisPeer,
+    SqlPeer,
+    TlsPair,
+)
 from bridge.ports import PlanGuard
 from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
@@ -144,15 +153,6 @@ def cluster_map(configuration: Configuration) -> ClusterMap:
     )
 
 
-def outside_settings(configuration: Configuration) -> OutsideSettings:
-    """Return what may be reached beyond Kubernetes; a host that is allowed is so by http and by https."""
-    settings, secrets = configuration.settings, configuration.secrets.peers
-    return OutsideSettings(
-        prometheus=settings.prometheus.url if settings.prometheus else "",
-        prometheus_token=configuration.secrets.prometheus,
-        allowed=_origins(settings.http.hosts),
-        deadline=settings.prometheus.timeout if settings.prometheus else 10.0,
-        http_secrets={
 def kept_copies(configuration: Configuration) -> list[Watched]:
     """Return the ConfigMaps of which good copies are kept; those of no cluster are left out."""
     found = []
@@ -171,6 +171,15 @@ def kept_copies(configuration: Configuration) -> list[Watched]:
     return found
 
 
+def outside_settings(configuration: Configuration) -> OutsideSettings:
+    """Return what may be reached beyond Kubernetes; a host that is allowed is so by http and by https."""
+    settings, secrets = configuration.settings, configuration.secrets.peers
+    return OutsideSettings(
+        prometheus=settings.prometheus.url if settings.prometheus else "",
+        prometheus_token=configuration.secrets.prometheus,
+        allowed=_origins(settings.http.hosts),
+        deadline=settings.prometheus.timeout if settings.prometheus else 10.0,
+        http_secrets={
             name: HttpSecret(value=f"{each.prefix}{secrets.get(f'http/{name}', '')}", origins=_origins(each.hosts))
             for name, each in settings.http.secrets.items()
         },
@@ -193,6 +202,7 @@ def kept_copies(configuration: Configuration) -> list[Watched]:
             for name, each in settings.commands.items()
         },
         exec_allow=settings.exec.allow,
+        tls_pairs={name: TlsPair(each.cert_file, each.key_file) for name, each in settings.tls_pairs.items()},
         channels={
             name: Channel(url=secrets.get(f"notify/{name}", ""), deadline=each.timeout)
             for name, each in settings.notify.channels.items()
