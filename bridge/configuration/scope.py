@@ -19,11 +19,13 @@ Scope = Mapping[str, Collection[str] | None]
 Where that is a mapping, its values are shapes, and what follows is checked against them as well.
 """
 
+_TARGET = Shape("map", {"cluster": TEXT, "kind": TEXT, "namespace": TEXT, "name": TEXT})
 ALERT: Scope = {"labels": None, "annotations": None}
 """What is known of an alert before its runbook is."""
 _ABOUT = {
     "evidence": "the runbook gathers no evidence called {}",
     "params": "the runbook declares no parameter called {}",
+    "steps": "no step before this one has the id {}",
 }
 
 
@@ -32,16 +34,35 @@ def before_evidence(params: Collection[str]) -> Scope:
     return {**ALERT, "params": params}
 
 
-def while_running(params: Collection[str], evidence: Collection[str] | None = ()) -> Scope:
-    """Return what is known in a run; without evidence where that is still being gathered."""
+def while_running(
+    params: Collection[str], evidence: Collection[str] | None = (), *, steps: Mapping[str, Shape] | None = None
+) -> Scope:
+    """Return what is known in a run; no evidence where that is still being gathered, steps in a scenario."""
     known: dict[str, Collection[str] | None] = {
         **before_evidence(params),
         "alert": {"name": TEXT, "starts_at": FLOAT, "age_seconds": FLOAT, "resolved": BOOL},
         "connections": {"prometheus": BOOL},
-        "target": ("cluster", "kind", "namespace", "name"),
+        "target": _TARGET.members,
+        "targets": None,
         "now": None,
     }
+    if steps is not None:
+        known["steps"] = steps
     return known if evidence is None else {**known, "evidence": evidence}
+
+
+def with_names(scope: Scope, **names: Collection[str] | None) -> Scope:
+    """Return the scope with further root names, or others in their place."""
+    return {**scope, **names}
+
+
+def lone_shape(text: str, scope: Scope) -> Shape:
+    """Return what an expression gives, as far as that shows: ANYTHING where it is more than a path."""
+    try:
+        path = lone_path(text)
+    except InvalidInput:
+        return ANYTHING
+    return Shape("list", {}, _TARGET) if path == ("targets",) else _shape_at(path, scope)
 
 
 def condition_problems(text: str, scope: Scope) -> Iterator[str]:
