@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from bridge.actions.certificate_renew import CertificateRenew
 from bridge.actions.checks import HttpCheck, PromqlCheck
 from bridge.actions.command import Command
+from bridge.actions.configmap_patch import ConfigMapPatch
+from bridge.actions.configmap_restore import ConfigMapRestore
 from bridge.actions.cordon import Cordon, Uncordon
 from bridge.actions.drain import Drain
 from bridge.actions.exec import Exec
@@ -16,8 +18,14 @@ from bridge.actions.helm_rollback import HelmRollback
 from bridge.actions.hpa_create import HpaCreate
 from bridge.actions.hpa_patch import HpaPatch
 from bridge.actions.http_call import HttpCall
+from bridge.actions.incident_tracker import IncidentTracker
+from bridge.actions.job_run import JobRun
+from bridge.actions.log_level import LogLevel
 from bridge.actions.notify import Notify
+from bridge.actions.object_apply import ObjectApply
+from bridge.actions.object_delete import ObjectDelete
 from bridge.actions.pod_remove import PodDelete, PodEvict
+from bridge.actions.pvc_expand import PvcExpand
 from bridge.actions.rollout_pause import RolloutPause, RolloutResume
 from bridge.actions.rollout_restart import RolloutRestart
 from bridge.actions.rollout_status import RolloutStatus
@@ -51,6 +59,14 @@ _OBJECTS: tuple[Action, ...] = (
     Cordon(),
     Drain(),
     Uncordon(),
+    ConfigMapPatch(),
+    ConfigMapRestore(),
+    LogLevel(),
+    PvcExpand(),
+    ObjectDelete(),
+    ObjectApply(),
+    JobRun(),
+    IncidentTracker(),
 )
 _RELEASES: tuple[Action, ...] = (
     HelmRollback(),

@@ -164,6 +164,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Whether undoing a failed attempt is safe and wanted at all (a rollback, a restart: no)."""
     undo_half: bool = True
     """Whether what was made of this plan is put back when the rest of it cannot be made."""
+    forward_undo: bool = False
+    """Whether it is undone in its own order: what reads a setting when it starts comes after the setting."""
     locks: tuple[str, ...] = ()
     """Locks beside those of the changed objects, e.g. one for all drains of a cluster."""
     harmless: bool = False
@@ -181,7 +183,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def inverses(self) -> tuple[Change, ...]:
         """What undoes the plan, in the order to make it in; what nothing undoes is left out."""
-        return tuple(back for change in reversed(self.changes) if (back := change.inverse) is not None)
+        if self.undo is Undo.NONE:
+            return ()
+        order = self.changes if self.forward_undo else self.changes[::-1]
+        return tuple(back for change in order if (back := change.inverse) is not None)
 
     @property
     def lock_keys(self) -> list[str]:
