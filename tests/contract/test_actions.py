@@ -32,13 +32,16 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("quiet_log")]
 BAD_NAMES = ("..", ".", "a/b", "%2e%2e", "Upper", "new\nline", "-x", "x" * 254)
 BAD_SELECTORS: tuple[Any, ...] = ({}, {"app": "a,b in (x)"}, {"a in (x),b": "c"}, {"": "x"})
 LITERALS = ("--kubeconfig=/x", ";rm -rf /")
-WAITING = {"rollout_status"}
-"""They change nothing, and are held to waiting in tests/flow/test_rollouts.py."""
+WAITING = {"rollout_status", "promql_check", "http_check"}
+"""They change nothing, and are held to waiting in tests/flow: test_rollouts.py, test_peers.py."""
 NAMES = ("name", "namespace")
 SELECTORS = ("labels", "selector")
 ARGUMENTS = ("arguments", "command")
 
 trial = trials()
+named = trials(lambda action: "name" in action.params.model_fields)
+commanding = trials(lambda action: not {*ARGUMENTS}.isdisjoint(action.params.model_fields))
+exact = trials(lambda action: action.undo is Undo.EXACT)
 
 
 def test_every_action_has_a_case() -> None:
@@ -115,33 +118,31 @@ async def test_names_and_selectors_that_could_widen_a_request_never_leave(trial:
         assert trial.site.proxy.requests == [], params
 
 
-async def test_a_target_with_a_bad_name_never_leaves(trial: Trial) -> None:
+async def test_a_target_with_a_bad_name_never_leaves(named: Trial) -> None:
     """Fault 41. Names from labels are checked when a target is made of them; an action doesn't rely on that."""
-    if trial.scene.params.get("name") or "name" not in trial.action.params.model_fields:
+    if named.scene.params.get("name"):
         pytest.skip("it is not about the target's own object")
     for bad in (*BAD_NAMES, ""):
-        target = msgspec.structs.replace(trial.rig.target, name=bad)
+        target = msgspec.structs.replace(named.rig.target, name=bad)
         with pytest.raises((InvalidInput, PermanentError)):
-            await trial.action.plan(msgspec.structs.replace(trial.rig.context, target=target), trial.rig.params)
-        assert trial.site.proxy.requests == []
+            await named.action.plan(msgspec.structs.replace(named.rig.context, target=target), named.rig.params)
+        assert named.site.proxy.requests == []
 
 
-async def test_an_argument_stays_one_argument(trial: Trial) -> None:
+async def test_an_argument_stays_one_argument(commanding: Trial) -> None:
     """Fault 43. There is no shell anywhere: it is refused, or passed on as it is."""
-    fields = _fields(trial, trial.case.arguments, ARGUMENTS)
-    if not fields:
-        pytest.skip("it takes no arguments")
+    fields = _fields(commanding, commanding.case.arguments, ARGUMENTS)
     for name in fields:
-        given = {**trial.scene.params, name: [*(trial.scene.params.get(name) or []), *LITERALS]}
-        if (typed := _refused(trial, given)) is None:
+        given = {**commanding.scene.params, name: [*(commanding.scene.params.get(name) or []), *LITERALS]}
+        if (typed := _refused(commanding, given)) is None:
             continue
         try:
-            plan = await trial.action.plan(trial.rig.context, typed)
+            plan = await commanding.action.plan(commanding.rig.context, typed)
         except (InvalidInput, PermanentError):
             continue
         texts = [text for change in plan.changes for text in _texts(change.call)]
         assert set(LITERALS) <= set(texts)
-    assert trial.site.proxy.mutating(dry_runs=True) == []
+    assert commanding.site.proxy.mutating(dry_runs=True) == []
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -175,23 +176,21 @@ async def test_it_sees_that_it_worked_and_asks_for_no_more_than_it_declares(tria
     _assert_allowed(trial)
 
 
-async def test_an_exact_undo_puts_back_what_the_plan_changed(trial: Trial) -> None:
+async def test_an_exact_undo_puts_back_what_the_plan_changed(exact: Trial) -> None:
     """Before its effect is waited for: what follows from it by itself is nobody's to undo."""
-    plan = await trial.rig.plan()
-    if plan.undo is not Undo.EXACT:
-        pytest.skip(f"its undo is {plan.undo.value}")
+    plan = await exact.rig.plan()
     refs = [change.ref for change in plan.changes if not change.external]
-    before = {ref: await trial.look(ref) for ref in refs}
-    made = await trial.rig.make_all(plan)
-    if trial.scene.settled is not None:
-        await trial.scene.settled()
-    await trial.undo(plan, made)
+    before = {ref: await exact.look(ref) for ref in refs}
+    made = await exact.rig.make_all(plan)
+    if exact.scene.settled is not None:
+        await exact.scene.settled()
+    await exact.undo(plan, made)
     for change in plan.changes:
         if not change.external and change.operation is not Operation.CALL:
-            _assert_as_before(change, before[change.ref], await trial.look(change.ref))
-    if trial.scene.undone is not None:
-        await trial.scene.undone()
-    _assert_allowed(trial)
+            _assert_as_before(change, before[change.ref], await exact.look(change.ref))
+    if exact.scene.undone is not None:
+        await exact.scene.undone()
+    _assert_allowed(exact)
 
 
 def _assert_allowed(trial: Trial) -> None:

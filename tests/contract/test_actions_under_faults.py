@@ -32,11 +32,14 @@ from bridge.model.verification import Answer
 from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
 from tests.support.rig import Killed
-from tests.support.trial import WRITES, Trial, trials
+from tests.support.trial import WRITES, Trial, makes_calls, trials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("quiet_log")]
 
 trial = trials()
+about_objects = trials(lambda action: not makes_calls(action))
+exact = trials(lambda action: action.undo is Undo.EXACT)
+never = trials(lambda action: action.repeat is Repeat.NEVER)
 
 
 async def test_a_lost_reply_is_settled_by_reading_back_or_said_to_be_unknown(trial: Trial) -> None:
@@ -67,14 +70,12 @@ async def test_a_request_that_never_arrived_is_made_once_or_said_to_be_unknown(t
         assert await trial.effects() == trial.writes(plan)
 
 
-async def test_a_conflict_is_read_again_and_checked_again(trial: Trial) -> None:
+async def test_a_conflict_is_read_again_and_checked_again(about_objects: Trial) -> None:
     """Fault 20."""
-    plan = await trial.rig.plan()
-    if any(change.operation is Operation.CALL for change in plan.changes):
-        pytest.skip("a call meets no conflict of versions")
-    trial.site.proxy.faults.answer(409, method=WRITES, times=2)
-    assert [each.wrote for each in await trial.rig.make_all(plan)] == [True] * len(plan.changes)
-    assert await trial.effects() == trial.writes(plan)
+    plan = await about_objects.rig.plan()
+    about_objects.site.proxy.faults.answer(409, method=WRITES, times=2)
+    assert [each.wrote for each in await about_objects.rig.make_all(plan)] == [True] * len(plan.changes)
+    assert await about_objects.effects() == about_objects.writes(plan)
 
 
 async def test_a_plan_that_no_longer_fits_is_refused(trial: Trial) -> None:
@@ -92,21 +93,21 @@ async def test_a_plan_that_no_longer_fits_is_refused(trial: Trial) -> None:
     assert await trial.effects() == before
 
 
-async def test_an_object_that_was_made_again_is_left_alone(trial: Trial) -> None:
+async def test_an_object_that_was_made_again_is_left_alone(about_objects: Trial) -> None:
     """Fault 27."""
-    plan = await trial.rig.plan()
+    plan = await about_objects.rig.plan()
     change = next((each for each in plan.changes if not each.external and each.ref.uid), None)
-    if change is None or not trial.scene.remade or change.operation is Operation.CALL:
+    if change is None or not about_objects.scene.remade:
         pytest.skip("no object of it can be made again")
-    await _remake(trial, change.ref)
-    trial.site.proxy.clear()
+    await _remake(about_objects, change.ref)
+    about_objects.site.proxy.clear()
     if change.ref.kind == "Pod" and change.operation in (Operation.DELETE, Operation.EVICT):
         # The pod of the plan is gone, which is what the plan is for; its successor stays.
-        assert not (await trial.rig.make(plan, change)).wrote
+        assert not (await about_objects.rig.make(plan, change)).wrote
     else:
         with pytest.raises(TargetReplaced):
-            await trial.rig.make(plan, change)
-    assert trial.site.proxy.mutating() == []
+            await about_objects.rig.make(plan, change)
+    assert about_objects.site.proxy.mutating() == []
 
 
 async def _remake(trial: Trial, ref: ObjectRef) -> None:
@@ -127,22 +128,22 @@ async def _remake(trial: Trial, ref: ObjectRef) -> None:
         await trial.site.send("POST", place, {**body, "metadata": {"name": ref.name, "labels": labels}})
 
 
-async def test_an_undo_does_not_trample_what_somebody_changed_since(trial: Trial) -> None:
-    meddle = trial.scene.trample or trial.scene.meddle
-    plan = await trial.rig.plan()
-    if meddle is None or plan.undo is not Undo.EXACT:
+async def test_an_undo_does_not_trample_what_somebody_changed_since(exact: Trial) -> None:
+    meddle = exact.scene.trample or exact.scene.meddle
+    plan = await exact.rig.plan()
+    if meddle is None:
         pytest.skip("nothing of it can be trampled")
-    made = await trial.rig.make_all(plan)
+    made = await exact.rig.make_all(plan)
     await meddle()
     done = msgspec.structs.replace(plan, changes=tuple(each.change for each in made))
     refused: list[str] = []
     for change in done.inverses:
-        before = await trial.effects()
+        before = await exact.effects()
         try:
-            await trial.rig.make(done, change)
+            await exact.rig.make(done, change)
         except (PlanStale, PermanentError) as error:
             refused.append(str(error))
-            assert await trial.effects() == before
+            assert await exact.effects() == before
     assert refused
     assert all(any(change.ref.name in text for change in plan.changes) for text in refused)
 
@@ -193,20 +194,18 @@ async def _never(trial: Trial) -> bool:
     return True
 
 
-async def test_killed_after_a_write_that_must_not_be_repeated_it_is_not_repeated(trial: Trial) -> None:
+async def test_killed_after_a_write_that_must_not_be_repeated_it_is_not_repeated(never: Trial) -> None:
     """Fault 4."""
-    if trial.action.repeat is not Repeat.NEVER:
-        pytest.skip("it may be repeated")
 
     async def die(point: str) -> None:
         if point == "before applied":
             raise Killed(point)
 
-    trial.rig.work.point = die
-    view = await trial.rig.run()
-    assert (view.outcome, view.reason) == (Outcome.UNKNOWN, Reason.WRITE_UNKNOWN.value), trial.rig.told()
+    never.rig.work.point = die
+    view = await never.rig.run()
+    assert (view.outcome, view.reason) == (Outcome.UNKNOWN, Reason.WRITE_UNKNOWN.value), never.rig.told()
     assert view.escalated
-    assert await trial.effects() == 1
+    assert await never.effects() == 1
 
 
 async def test_frozen_past_its_claim_and_thawed_it_writes_nothing_more(trial: Trial) -> None:

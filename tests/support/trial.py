@@ -5,17 +5,19 @@ trial = trials()                    # at the top of a module of tests: a fixture
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
 import pytest
 
+from bridge.actions.base import BaseAction
 from bridge.actions.registry import actions
 from bridge.errors import KubeNotFound
 from bridge.model.plan import Made, Plan
 from bridge.model.target import ObjectRef
+from bridge.ports import Action
 from tests.contract.action_cases import Case, Env, Scene, all_cases
 from tests.support.cluster import Site, open_site
 from tests.support.rig import Rig
@@ -30,7 +32,7 @@ class Trial:
         self.case = case
         self.site = site
         self.scene = scene
-        action = case.make() if case.make is not None else actions()[case.action]
+        action = action_of(case)
         self.rig = Rig(site, action, scene.params, scene.about, reach=scene.reach, planned_at=scene.planned_at)
         self.action = action
 
@@ -65,15 +67,22 @@ class Trial:
     @property
     def calls(self) -> bool:
         """Whether the action makes calls: what cannot be read back at an API server."""
-        return type(self.action).perform is not _NO_CALLS
+        return makes_calls(self.action)
 
 
-_NO_CALLS = type(actions()["scale"]).perform
+def trials(where: Callable[[Action], bool] = lambda action: True) -> Any:
+    """Return the fixture that gives a test every case of the actions that it is about, ready on a site of its own."""
+    cases = [case for case in all_cases() if where(action_of(case))]
+    return pytest.fixture(params=cases, ids=lambda case: case.id)(_trial)
 
 
-def trials() -> Any:
-    """Return the fixture that gives a test every case, ready on a site of its own."""
-    return pytest.fixture(params=all_cases(), ids=lambda case: case.id)(_trial)
+def action_of(case: Case) -> Action:
+    return case.make() if case.make is not None else actions()[case.action]
+
+
+def makes_calls(action: Action) -> bool:
+    """Whether it makes calls: what cannot be read back at an API server."""
+    return type(action).perform is not BaseAction.perform
 
 
 async def _trial(request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
