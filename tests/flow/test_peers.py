@@ -15,7 +15,7 @@ from bridge.demo.exec import ExecResult
 from bridge.demo.workloads import deployment
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
-from bridge.outside.options import OutsideSettings
+from bridge.outside.options import OutsideSettings, RedisPeer
 from bridge.outside.reach import Outside, Reach
 from tests.support.cluster import open_site
 from tests.support.postgres import PASSWORD, USER, PostgresServer
@@ -23,7 +23,8 @@ from tests.support.processes import Processes, free_port
 from tests.support.prometheus import start_prometheus
 from tests.support.redis import RedisServer
 from tests.support.rig import Rig, SoonClock
-from tests.support.scripted_kube import ScriptedKube, hang, scripted_kube
+from tests.support.scripted_kube import ScriptedKube, hang, scripted_kube, status
+from tests.support.sentinel import MASTER, SentinelSite
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -212,6 +213,50 @@ async def test_a_number_from_a_real_prometheus_is_waited_for(processes: Processe
                 assert (view.outcome, view.reason) == (outcome, reason.value), rig.told()
         finally:
             await outside.close()
+
+
+async def test_an_address_that_comes_up_is_waited_for(server: ScriptedKube) -> None:
+    answers = [status(503, "starting"), status(503, "starting"), answer_ok]
+    server.script(*answers)
+    async with open_site() as site:
+        outside = Outside(OutsideSettings(allowed=(server.url,)))
+        rig = Rig(
+            site,
+            actions()["http_check"],
+            {"url": f"{server.url}/healthz", "expect_body": "ok"},
+            site.ref("Deployment", "web", "apps/v1"),
+            reach=Reach(site.cluster, SoonClock(), outside),
+        )
+        view = await rig.run()
+        assert view.outcome is Outcome.SUCCEEDED, rig.told()
+        assert [method for method, _ in server.seen] == ["GET"] * 3
+        assert site.proxy.mutating() == []
+        await outside.close()
+
+
+async def test_after_a_failover_the_old_primary_is_a_replica_again(tmp_path: Path, processes: Processes) -> None:
+    """The Sentinels wait for eight seconds before they make the old primary one."""
+    watched = SentinelSite(tmp_path, processes)
+    try:
+        await watched.start()
+        old = watched.primary_now()
+        outside = Outside(OutsideSettings(redis={"cache": RedisPeer(sentinels=watched.addresses, master=MASTER)}))
+        async with open_site() as site:
+            site.patience = 60.0
+            rig = Rig(
+                site,
+                actions()["sentinel_failover"],
+                {"connection": "cache"},
+                site.ref("Deployment", "web", "apps/v1"),
+                reach=Reach(site.cluster, SoonClock(), outside),
+            )
+            view = await rig.run(stretches=1000)
+            assert view.outcome is Outcome.SUCCEEDED, rig.told()
+            assert "with 2 of 2 replicas" in "".join(rig.told())
+        assert watched.primary_now() != old
+        assert watched.primary.info("replication")["role"] == "slave"
+    finally:
+        watched.stop()
 
 
 def host(server: ScriptedKube) -> str:
