@@ -199,7 +199,9 @@ class Attempts:
         until = await self._steps.deadline(key, within, f"verifying: {spec.fixed}")
         how = Watch(key=key, until=until, every=spec.every, settle=spec.settle)
         answer = await self._steps.watch(lambda: self._sight.look(spec.fixed, spec.evidence), how)
-        await self._record.write(kinds.VERIFIED, answer.detail, data={"step": key, "answer": answer.answer.value})
+        data = {"step": key, "answer": answer.answer.value}
+        entry = self._record.entry(kinds.VERIFIED, answer.detail, data=data)
+        await self._record.keep_proof(self._sight.proof, entry, at=self._parts.clock.now())
         return answer
 
     # -- what people are told

@@ -13,8 +13,12 @@ from bridge.configuration.expressions import render
 from bridge.engine.context import RunContext
 from bridge.engine.retry import TRANSIENT
 from bridge.errors import AlertbridgeError, TemporaryError
+from bridge.model.fit import fit
 from bridge.model.runbook import Collect
 from bridge.ports import Collector
+
+MOST = 512 * 1024
+"""Bytes of JSON that all pieces of one gathering may have; the largest texts are cut first."""
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +30,8 @@ class Evidence(msgspec.Struct, frozen=True):
     missing: dict[str, str]
     passing: Exception | None = None
     """One of the errors behind what is missing that may pass by itself (the cluster is away)."""
+    cut: dict[str, str] = {}
+    """What was too large to be kept as a whole, by its path, and what of it was kept."""
 
 
 class _Missing(msgspec.Struct, frozen=True):
@@ -53,7 +59,9 @@ async def gather(
             passing = passing or piece.passing
         else:
             values[name] = piece
-    return Evidence(values, missing, passing)
+    # Conditions see what is kept, so that whoever carries a run on decides as its first worker did.
+    kept, cut = fit(values, MOST)
+    return Evidence(kept, {**missing, **{name: cut[name] for name in values if name not in kept}}, passing, cut)
 
 
 async def _one(

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from bridge.engine import journal as kinds
+from bridge.engine.gather import Evidence
 from bridge.engine.journal import Progress, after, progress_of
 from bridge.engine.lease import Lease
 from bridge.model.reason import Reason
@@ -27,6 +28,8 @@ class Record:
         self._lease = lease
         self.resumed = bool(entries)
         """Whether somebody worked on it before."""
+        self._document: dict[str, Any] | None = None
+        """The evidence that is kept, once it is known here."""
         self.progress: Progress = progress_of(entries)
 
     async def write(
@@ -59,24 +62,49 @@ class Record:
             data=msgspec.to_builtins(data or {}),
         )
 
-    async def keep_evidence(self, values: dict[str, Any], missing: dict[str, str]) -> None:
-        """Keep the evidence, compressed, and tell of it in the journal. Raises LeaseLost."""
-        found = ", ".join(values) or "nothing"
+    async def keep_evidence(self, found: Evidence, *, at: float) -> None:
+        """Keep the evidence, compressed, and tell of it in the journal. Raises LeaseLost.
+
+        What the first write rested on stays kept beside what is gathered after it.
+        """
+        values, missing = found.values, found.missing
+        named = ", ".join(values) or "nothing"
         lacking = "".join(f"; {name} is missing: {why}" for name, why in missing.items())
-        entry = self.entry(
-            kinds.EVIDENCE, f"gathered {found}{lacking}", data={"names": list(values), "missing": missing}
-        )
-        blob = msgspec.json.encode({"evidence": values, "missing": missing})
+        data = {"names": list(values), "missing": missing, **({"cut": found.cut} if found.cut else {})}
+        entry = self.entry(kinds.EVIDENCE, f"gathered {named}{lacking}", data=data)
+        kept = await self._kept()
+        if self.progress.writing and "evidence" in kept and "first" not in kept:
+            kept = {**kept, "first": {name: kept[name] for name in _GATHERED if name in kept}}
+        await self._keep({**kept, **_gathered(found, at)}, entry)
+
+    async def keep_proof(self, found: Evidence, entry: Entry, *, at: float) -> None:
+        """Keep what the last look of a verification saw, and append the entry that tells of it. Raises LeaseLost."""
+        await self._keep({**await self._kept(), "proof": _gathered(found, at)}, entry)
+
+    async def kept_evidence(self) -> dict[str, Any]:
+        """Return what `keep_evidence` kept last, empty when that is gone."""
+        return dict((await self._kept()).get("evidence", {}))
+
+    async def _kept(self) -> dict[str, Any]:
+        if self._document is None:
+            packed = await self._journal.evidence(self._lease.claim.remediation) if self.resumed else None
+            self._document = dict(msgspec.json.decode(gzip.decompress(packed))) if packed else {}
+        return self._document
+
+    async def _keep(self, document: dict[str, Any], entry: Entry) -> None:
+        blob = msgspec.json.encode(document)
         packed = (
             await asyncio.to_thread(gzip.compress, blob, mtime=0)
             if len(blob) > 65536
             else gzip.compress(blob, mtime=0)
         )
         await self._journal.keep_evidence(self._lease.claim, packed, entry)
+        self._document = document
         self._appended(entry)
 
-    async def kept_evidence(self) -> dict[str, Any]:
-        """Return what `keep_evidence` kept last, empty when that is gone."""
-        packed = await self._journal.evidence(self._lease.claim.remediation)
-        kept = msgspec.json.decode(gzip.decompress(packed)) if packed else {}
-        return dict(kept.get("evidence", {}))
+
+_GATHERED = ("at", "evidence", "missing", "cut")
+
+
+def _gathered(found: Evidence, at: float) -> dict[str, Any]:
+    return {"at": at, "evidence": found.values, "missing": found.missing, "cut": found.cut}

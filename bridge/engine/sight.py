@@ -39,6 +39,8 @@ class Sight:
         """What expressions see as `steps`; set before each step."""
         self.stale = True
         """Something was written, or time went by, since the evidence was gathered."""
+        self.proof = Evidence({}, {})
+        """What the last look of a verification saw."""
         self._parts = parts
         self._record = record
         self._runbook = runbook
@@ -49,7 +51,7 @@ class Sight:
         self._snapshot.forget()
         self.evidence = await self._gather(self._runbook.evidence)
         self.stale = False
-        await self._record.keep_evidence(self.evidence.values, self.evidence.missing)
+        await self._record.keep_evidence(self.evidence, at=self._parts.clock.now())
 
     async def refresh(self) -> None:
         """Look around unless what was gathered is of now."""
@@ -83,7 +85,7 @@ class Sight:
     async def look(self, expression: str, also: Mapping[str, Collect] | None = None) -> Verification:
         """Return whether `expression` holds now: nothing that was gathered before answers for it."""
         await self.read_again()
-        fresh = await self._gather({**self._also_read(expression), **(also or {})})
+        fresh = self.proof = await self._gather({**self._also_read(expression), **(also or {})})
         holds, detail = Condition(expression).evaluate_detailed(self.variables(fresh))
         answer = {True: Answer.FIXED, False: Answer.NOT_FIXED, None: Answer.UNKNOWN}[holds]
         return Verification(answer, detail or f"{expression} is {str(holds).lower()}")

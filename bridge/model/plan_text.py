@@ -1,4 +1,4 @@
-"""A plan as `kubectl diff` shows it: what each object has, and what it will have. Plain lines; colours are printing's.
+"""A plan as `kubectl diff` shows it: what each object has, and what it will have. Plain lines without colours.
 
 Takes plans as plain JSON, with what may not be shown taken out already.
 """
