@@ -164,6 +164,27 @@ async def test_what_did_not_help_is_made_up_for(
         assert flags == {}
 
 
+async def test_an_incident_is_opened_and_resolved_by_the_id_that_it_got(
+    redis_server: RedisServer, tmp_path: Path, server: ScriptedKube
+) -> None:
+    server.script(answer_incident)
+    (tmp_path / "token").write_text("t0ken-s3cret")
+    url = f"{server.url}/api/incidents"
+    common = {"url": url, "secret_headers": {"Authorization": "page"}}
+    opened = {"id": "page", "action": "status_page", "with": {**common, "title": "API issues"}}
+    closed = {"action": "status_page", "with": {**common, "id": "${steps.page.id}", "status": "resolved"}}
+    http = {"hosts": [host(server)], "secrets": {"page": {"secret_file": "token", "prefix": "Bearer "}}}
+    async with Stage.open(
+        redis_server, tmp_path, runbooks_too=[runbook(opened, closed)], alerts=route(), http=http
+    ) as stage:
+        await stage.fire("DbBusy", deployment="web")
+        await stage.settle()
+        assert [outcome for outcome, _ in await stage.ends()] == ["succeeded"], await journal(stage)
+        assert server.seen == [("POST", "/api/incidents"), ("PATCH", "/api/incidents/inc-7")]
+        assert {headers["Authorization"] for headers in server.headers} == {"Bearer t0ken-s3cret"}
+        assert "s3cret" not in await journal(stage)
+
+
 async def test_a_command_runs_in_a_pod_through_every_guard(redis_server: RedisServer, tmp_path: Path) -> None:
     """Fault 43: the allow-list is the settings' own; a pod's owner is not asked, since nothing of it changes."""
     ran: list[list[str]] = []
@@ -265,3 +286,7 @@ def host(server: ScriptedKube) -> str:
 
 async def answer_ok(request: web.Request) -> web.StreamResponse:
     return web.json_response({"ok": True})
+
+
+async def answer_incident(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"id": "inc-7"}, status=201 if request.method == "POST" else 200)

@@ -93,6 +93,7 @@ class Stage:
         self._link = link
         self._configuration: Configuration
         self._kube: KubeClusters
+        self._outside: Outside
 
     @classmethod
     @asynccontextmanager
@@ -115,6 +116,7 @@ class Stage:
                 yield stage
             finally:
                 await stage._kube.close()
+                await stage._outside.close()
                 await stores.close()
 
     # -- configuration
@@ -145,6 +147,7 @@ class Stage:
         connection = ClusterConnection(name="sim", url=self.proxy.url, secret_namespaces=frozenset({"shop"}))
         self._kube = KubeClusters([connection], breakers=self.stores.breakers, clock=self.clock)
         outside = Outside(outside_settings(self._configuration), breakers=self.stores.breakers, clock=self.clock)
+        self._outside = outside
         known = catalogue(tuple(map(Path, self._configuration.settings.plugins)))
         parts = Parts(
             queue=self.stores.work,
