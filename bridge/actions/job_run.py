@@ -18,6 +18,7 @@ from bridge.actions.base import BaseAction
 from bridge.actions.configmaps import text_of
 from bridge.actions.objects import find_object
 from bridge.actions.permits import permit
+from bridge.actions.waiting import wait_a_moment
 from bridge.errors import KubeError, PlanError
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Undo
@@ -101,7 +102,7 @@ class JobRun(BaseAction):
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         return (
-            permit(_VERSION, "Job", "create", "get"),
+            permit(_VERSION, "Job", "create", "get", "list", "watch"),
             permit("v1", "Pod", "list"),
             permit("v1", "Pod", "get", subresource="log"),
             *((permit(_VERSION, "CronJob", "get"),) if params.get("from_cronjob") else ()),
@@ -147,6 +148,8 @@ class JobRun(BaseAction):
         """Fixed when the Job is complete; a failed one is final. Both with the end of its log."""
         ref = plan.changes[0].ref
         job = await find_object(context, ref)
+        if job is not None and not _at_rest(job):
+            job = await wait_a_moment(context, ref, _at_rest)
         if job is None:
             return Verification(Answer.NOT_FIXED, f"{ref} is not there")
         if condition(job, "Complete").get("status") == "True":
@@ -160,6 +163,12 @@ class JobRun(BaseAction):
             return Verification(Answer.NOT_FIXED, f"{ref} is suspended: somebody has to let it run")
         active, lost = number(job, "status", "active"), number(job, "status", "failed")
         return Verification(Answer.NOT_FIXED, f"{ref} is running: {active} pods active, {lost} failed")
+
+
+def _at_rest(job: Document | None) -> bool:
+    """Whether nothing is to be expected of it: it ended, is suspended or is not there."""
+    ended = job is not None and any(condition(job, end).get("status") == "True" for end in ("Complete", "Failed"))
+    return job is None or ended or bool(at(job, "spec", "suspend"))
 
 
 def _suffix(remediation: str, manifest: Mapping[str, Any]) -> str:

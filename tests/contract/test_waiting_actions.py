@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.actions.drain import Drain
+from bridge.actions.job_run import JobRun
 from bridge.model.plan import Operation
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Answer
@@ -57,3 +58,49 @@ async def test_a_drain_whose_pod_does_not_go_says_so_after_a_moment(monkeypatch:
         answer: Any = await rig.action.verify(rig.context, plan, rig.params)
         assert (answer.answer, answer.final) == (Answer.NOT_FIXED, False)
         assert "have not gone yet" in answer.detail
+
+
+async def run_job(site: Site, image: str, **params: Any) -> tuple[Rig, Any]:
+    pod = {"containers": [{"name": "restore", "image": image}]}
+    about = ObjectRef("v1", "Namespace", "", site.namespace, cluster=site.cluster.name)
+    given = {"name": "restore", "namespace": site.namespace, "template": template(pod), **params}
+    rig = Rig(site, JobRun(), given, about)
+    plan = await rig.plan()
+    await rig.make_all(plan)
+    site.proxy.clear()
+    return rig, plan
+
+
+def template(pod: dict[str, Any]) -> dict[str, Any]:
+    return {"backoffLimit": 0, "template": {"spec": pod}}
+
+
+async def test_the_end_of_a_job_is_seen_by_one_watch() -> None:
+    async with open_site() as site:
+        await site.needs("simulated")
+        assert site.simulated is not None
+        site.simulated.set_behavior(job_duration=0.7)
+        rig, plan = await run_job(site, "backup:1.0")
+        answer = await rig.action.verify(rig.context, plan, rig.params)
+        assert answer.answer is Answer.FIXED
+        jobs = [entry.query.get("watch") for entry in site.proxy.requests if "/jobs" in entry.path]
+        assert jobs == [None, None, "true"]
+
+
+async def test_a_job_that_fails_or_takes_too_long_is_over() -> None:
+    async with open_site() as site:
+        await site.needs("simulated")
+        assert site.simulated is not None
+        site.simulated.set_behavior(job_duration=0.5)
+        rig, plan = await run_job(site, "backup:bad")
+        failed = await rig.action.verify(rig.context, plan, rig.params)
+        assert (failed.answer, failed.final, "BackoffLimitExceeded" in failed.detail) == (
+            Answer.NOT_FIXED,
+            True,
+            True,
+        )
+        site.simulated.set_behavior(job_duration=3600)
+        rig, plan = await run_job(site, "backup:2.0", deadline="1s")
+        late = await rig.action.verify(rig.context, plan, rig.params)
+        assert (late.answer, late.final) == (Answer.NOT_FIXED, True)
+        assert "DeadlineExceeded" in late.detail
