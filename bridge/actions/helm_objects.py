@@ -73,8 +73,9 @@ async def difference(context: ActionContext, current: Release, target: Release, 
     Raises PlanError and InvalidInput, which name the mend, and KubeError.
     """
     # A manifest may be large, and reading YAML takes its time.
-    old = await asyncio.to_thread(objects_of, current.manifest, current.namespace)
-    new = await asyncio.to_thread(objects_of, target.manifest, current.namespace)
+    known: dict[str, Any] = {}
+    old = await asyncio.to_thread(objects_of, current.manifest, current.namespace, known=known)
+    new = await asyncio.to_thread(objects_of, target.manifest, current.namespace, known=known)
     work = _Work(context, current, rules, old, new)
     for key, manifest in new.items():
         await work.bring(key, manifest)

@@ -168,8 +168,8 @@ class Records:
 
     async def _document(self, version: int) -> dict[str, Any] | None:
         release = await self._known(version)
-        found = await asyncio.to_thread(objects_of, release.manifest, release.namespace)
         ref = self._change.ref
+        found = await asyncio.to_thread(objects_of, release.manifest, release.namespace, naming=ref.name)
         manifest = found.get(Key("", "Secret", ref.namespace, ref.name))
         return as_sent(manifest, release.name, release.namespace) if manifest else None
 

@@ -153,6 +153,40 @@ async def test_a_rollback_to_what_does_not_start_is_not_fixed_for_good(site: Sit
     assert "progress deadline" in answer.detail
 
 
+MORE = """
+      - name: side
+        image: "IMAGE"
+        ports: [{containerPort: 8080}]
+        env: [{name: WHERE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}]
+        resources: {limits: {cpu: 1000m, memory: 1024Mi}}
+        livenessProbe: {httpGet: {path: /, port: 8080}}
+        volumeMounts: [{name: config, mountPath: /etc/config}]
+      volumes: [{name: config, configMap: {name: config, optional: true}}]
+"""
+
+
+async def test_what_the_server_fills_in_is_neither_a_change_nor_in_the_way_of_the_undo(site: Site) -> None:
+    """A container that comes back is read with defaults in it: it is made all the same, and goes again."""
+    small = DEPLOYMENT.replace("IMAGE", HEALTHY)
+    large = (DEPLOYMENT.rstrip("\n") + MORE).replace("IMAGE", HEALTHY)
+    place = site.namespace
+    about = await install(site, [record(1, "superseded", large, place), record(2, "deployed", small, place)])
+    before = (await site.cluster.get(about))["spec"]
+    rig = Rig(site, HelmRollback(), {"release": RELEASE}, about)
+    plan = await rig.plan()
+    made = await rig.make_all(plan)
+    assert [each.wrote for each in await rig.make_all(plan, doubtful=True)] == [True] * len(plan.changes)
+    assert (await rig.verified(plan, made)).answer is Answer.FIXED
+    containers = (await site.cluster.get(about))["spec"]["template"]["spec"]["containers"]
+    assert [container["name"] for container in containers] == ["gateway", "side"]
+    assert containers[1]["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"}
+    assert containers[1]["livenessProbe"]["periodSeconds"] == 10
+    done = msgspec.structs.replace(plan, changes=tuple(each.change for each in made))
+    for change in done.inverses:
+        await rig.make(done, change)
+    assert (await site.cluster.get(about))["spec"] == before
+
+
 async def test_disruption_counts_the_ready_pods_of_what_is_replaced(site: Site) -> None:
     old, new = DEPLOYMENT.replace("IMAGE", HEALTHY), DEPLOYMENT.replace("IMAGE", HEALTHY.replace("3.10", "3.9"))
     place = site.namespace

@@ -255,6 +255,22 @@ def test_objects_come_in_the_order_in_which_helm_installs_them() -> None:
     }
 
 
+def test_only_documents_that_name_an_object_are_read_when_asked() -> None:
+    text = MANIFEST + "---\n: not yaml [\n"
+    with pytest.raises(InvalidInput):
+        objects_of(text, "shop")
+    assert list(objects_of(text, "shop", naming="web:read")) == [
+        Key("rbac.authorization.k8s.io", "ClusterRole", "", "web:read")
+    ]
+
+
+def test_a_document_that_two_revisions_share_is_read_once() -> None:
+    known: dict[str, Any] = {}
+    first, again = objects_of(MANIFEST, "shop", known=known), objects_of(MANIFEST, "shop", known=known)
+    assert first == again
+    assert all(first[key].document is again[key].document for key in first)
+
+
 def test_what_goes_goes_in_the_opposite_order() -> None:
     keys = list(objects_of(MANIFEST, "shop"))
     assert removed(keys, keys[:1]) == [keys[2], keys[1]]
