@@ -18,10 +18,11 @@ from bridge.actions.configmaps import Key, permissions_for_configmap
 from bridge.actions.objects import fields_hold
 from bridge.actions.rollout_restart import RolloutRestart
 from bridge.actions.set_env import EnvParams, SetEnv
-from bridge.actions.workloads import TargetParams
+from bridge.actions.workloads import APPS, TargetParams, object_ref
 from bridge.model.permission import Permission
 from bridge.model.plan import Plan
 from bridge.model.verification import Answer, Verification
+from bridge.model.workload import WORKLOADS
 from bridge.ports import ActionContext
 
 
@@ -66,6 +67,7 @@ class LogLevel(BaseAction):
         """Plan the setting and, where pods read it when they start, their restart."""
         if params.env is not None:
             return self._ours(await self._env.plan(context, self._env_params(params)))
+        object_ref(context, params, APPS, WORKLOADS)
         patch = await self._patch.plan(context, _patch_params(params))
         if patch.empty or not params.restart:
             return self._ours(patch)
