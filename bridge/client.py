@@ -15,6 +15,8 @@ from urllib.parse import urlencode, urlsplit
 from bridge.errors import AlertbridgeError, InvalidInput
 
 DEFAULT_URL = "http://127.0.0.1:9877"
+MOST_DOWNLOADED = 64 << 20
+"""Bytes of one file."""
 
 
 class ServerError(AlertbridgeError):
@@ -53,6 +55,19 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send `body` as JSON and return the answer's; raise ServerError."""
         return self._json("POST", path, {}, body or {})
+
+    def download(self, path: str, most: int = MOST_DOWNLOADED) -> bytes:
+        """Return the answer's bytes, `most` at most; raise ServerError."""
+        connection, response = self._call("GET", path, {}, None, timeout=60.0)
+        try:
+            content = response.read(most + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"{self.url}{path}: the download broke off: {error}") from error
+        finally:
+            connection.close()
+        if len(content) > most:
+            raise ServerError(f"{self.url}{path}: the answer is larger than {most >> 20} MiB")
+        return content
 
     def lines(self, path: str, **query: str | int | None) -> Iterator[dict[str, Any]]:
         """Yield the objects of a stream as they come; raise ServerError. Beats (empty lines) keep it alive."""

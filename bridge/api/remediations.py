@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from bridge.api.bundle import bundle
 from bridge.api.operation import Call, Refused
 from bridge.api.schemas import (
     Cancelled,
@@ -20,6 +22,7 @@ from bridge.api.schemas import (
     entry_of,
     item_of,
 )
+from bridge.model.redact import mask
 from bridge.model.remediation import Entry, RemediationView
 from bridge.ports import Journal, WorkQueue
 from bridge.telemetry import get_logger
@@ -65,14 +68,19 @@ class Remediations:
         return Cancelled(call.id)
 
     async def evidence(self, call: Call) -> web.Response:
-        await self._get(call.id)
+        """Return everything that is kept of it as an archive; as JSON, where that is accepted, the evidence alone."""
+        view = await self._get(call.id)
         blob = await self._journal.evidence(call.id)
-        if blob is None:
-            raise Refused(404, f"no evidence is kept of {call.id}")
+        kept = await asyncio.to_thread(_unpacked, blob) if blob else {}
+        if "application/json" in call.request.headers.get("Accept", ""):
+            if blob is None:
+                raise Refused(404, f"no evidence is kept of {call.id}")
+            return web.json_response(mask(kept), dumps=lambda value: msgspec.json.encode(value).decode())
+        entries = await self._journal.read(call.id)
         return web.Response(
-            body=blob,
+            body=await asyncio.to_thread(bundle, view, entries, kept),
             content_type="application/gzip",
-            headers={"Content-Disposition": f'attachment; filename="{call.id}-evidence.json.gz"'},
+            headers={"Content-Disposition": f'attachment; filename="alertbridge-{call.id}.tar.gz"'},
         )
 
     async def journal(self, call: Call) -> JournalAnswer | web.StreamResponse:
@@ -122,6 +130,10 @@ class Remediations:
             coming.cancel()
             await asyncio.gather(coming, stopped, return_exceptions=True)
         return response
+
+
+def _unpacked(blob: bytes) -> dict[str, Any]:
+    return dict(msgspec.json.decode(gzip.decompress(blob)))
 
 
 async def _next(entries: AsyncIterator[Entry]) -> Entry:

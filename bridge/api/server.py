@@ -142,10 +142,10 @@ def _about_runs(runs: Remediations) -> list[Operation]:
         _get(
             f"{_ONE}/evidence",
             "read_evidence",
-            "The evidence that was gathered, as compressed JSON",
+            "What was found, planned and done as a tar.gz with an index; with Accept: application/json the evidence",
             runs.evidence,
             bytes,
-            media=("application/gzip",),
+            media=("application/gzip", "application/json"),
             **one,
         ),
         _post(

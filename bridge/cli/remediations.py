@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,16 +26,40 @@ def list_(client: Any, state: str | None, limit: int, output: str) -> None:
 @click.command()
 @click.argument("id_", metavar="ID")
 @click.option("--follow", "-f", is_flag=True, help="Stay until it is over; status 0 only if it succeeded.")
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write everything that is kept of it into this tar.gz instead (a folder: under a name of its own).",
+)
 @connected
-def show(client: Any, id_: str, follow: bool, output: str) -> None:
+def show(client: Any, id_: str, follow: bool, evidence: Path | None, output: str) -> None:
     """Show one remediation: what was found, planned, done and proved."""
     from bridge import printing
 
+    if evidence is not None:
+        _save(client, id_, evidence, output)
+        return
     if follow:
         raise SystemExit(follow_journal(client, id_, output))
     detail = client.get(f"/api/v1/remediations/{segment(id_)}")
     entries = client.get(f"/api/v1/remediations/{segment(id_)}/journal")["entries"]
     tell(output, {**detail, "journal": entries}, lambda: printing.remediation(detail, entries))
+
+
+def _save(client: Any, id_: str, place: Path, output: str) -> None:
+    """Write the remediation's archive to a file."""
+    file = place / f"alertbridge-{segment(id_)}.tar.gz" if place.is_dir() else place
+    content = client.download(f"/api/v1/remediations/{segment(id_)}/evidence")
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from error
+    tell(
+        output,
+        {"file": str(file), "bytes": len(content)},
+        lambda: f"{file}: {len(content)} bytes; read index.md first",
+    )
 
 
 def follow_journal(client: Any, id_: str, output: str) -> int:

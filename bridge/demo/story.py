@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import json
 import os
 import shutil
@@ -42,6 +41,7 @@ PORT = 9877
 PATIENCE = 60.0
 """Seconds that one repair may take; the demo gives up then. It takes about three."""
 _LOOK = 0.25
+_AS_JSON = {"Accept": "application/json"}
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -228,8 +228,8 @@ class Story:
     async def _tell_entry(self, path: str, entry: dict[str, Any]) -> None:
         evidence: dict[str, Any] = {}
         if entry["kind"] == "evidence":
-            async with self._http.get(f"{path}/evidence") as answer:
-                evidence = json.loads(gzip.decompress(await answer.read()))["evidence"] if answer.ok else {}
+            async with self._http.get(f"{path}/evidence", headers=_AS_JSON) as answer:
+                evidence = (await answer.json())["evidence"] if answer.ok else {}
         for line in tell(entry, evidence):
             say(line)
 

@@ -114,7 +114,7 @@ def mask(value: Any) -> Any:
     """
     if isinstance(value, str):
         return redact(value, longest=_LONGEST_SHOWN)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [mask(item) for item in value]
     if isinstance(value, dict):
         return {key: _MARK if _hidden(value, key) else mask(item) for key, item in _opened(value).items()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
+import tarfile
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -92,10 +94,20 @@ async def test_a_followed_journal_ends_when_the_server_drains(memory) -> None:
     await api.close()
 
 
-async def test_evidence_is_a_file_where_some_is_kept(api) -> None:
+async def test_evidence_is_an_archive_with_an_index(api) -> None:
     response = await api.get("/api/v1/remediations/r0/evidence")
     assert response.content_type == "application/gzip"
-    await problem(await api.get("/api/v1/remediations/r1/evidence"), 404)
+    assert 'filename="alertbridge-r0.tar.gz"' in response.headers["Content-Disposition"]
+    with tarfile.open(fileobj=io.BytesIO(await response.read())) as archive:
+        assert "alertbridge-r0/index.md" in archive.getnames()
+    await problem(await api.get("/api/v1/remediations/nothing/evidence"), 404)
+
+
+async def test_evidence_is_json_for_programs_where_some_is_kept(api) -> None:
+    accept = {"Accept": "application/json"}
+    response = await api.get("/api/v1/remediations/r0/evidence", headers=accept)
+    assert await response.json() == {}
+    await problem(await api.get("/api/v1/remediations/r1/evidence", headers=accept), 404)
 
 
 async def test_trigger_takes_in_an_alert_of_the_operator(api, memory) -> None:

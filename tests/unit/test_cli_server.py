@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -193,3 +194,13 @@ def test_a_known_alert_is_told_as_it_was_seen(run, monkeypatch) -> None:
 
     monkeypatch.setattr(run.memory, "accept", accept)
     assert "duplicate" in run("trigger", "GatewayDown").stdout
+
+
+def test_show_writes_the_evidence_into_a_file(run, tmp_path) -> None:
+    result = run("show", "r0", "--evidence", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    with tarfile.open(tmp_path / "alertbridge-r0.tar.gz") as archive:
+        assert "alertbridge-r0/index.md" in archive.getnames()
+    assert run.json("show", "r0", "--evidence", str(tmp_path / "x.tgz"))["file"] == str(tmp_path / "x.tgz")
+    assert run("show", "r0", "--evidence", str(tmp_path / "no" / "x.tgz")).exit_code == 1
+    assert run("show", "nothing", "--evidence", str(tmp_path)).exit_code == 1
