@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from bridge.errors import DisruptionRefused, KubeBusy, PlanStale, TargetReplaced
+from bridge.model.marks import REMEDIATION
 from bridge.model.plan import Change, Operation, read_pointer, write_pointer
 from bridge.ports import Cluster
 
-MARK = "alertbridge.io/remediation"
-"""The annotation that names the remediation which made an object, or changed it last."""
+MARK = REMEDIATION
 Existing = dict[str, Any] | None
 """The object as it was read; None: there is none."""
 
