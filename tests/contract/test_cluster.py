@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -313,12 +313,19 @@ async def test_the_servers_own_health_can_be_asked_for_and_nothing_else(placed: 
 async def test_a_wait_sees_a_change_and_an_end_as_they_happen(wrapped: tuple[Cluster, Site]) -> None:
     cluster, site = wrapped
     ref = site.ref("ConfigMap", "settings", "v1")
+
+    def watches(count: int) -> Callable[[], Awaitable[bool]]:
+        async def seen() -> bool:
+            return sum("watch" in entry.query for entry in site.proxy.requests) == count
+
+        return seen
+
     made = asyncio.create_task(cluster.wait_for(ref, lambda found: found is not None, deadline=site.patience))
-    await asyncio.sleep(0.1)
+    await site.until(watches(1))
     await site.send("POST", site.path("configmaps", api="/api/v1"), settings(a="1"))
     assert ((await made) or {})["data"] == {"a": "1"}
     gone = asyncio.create_task(cluster.wait_for(ref, lambda found: found is None, deadline=site.patience))
-    await asyncio.sleep(0.1)
+    await site.until(watches(2))
     await site.send("PATCH", site.path("configmaps", "settings", "/api/v1"), {"data": {"a": "2"}})
     await site.send("DELETE", site.path("configmaps", "settings", "/api/v1"))
     assert await gone is None
