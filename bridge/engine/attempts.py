@@ -133,7 +133,7 @@ class Attempts:
         if undo is not None and undo.key == place:
             return await self._put_back(place, Reason.of(undo.reason), undo.detail)
         try:
-            if self._progress.place != place or not self._begun(place):
+            if self._progress.place != place:
                 if attempt.when is not None and not await self._walk.holds(attempt.when, f"attempt {attempt.name!r}"):
                     return Finish(Outcome.FAILED, Reason.NO_SCENARIO, f"left out: {attempt.when} is false")
                 if scenario.try_:
@@ -157,11 +157,6 @@ class Attempts:
         if answer.answer is Answer.UNKNOWN:
             return Finish(Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN, answer.detail)
         return await self._put_back(place, Reason.NOT_FIXED, answer.detail)
-
-    def _begun(self, place: str) -> bool:
-        progress = self._progress
-        known = (*progress.pieces, *progress.over, *progress.deadlines, *progress.items)
-        return any(key.startswith(f"{place}/") for key in known)
 
     async def _not_made(self, scenario: Scenario, attempt: Attempt, place: str, ending: Ending) -> Finish:
         """Return how the run ends with a step that could not be made; raise Ended when that ends the search too."""

@@ -76,7 +76,9 @@ class Foresight:
             return
         if step.for_each is not None:
             jobs = self._walk.jobs(key, self._walk.items(step))
-            await self._say(key, f"{step.action} for {len(jobs)} items, {step.parallel or 1} at a time")
+            await self._say(
+                key, f"{step.action}: {len(jobs)} item{'' if len(jobs) == 1 else 's'}, {step.parallel or 1} at a time"
+            )
         elif step.loop is not None:
             jobs = [Job(key=round_key(key, 1))]
             await self._say(key, f"{step.action} at most {step.loop.at_most} times, until {step.loop.until}")

@@ -85,7 +85,7 @@ class Walk:
         if key not in self._record.progress.items:
             await self._sight.refresh()
             items = self.items(step)
-            text = f"{step.action} for {len(items)} items, {step.parallel or 1} at a time"
+            text = f"{step.action}: {len(items)} item{'' if len(items) == 1 else 's'}, {step.parallel or 1} at a time"
             await self._record.write(kinds.ITEMS, text, data={"step": key, "items": items})
         jobs = self.jobs(key, self._record.progress.items[key])
         if not jobs:
