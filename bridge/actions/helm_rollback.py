@@ -141,12 +141,7 @@ class HelmRollback(BaseAction):
             f"roll release {current.name} back from revision {current.version} ({current.status}, {current.chart}) "
             f"to {target.version} ({target.chart}): {found.text}"
         )
-        place = f"{current.name} {target.version} -n {current.namespace}"
-        notes = [
-            *found.notes,
-            f"while it is made, revision {current.version + 1} is recorded as pending-rollback, which Helm waits "
-            f"for; should it be left so, `helm rollback {place}` goes on from there",
-        ]
+        notes = list(found.notes)
         if hooks:
             notes.append(f"hooks are not run: {', '.join(hooks[:5])}")
         lock = f"{context.target.cluster}|helm|{current.namespace}|{current.name}"
@@ -286,7 +281,9 @@ def _begin(context: ActionContext, current: Release, target: Release, found: Dif
         call={**call, "do": "begin", "status": current.status},
         inverse_call={**call, "do": "withdraw", "objects": before(found.changes)},
         as_owner="Helm",
-        summary=f"record revision {version} of {current.name} as pending-rollback",
+        # It stands in the journal, for whoever finds a run that ended in the midst of it.
+        summary=f"record revision {version} of {current.name} as pending-rollback (should it be left so, "
+        f"`helm rollback {current.name} {target.version} -n {current.namespace}` goes on from there)",
     )
 
 

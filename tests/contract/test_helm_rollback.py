@@ -233,7 +233,7 @@ async def test_nothing_of_a_secret_reaches_plan_journal_or_report(site: Site) ->
 async def test_a_release_that_a_gitops_controller_owns_is_left_to_it(
     site: Site, meta: dict[str, Any], who: str, place: str
 ) -> None:
-    """Fault 68 and decision: what Git holds comes back, whatever is rolled back here."""
+    """What Git holds comes back, whatever is rolled back here."""
     if place == "new object":
         added = (
             f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {json.dumps({'name': 'new', **meta})}\ndata: {{a: b}}\n"
