@@ -168,7 +168,7 @@ class Attempts:
     async def _put_back(self, place: str, reason: Reason, detail: str, *, otherwise: Finish | None = None) -> Finish:
         """Put back what the attempt changed, where that is safe; return how the run ends with that."""
         plans = self._progress.done_plans(place)
-        if not any(plan.undo_failed and plan.changes for plan in plans):
+        if not any(plan.undo_failed and plan.inverses for plan in plans):
             if otherwise is None:
                 return Finish(Outcome.FAILED, reason, detail)
             changed = self._progress.changed and otherwise.outcome is not Outcome.FAILED

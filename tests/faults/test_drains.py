@@ -1,0 +1,156 @@
+"""Nodes are emptied one at a time, within every budget, and take pods again when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.actions import waiting
+from bridge.demo.workloads import deployment
+from tests.support.redis import RedisServer
+from tests.support.stage import Stage
+
+
+def drain(**params: Any) -> dict[str, Any]:
+    return {
+        "name": "test/drain",
+        "summary": "Empty a node.",
+        "target": {"kind": "Node", "api_version": "v1", "name": "${labels.node}"},
+        "scenarios": [
+            {
+                "name": "drain",
+                "otherwise": True,
+                "steps": [{"action": "drain", "with": params, "verify_within": "2m"}],
+            }
+        ],
+    }
+
+
+@pytest.fixture
+async def stage(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    # Nothing happens in this cluster while somebody watches: its time is moved by the test.
+    monkeypatch.setattr(waiting, "MOMENT", 0.02)
+    async with Stage.open(redis_server, tmp_path, runbooks_too=[drain()]) as stage:
+        stage.configure(alerts={"NodeBad": {"runbook": "test/drain", "mode": "auto"}})
+        stage.cluster.apply(deployment("web", "registry.example/web:1", namespace="shop", replicas=6))
+        stage.clock.jump(10)
+        assert ready(stage) == 6
+        yield stage
+
+
+def ready(stage: Stage) -> int:
+    return int(stage.cluster.get("deployments.apps", "shop", "web")["status"].get("readyReplicas", 0))  # type: ignore[index]
+
+
+def pods_on(stage: Stage, node: str) -> list[str]:
+    pods = stage.cluster.list("pods", "shop")
+    return [pod["metadata"]["name"] for pod in pods if pod["spec"].get("nodeName") == node]
+
+
+def cordoned(stage: Stage) -> list[str]:
+    nodes = stage.cluster.list("nodes")
+    return [node["metadata"]["name"] for node in nodes if node["spec"].get("unschedulable")]
+
+
+def budget(stage: Stage, allowed: int) -> None:
+    spec = {"maxUnavailable": allowed, "selector": {"matchLabels": {"app": "web"}}}
+    meta = {"name": "web", "namespace": "shop"}
+    stage.cluster.apply({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta, "spec": spec})
+    stage.cluster.step()
+
+
+async def told(stage: Stage, number: int = 0) -> list[str]:
+    run = (await stage.runs())[number]
+    return [f"{e.kind}: {e.text}" for e in await stage.stores.journal.read(run.remediation.id)]
+
+
+async def test_a_node_is_emptied_and_its_workloads_are_ready_elsewhere(stage: Stage) -> None:
+    assert pods_on(stage, "node-1")
+    await stage.fire("NodeBad", node="node-1")
+    await stage.settle()
+    assert await stage.ends() == [("succeeded", "verified")], await told(stage)
+    assert pods_on(stage, "node-1") == []
+    assert (cordoned(stage), ready(stage)) == (["node-1"], 6)
+
+
+async def test_two_drains_are_made_one_after_the_other(stage: Stage) -> None:
+    """Fault 67: one lease for all drains of a cluster."""
+    budget(stage, 0)
+    await stage.fire("NodeBad", node="node-1")
+    await stage.settle()
+    await stage.fire("NodeBad", node="node-2")
+    await stage.settle()
+    assert cordoned(stage) == ["node-1"]
+    assert pods_on(stage, "node-2"), "the second one waits for the first"
+    assert any("holds a lock on" in line and "one drain at a time" in line for line in await told(stage, 1))
+    budget(stage, 1)
+    await stage.advance(120)
+    await stage.advance(600)
+    assert await stage.ends() == [("succeeded", "verified")] * 2, await told(stage, 1)
+    assert (cordoned(stage), ready(stage)) == (["node-1", "node-2"], 6)
+    assert set(pods_on(stage, "node-0")) == {pod["metadata"]["name"] for pod in stage.cluster.list("pods", "shop")}
+
+
+async def test_the_last_node_that_takes_pods_is_never_drained(stage: Stage) -> None:
+    """Fault 67."""
+    for node in ("node-1", "node-2"):
+        await stage.fire("NodeBad", node=node)
+        await stage.settle()
+    stage.proxy.clear()
+    await stage.fire("NodeBad", node="node-0")
+    await stage.settle()
+    assert (await stage.ends())[-1] == ("failed", "plan_failed"), await told(stage, 2)
+    assert stage.writes == []
+    assert len(pods_on(stage, "node-0")) == 6
+
+
+async def test_a_budget_that_never_gives_way_ends_in_an_uncordoned_node(stage: Stage) -> None:
+    """Faults 21 and 67: it is waited for, never got round, and the node takes pods again."""
+    budget(stage, 0)
+    before = pods_on(stage, "node-1")
+    await stage.fire("NodeBad", node="node-1")
+    for _ in range(60):
+        await stage.advance(120)
+        if (await stage.runs())[0].outcome is not None:
+            break
+    assert await stage.ends() == [("failed", "disruption_budget")], await told(stage)
+    assert pods_on(stage, "node-1") == before
+    assert cordoned(stage) == []
+    assert (await stage.runs())[0].escalated
+
+
+async def test_a_workload_that_does_not_get_ready_elsewhere_has_its_node_back(stage: Stage) -> None:
+    """Fault 67: uncordon on failure."""
+    stage.cluster.set_behavior(images={"registry.example/web:*": "never"})
+    await stage.fire("NodeBad", node="node-1")
+    await stage.settle()
+    await stage.advance(300)
+    assert (await stage.ends())[0][0] == "undone", await told(stage)
+    assert cordoned(stage) == []
+
+
+async def test_a_node_that_a_person_cordoned_stays_so_when_its_drain_fails(stage: Stage) -> None:
+    node = stage.cluster.get("nodes", "", "node-1")
+    assert node is not None
+    stage.cluster.apply({**node, "spec": {**node["spec"], "unschedulable": True}})
+    stage.cluster.set_behavior(images={"registry.example/web:*": "never"})
+    await stage.fire("NodeBad", node="node-1")
+    await stage.settle()
+    await stage.advance(300)
+    assert (await stage.ends())[0][0] == "failed", await told(stage)
+    assert cordoned(stage) == ["node-1"]
+
+
+async def test_the_node_that_alertbridge_runs_on_is_left_alone(stage: Stage) -> None:
+    """Fault 63."""
+    stage.configure(
+        alerts={"NodeBad": {"runbook": "test/drain", "mode": "auto"}},
+        own={"namespace": "shop", "workloads": ["web"]},
+    )
+    await stage.fire("NodeBad", node="node-1")
+    await stage.settle()
+    assert await stage.ends() == [("denied", "own_part")], await told(stage)
+    assert stage.writes == []
