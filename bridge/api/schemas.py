@@ -39,6 +39,8 @@ class RemediationItem(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     runbook: str
     target: Target
+    targets: list[Target]
+    """All that the run is about: `target` alone, or those whose alerts joined it."""
     mode: Mode
     state: State
     outcome: Outcome | None
@@ -69,6 +71,7 @@ def item_of(view: RemediationView) -> RemediationItem:
         id=made.id,
         runbook=made.runbook,
         target=made.target,
+        targets=list(made.all_targets),
         mode=made.mode,
         state=view.state,
         outcome=view.outcome,

@@ -10,8 +10,11 @@ import msgspec
 from bridge.model.mode import Mode
 from bridge.model.target import Target
 
-SCHEMA = 1
-"""Version of the stored records. Version N reads N-1 and leaves a newer one for a newer worker."""
+SCHEMA = 2
+"""Version of the stored records. Version N reads N-1 and leaves a newer one for a newer worker.
+
+2: runbooks with attempts, waits, loops and lists, several targets, journals that name steps by text keys.
+"""
 
 
 class State(Enum):

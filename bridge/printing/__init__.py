@@ -19,6 +19,7 @@ from bridge.model.text import printable
 Json = Mapping[str, Any]
 
 _CONDITION = re.compile(r"`[^`]+` is (?:true|false|unknown): ")
+_ITEM = re.compile(r"\[(\d+)\]\Z")
 _GOOD = {"succeeded", "fixed"}
 _BAD = {"failed", "unknown", "denied", "not_fixed"}
 
@@ -65,7 +66,7 @@ def remediations(items: Sequence[Json]) -> str:
             (
                 item["id"],
                 item["runbook"],
-                target(item["target"]),
+                _targets(item),
                 item["mode"],
                 item["state"],
                 (item["outcome"] or "-") + (" (escalated)" if item["escalated"] else ""),
@@ -83,13 +84,18 @@ def target(of: Json) -> str:
     return f"{of['cluster']}:{place}" if of["cluster"] else place
 
 
+def _targets(item: Json) -> str:
+    more = len(item.get("targets") or [None]) - 1
+    return target(item["target"]) + (f" and {more} more" if more else "")
+
+
 def remediation(detail: Json, entries: Sequence[Json]) -> str:
     """Return what `show` prints: the record, then its journal with the plans."""
     item = detail["remediation"]
     waits = f" until {second(item['due_at'])}" if item["due_at"] and item["state"] == "parked" else ""
     rows = [
         ("Runbook", item["runbook"]),
-        ("Target", target(item["target"])),
+        ("Target", ", ".join(target(one) for one in item.get("targets") or [item["target"]])),
         ("Mode", item["mode"]),
         ("State", item["state"] + waits),
         ("Outcome", item["outcome"] or "-"),
@@ -128,11 +134,19 @@ def journal_entry(entry: Json, since: str | None) -> Iterable[str]:
 def brief(entry: Json) -> str:
     """Return an entry's sentence without what the line before it said already."""
     if entry["kind"] == "applying":
-        return f"change {entry['data'].get('change', 0) + 1} of the plan"
+        return _of_item(entry, f"change {entry['data'].get('change', 0) + 1} of the plan")
     if entry["kind"] == "applied":
-        return "written" if entry["data"].get("wrote", True) else "it was so already: nothing was written"
+        wrote = entry["data"].get("wrote", True)
+        return _of_item(entry, "written" if wrote else "it was so already: nothing was written")
     # The condition stands in the line that began the verification; what it came to is the news.
     return _CONDITION.sub("", entry["text"] or entry["reason"])
+
+
+def _of_item(entry: Json, text: str) -> str:
+    """Return a text with the number of the item that it is about: several may be under way at once."""
+    step = str(entry["data"].get("step", ""))
+    found = _ITEM.search(step)
+    return f"item {int(found.group(1)) + 1}: {text}" if found else text
 
 
 def plan(of: Json) -> Iterable[str]:

@@ -14,7 +14,7 @@ from bridge.engine.rehearse import Rehearsal
 from bridge.model.text import printable
 from bridge.printing import journal, target
 
-_TOLD = {"evidence", "scenario", "planned", "guard"}
+_TOLD = {"evidence", "scenario", "trying", "planned", "foreseen", "guard"}
 
 
 def document(found: Rehearsal) -> dict[str, Any]:
