@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import redis
+
 from tests.support.need import need
 from tests.support.processes import Processes, free_port, until
 from tests.support.redis import RedisServer
@@ -41,13 +43,16 @@ class SentinelSite:
         program = need("redis-sentinel")
         for server in self.servers:
             server.start(wait=not self._password)
+        # Before the Sentinels: they look at the links once, and then again only after ten seconds.
+        await until(self._linked, seconds=20, what="replicas that follow the primary")
         for port in self.ports:
             await self._start_sentinel(program, port)
 
         async def complete() -> bool:
             return all(self._complete(port) for port in self.ports)
 
-        await until(complete, seconds=30, what="Sentinels that know everything")
+        # A Sentinel that the machine held up for two seconds believes nothing for the next thirty (its TILT mode).
+        await until(complete, seconds=60, what="Sentinels that know everything")
 
     async def _start_sentinel(self, program: str, port: int) -> None:
         config = self._folder / f"sentinel-{port}.conf"
@@ -62,7 +67,7 @@ class SentinelSite:
         config.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {self._folder}\n"
             f"sentinel monitor {MASTER} 127.0.0.1 {self.primary.port} 2\n"
-            f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 3000\n{secret}"
+            f"sentinel down-after-milliseconds {MASTER} 3000\nsentinel failover-timeout {MASTER} 3000\n{secret}"
             f"sentinel myid {_id(port)}\n" + "\n".join(known) + "\n"
         )
 
@@ -73,6 +78,17 @@ class SentinelSite:
                 return False
 
         await self._processes.start(f"sentinel-{port}", [program, str(config)], ready=ready)
+
+    async def _linked(self) -> bool:
+        try:
+            return all(self._info(replica).get("master_link_status") == "up" for replica in self.replicas)
+        except (OSError, redis.RedisError):
+            return False
+
+    def _info(self, server: RedisServer) -> dict[str, str]:
+        with redis.Redis(port=server.port, password=self._password or None, decode_responses=True) as client:
+            found: dict[str, str] = client.info("replication")
+            return found
 
     def _complete(self, port: int) -> bool:
         about = RedisServer.at(port).info("sentinel").get("master0", "")

@@ -144,6 +144,7 @@ async def failover(env: Env) -> Scene:
     folder: Path = env.fixture("tmp_path")
     processes: Processes = env.fixture("processes")
     site = SentinelSite(folder, processes)
+    env.site.patience = 60.0
     env.stack.callback(site.stop)
     await site.start()
     outside = Outside(OutsideSettings(redis={"cache": RedisPeer(sentinels=site.addresses, master=MASTER)}))
@@ -169,7 +170,7 @@ async def failover(env: Env) -> Scene:
         async def settled() -> bool:
             return not site.failing_over()
 
-        await until(settled, seconds=30, what="the failover's end")
+        await until(settled, seconds=60, what="the failover's end")
         return site.epoch() - first
 
     async def by_hand() -> None:
@@ -178,7 +179,7 @@ async def failover(env: Env) -> Scene:
         async def over() -> bool:
             return site.epoch() > first and not site.failing_over()
 
-        await until(over, seconds=30, what="the failover by hand")
+        await until(over, seconds=60, what="the failover by hand")
 
     return Scene(
         about=about(env),
