@@ -179,7 +179,9 @@ def rewrite(old: Obj, identity: Obj, subresource: str, owned: Fields, gone: Fiel
     if identity["operation"] == "Apply":
         fields = set()
     if fields | owned:
-        touched = mine is None or bool(owned - fields) or bool(gone)
+        # A plain write owns what it changed, also where that was its writer's before.
+        changed = bool(owned - fields) or (identity["operation"] == "Update" and bool(owned))
+        touched = mine is None or changed or bool(gone)
         when = now if touched or mine is None else mine["time"]
         entry = {**identity, "time": when, "fieldsType": "FieldsV1", "fieldsV1": to_tree(fields | owned)}
         if subresource:
