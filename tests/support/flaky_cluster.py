@@ -11,7 +11,8 @@ import msgspec
 from bridge.errors import InvalidInput, KubeConflict, KubeError, KubeNotFound
 from bridge.kube.writes import manifest_body
 from bridge.model.outside import ExecReply, HttpReply
-from bridge.model.target import ObjectRef
+from bridge.model.target import ObjectRef, check_name, check_namespace
+from tests.support.fake_cluster import CLUSTER_WIDE
 
 Verb = Literal["get", "patch", "create", "apply", "delete", "evict"]
 Point = Callable[[str], Awaitable[None]]
@@ -88,6 +89,7 @@ class FlakyCluster:
         return copy.deepcopy(self.objects[_key(ref)])
 
     async def get(self, ref: ObjectRef) -> dict[str, Any]:
+        _check(ref)
         await self.point("before get")
         self.reads += 1
         fault = self._fault("get")
@@ -102,17 +104,17 @@ class FlakyCluster:
     async def wait_for(
         self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
     ) -> dict[str, Any] | None:
-        found = self.objects.get(_key(ref))
-        return None if found is None else self.document(ref)
+        _check(ref)
+        return None if _key(ref) not in self.objects else self.document(ref)
 
     async def patch(
         self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
     ) -> dict[str, Any]:
-        await self._write("patch", lambda: self._apply(ref, body, subresource))
+        await self._write("patch", ref, lambda: self._apply(ref, body, subresource))
         return self.document(ref)
 
     async def create(self, ref: ObjectRef, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
-        await self._write("create", lambda: self._create(ref, manifest))
+        await self._write("create", ref, lambda: self._create(ref, manifest))
         return self.document(ref)
 
     async def apply(
@@ -122,6 +124,7 @@ class FlakyCluster:
         known = _key(ref) in self.objects
         await self._write(
             "apply",
+            ref,
             lambda: self._apply(ref, manifest, "", "apply") if known else self._create(ref, manifest, "apply"),
         )
         return self.document(ref)
@@ -135,12 +138,13 @@ class FlakyCluster:
         propagation: str = "Background",
         dry_run: bool = False,
     ) -> None:
-        await self._write("delete", lambda: self._delete(ref, resource_version, "delete"))
+        await self._write("delete", ref, lambda: self._delete(ref, resource_version, "delete"))
 
     async def evict(self, ref: ObjectRef, *, grace: int | None = None, dry_run: bool = False) -> None:
-        await self._write("evict", lambda: self._delete(ref, "", "evict"))
+        await self._write("evict", ref, lambda: self._delete(ref, "", "evict"))
 
-    async def _write(self, verb: Verb, make: Callable[[], None]) -> None:
+    async def _write(self, verb: Verb, ref: ObjectRef, make: Callable[[], None]) -> None:
+        _check(ref)
         await self.point(f"before {verb}")
         if self.between:
             self.between.pop(0)()
@@ -229,6 +233,12 @@ def apply_merge_patch(document: Any, patch: Any) -> Any:
         else:
             merged[name] = apply_merge_patch(merged.get(name), value)
     return merged
+
+
+def _check(ref: ObjectRef) -> None:
+    check_name(ref.name)
+    if ref.kind not in CLUSTER_WIDE:
+        check_namespace(ref.namespace)
 
 
 def _key(ref: ObjectRef) -> tuple[str, str, str, str]:
