@@ -55,6 +55,33 @@ def test_the_example_is_a_runbook(tmp_path: Path) -> None:
     assert found.runbooks["shop/web-down"].verify is not None
 
 
+WORDS = re.findall(r"```yaml words\n(.*?)```", PAGE, re.DOTALL)
+BASE = """
+name: test/words
+summary: An example of the page.
+evidence:
+  rollout: {collect: rollout}
+  pods: {collect: pods}
+  hpa: {collect: hpa}
+verify: {fixed: evidence.rollout.complete}
+"""
+
+
+@pytest.mark.parametrize("words", WORDS, ids=[re.findall(r"name: (.*)", words)[-1] for words in WORDS])
+def test_the_example_of_each_word_loads(words: str, tmp_path: Path) -> None:
+    target = "" if words.startswith("target:") else "target: {name: web}\n"
+    (tmp_path / "runbooks").mkdir()
+    (tmp_path / "runbooks" / "words.yml").write_text(f"{BASE}{target}{words}")
+    (tmp_path / "bridge.yml").write_text("runbooks: [runbooks]\nalerts: {WebDown: test/words}\n")
+    load(tmp_path / "bridge.yml", actions=actions.parameters(), collectors=evidence.parameters())
+
+
+def test_every_word_has_an_example() -> None:
+    keys = set(re.findall(r"([a-z_]+):", " ".join(WORDS)))
+    told = {"try", "on_not_fixed", "wait", "when", "id", "loop", "for_each", "at_most", "parallel", "until", "hold"}
+    assert told <= keys
+
+
 def test_the_variables_are_those_that_expressions_may_use() -> None:
     rows = PAGE.partition("| variable |")[2].partition("\n\n")[0]
     told = {name for line in rows.splitlines()[2:] for name in names(line.split(" | ")[0])}
