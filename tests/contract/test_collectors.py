@@ -125,7 +125,7 @@ def context_of(case: Case, site: Site) -> RunContext:
 async def prepare(case: Case, site: Site) -> None:
     await site.needs(*case.needs)
     if case.collect == "certificate":
-        spec = {"secretName": "web-tls", "dnsNames": ["web.test"], "issuerRef": {"name": "self-signed"}}
+        spec = {"secretName": "web-tls", "dnsNames": ["web.test"], "issuerRef": {"name": "own"}}
         place = site.path("certificates", "", "/apis/cert-manager.io/v1")
         await site.send("POST", place, {"metadata": {"name": "web-tls"}, "spec": spec})
 

@@ -21,7 +21,10 @@ _known: dict[tuple[str, str], bool] = {}
 
 async def missing(site: Site, words: tuple[str, ...]) -> list[str]:
     """Return those of the words that this site has not."""
-    return [word for word in words if not await _has(site, word)]
+    lacks = [word for word in words if not await _has(site, word)]
+    if "cert-manager" in words and not lacks:
+        await _bring_certificates(site)
+    return lacks
 
 
 async def _has(site: Site, word: str) -> bool:
@@ -87,8 +90,7 @@ async def storage_class(site: Site) -> str:
 
 async def _cert_manager(site: Site) -> bool:
     """Somebody issues what a Certificate asks for."""
-    await site.serve(CERTIFICATE)
-    await self_signed_issuer(site)
+    await _bring_certificates(site)
     api = "/apis/cert-manager.io/v1"
     await site.send("POST", site.path("certificates", api=api), certificate("probe"))
     ref = site.ref("Certificate", "probe", "cert-manager.io/v1")
@@ -99,6 +101,12 @@ async def _cert_manager(site: Site) -> bool:
     found = await site.direct.wait_for(ref, issued, deadline=5.0 if site.simulated else 30.0)
     await site.send("DELETE", site.path("certificates", "probe", api))
     return issued(found)
+
+
+async def _bring_certificates(site: Site) -> None:
+    """The probe ran once, perhaps at another site: each has to have the kind, and an issuer."""
+    await site.serve(CERTIFICATE)
+    await self_signed_issuer(site)
 
 
 async def self_signed_issuer(site: Site, name: str = "own") -> None:

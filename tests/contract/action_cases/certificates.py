@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.action_cases import Case, Env, Scene
-from tests.support.capabilities import certificate, self_signed_issuer
-from tests.support.definitions import CERTIFICATE
+from tests.support.capabilities import certificate
 
 API = "/apis/cert-manager.io/v1"
 
@@ -12,8 +11,6 @@ API = "/apis/cert-manager.io/v1"
 async def renew(env: Env) -> Scene:
     """A certificate with ten days left, and a cert-manager that takes its time."""
     site = env.site
-    await site.serve(CERTIFICATE)
-    await self_signed_issuer(site)
     await site.send("POST", site.path("certificates", api=API), certificate("tls"))
     ref = site.ref("Certificate", "tls", "cert-manager.io/v1")
 
