@@ -23,6 +23,7 @@ from bridge.model.mode import Mode
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo, read_pointer
 from bridge.model.remediation import Outcome
 from bridge.model.verification import Answer
+from bridge.ports import Action
 from tests.contract.action_cases import all_cases
 from tests.support.asked import beyond
 from tests.support.trial import Trial, trials
@@ -39,8 +40,6 @@ SELECTORS = ("labels", "selector")
 ARGUMENTS = ("arguments", "command")
 
 trial = trials()
-named = trials(lambda action: "name" in action.params.model_fields)
-commanding = trials(lambda action: not {*ARGUMENTS}.isdisjoint(action.params.model_fields))
 exact = trials(lambda action: action.undo is Undo.EXACT)
 
 
@@ -51,23 +50,19 @@ def test_every_action_has_a_case() -> None:
 # -- planning
 
 
-async def test_a_plan_only_reads_and_is_the_same_when_it_is_made_again(trial: Trial) -> None:
+async def test_a_plan_only_reads_and_is_what_the_action_declares_also_when_it_is_made_again(trial: Trial) -> None:
     """Fault 70. An approval binds to the changes' hash: it has to survive a second look at an unchanged cluster."""
     plan = await trial.rig.plan()
     again = await trial.rig.plan()
     assert plan.hash == again.hash
     assert trial.site.proxy.mutating(dry_runs=True) == []
     assert await trial.effects() == 0
+    _assert_declared(plan, trial.action)
 
 
-async def test_a_plan_is_what_the_action_declares(trial: Trial) -> None:
-    plan, action = await trial.rig.plan(), trial.action
-    assert (plan.action, plan.repeat, plan.undo, plan.undo_failed) == (
-        trial.case.action,
-        action.repeat,
-        action.undo,
-        action.undo_failed,
-    )
+def _assert_declared(plan: Plan, action: Action) -> None:
+    declared = (action.name, action.repeat, action.undo, action.undo_failed)
+    assert (plan.action, plan.repeat, plan.undo, plan.undo_failed) == declared
     assert plan.summary
     assert all(change.summary for change in plan.changes)
     for change in plan.changes:
@@ -108,41 +103,37 @@ def _bad_params(trial: Trial) -> Iterator[dict[str, Any]]:
         yield from ({**trial.scene.params, name: bad} for bad in BAD_SELECTORS)
 
 
-async def test_names_and_selectors_that_could_widen_a_request_never_leave(trial: Trial) -> None:
-    """Faults 41, 42."""
+async def test_names_selectors_and_arguments_cannot_widen_what_is_asked(trial: Trial) -> None:
+    """Faults 41, 42, 43. What could is refused before any request; there is no shell anywhere."""
     for params in _bad_params(trial):
         typed = _refused(trial, params)
         if typed is not None:
             with pytest.raises((InvalidInput, PermanentError)):
                 await trial.action.plan(trial.rig.context, typed)
         assert trial.site.proxy.requests == [], params
+    if "name" in trial.action.params.model_fields and not trial.scene.params.get("name"):
+        # Names from labels are checked when a target is made of them; an action doesn't rely on that.
+        for bad in (*BAD_NAMES, ""):
+            target = msgspec.structs.replace(trial.rig.target, name=bad)
+            with pytest.raises((InvalidInput, PermanentError)):
+                await trial.action.plan(msgspec.structs.replace(trial.rig.context, target=target), trial.rig.params)
+            assert trial.site.proxy.requests == [], bad
+    for name in _fields(trial, trial.case.arguments, ARGUMENTS):
+        await _assert_literal(trial, name)
 
 
-async def test_a_target_with_a_bad_name_never_leaves(named: Trial) -> None:
-    """Fault 41. Names from labels are checked when a target is made of them; an action doesn't rely on that."""
-    if named.scene.params.get("name"):
-        pytest.skip("it is not about the target's own object")
-    for bad in (*BAD_NAMES, ""):
-        target = msgspec.structs.replace(named.rig.target, name=bad)
-        with pytest.raises((InvalidInput, PermanentError)):
-            await named.action.plan(msgspec.structs.replace(named.rig.context, target=target), named.rig.params)
-        assert named.site.proxy.requests == []
-
-
-async def test_an_argument_stays_one_argument(commanding: Trial) -> None:
-    """Fault 43. There is no shell anywhere: it is refused, or passed on as it is."""
-    fields = _fields(commanding, commanding.case.arguments, ARGUMENTS)
-    for name in fields:
-        given = {**commanding.scene.params, name: [*(commanding.scene.params.get(name) or []), *LITERALS]}
-        if (typed := _refused(commanding, given)) is None:
-            continue
-        try:
-            plan = await commanding.action.plan(commanding.rig.context, typed)
-        except (InvalidInput, PermanentError):
-            continue
-        texts = [text for change in plan.changes for text in _texts(change.call)]
-        assert set(LITERALS) <= set(texts)
-    assert commanding.site.proxy.mutating(dry_runs=True) == []
+async def _assert_literal(trial: Trial, name: str) -> None:
+    """Arguments are refused, or passed on one by one as they are."""
+    typed = _refused(trial, {**trial.scene.params, name: [*(trial.scene.params.get(name) or []), *LITERALS]})
+    if typed is None:
+        return
+    try:
+        plan = await trial.action.plan(trial.rig.context, typed)
+    except (InvalidInput, PermanentError):
+        return
+    texts = [text for change in plan.changes for text in _texts(change.call)]
+    assert set(LITERALS) <= set(texts)
+    assert trial.site.proxy.mutating(dry_runs=True) == []
 
 
 def _texts(value: Any) -> Iterator[str]:
