@@ -30,6 +30,8 @@ class Record:
         """Whether somebody worked on it before."""
         self._document: dict[str, Any] | None = None
         """The evidence that is kept, once it is known here."""
+        self._written = any(entry.kind == kinds.APPLYING for entry in entries)
+        """Whether a write was announced, though it may have been put back since."""
         self.progress: Progress = progress_of(entries)
 
     async def write(
@@ -48,6 +50,7 @@ class Record:
         self._appended(entry)
 
     def _appended(self, entry: Entry) -> None:
+        self._written = self._written or entry.kind == kinds.APPLYING
         self.progress = after(self.progress, entry)
         log.info(entry.kind, text=entry.text, reason=entry.reason)
 
@@ -73,7 +76,7 @@ class Record:
         data = {"names": list(values), "missing": missing, **({"cut": found.cut} if found.cut else {})}
         entry = self.entry(kinds.EVIDENCE, f"gathered {named}{lacking}", data=data)
         kept = await self._kept()
-        if self.progress.writing and "evidence" in kept and "first" not in kept:
+        if self._written and "evidence" in kept and "first" not in kept:
             kept = {**kept, "first": {name: kept[name] for name in _GATHERED if name in kept}}
         await self._keep({**kept, **_gathered(found, at)}, entry)
 
