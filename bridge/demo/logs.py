@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from bridge.demo.objects import Obj, dig, name_of, namespace_of, timestamp
 from bridge.demo.status_errors import ApiError, bad_request
 
 _LINES = 50
+
+
+def written_at(line: str, otherwise: float) -> float:
+    """When a line was written, by the time that it begins with; `otherwise` where it begins with none."""
+    try:
+        return datetime.fromisoformat(line.partition(" ")[0]).timestamp()
+    except ValueError:
+        return otherwise
 
 
 class Logs:

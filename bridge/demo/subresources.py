@@ -150,6 +150,10 @@ def read_log(
         raise not_served("following a log")
     if query.get("timestamps", "").lower() in ("true", "1"):
         lines = [f"{timestamp(cluster.now())} {line}" for line in lines]
+    if since := query.get("sinceSeconds"):
+        if not since.isdigit() or int(since) < 1:
+            raise bad_request("sinceSeconds must be greater than 0")
+        lines = [line for line in lines if written_at(line, cluster.now()) >= cluster.now() - int(since)]
     tail = query.get("tailLines")
     if tail is not None:
         if not tail.isdigit():

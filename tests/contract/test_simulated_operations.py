@@ -200,3 +200,25 @@ async def test_a_budget_that_was_not_counted_yet_lets_nothing_go(lab: Lab) -> No
     assert (status, refused["details"]["retryAfterSeconds"]) == (429, 10)
     lab.cluster.settle(1)
     assert (await lab.send("POST", path, {"metadata": {"name": "p"}}))[0] == 201
+
+
+async def test_an_autoscaler_reads_the_metrics_and_scales_up(lab: Lab) -> None:
+    lab.cluster.set_metrics(True)
+    lab.cluster.set_behavior(metrics_delay=1.0, usage=lambda pod, container: ("160m", "64Mi"))
+    lab.cluster.apply(deployment("web", "web:1", namespace="default", replicas=2))
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+        "minReplicas": 2,
+        "maxReplicas": 3,
+        "metrics": [{"type": "Resource", "resource": cpu}],
+    }
+    api = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+    await lab.send("POST", api, {"metadata": {"name": "web"}, "spec": spec})
+    lab.cluster.settle(60)
+    _, scaler = await lab.send("GET", f"{api}/web")
+    conditions = {entry["type"]: entry["status"] for entry in scaler["status"]["conditions"]}
+    assert conditions["ScalingActive"] == "True"
+    assert scaler["status"]["currentMetrics"][0]["resource"]["current"] == {"averageUtilization": 160}
+    assert scaler["status"]["desiredReplicas"] == 3
+    assert (await lab.send("GET", f"{DEPLOYMENTS}/web"))[1]["spec"]["replicas"] == 3
