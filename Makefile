@@ -28,6 +28,8 @@ lint: $(VENV)/.dev-installed ## ruff, mypy --strict, import-linter
 bench: $(VENV)/.dev-installed ## The benchmarks, beside their limit
 	$(BIN)/python -m pytest -q -s -m bench tests/benchmarks $(PYTEST_ARGS)
 
+# What the cluster lacks is probed and skipped. ALERTBRIDGE_TEST_IMAGE is the healthy image: it runs for ever by itself,
+# and with a shell in it the tests of commands run too. Without a cluster at hand: python -m bridge.demo --kubeconfig FILE
 test-cluster: $(VENV)/.dev-installed ## The cluster tests against a real one: make test-cluster KUBECONFIG=FILE
 	@test -n "$(KUBECONFIG)" || { echo "name the cluster: make test-cluster KUBECONFIG=FILE" >&2; exit 2; }
 	ALERTBRIDGE_TEST_KUBECONFIG="$(abspath $(KUBECONFIG))" $(BIN)/python -m pytest -q -m cluster $(PYTEST_ARGS)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from bridge.engine.snapshot import Snapshot
 from bridge.errors import (
     CircuitOpen,
     KubeBusy,
+    KubeError,
     KubeForbidden,
     KubeNotFound,
     KubeReplyLost,
@@ -20,6 +24,7 @@ from bridge.kube.guarded import GuardedCluster
 from bridge.kube.retry import ReadRetry, RetryingCluster
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.target import ObjectRef
+from bridge.ports import Cluster
 from tests.support.breakers import MemoryBreakers
 from tests.support.clock import FakeClock
 from tests.support.fake_cluster import FakeCluster
@@ -91,6 +96,64 @@ async def test_a_write_is_never_repeated() -> None:
     assert len(inner.calls) == 2
 
 
+@pytest.mark.parametrize("verb", ["create", "apply", "delete", "evict", "exec"])
+async def test_no_write_of_any_kind_is_repeated(verb: str) -> None:
+    """Fault 28."""
+    inner = Scripted(KubeUnavailable("x"), KubeBusy("x", retry_after=0.1))
+    cluster = RetryingCluster(inner, FakeClock(auto=True))
+    for expected in (KubeUnavailable, KubeBusy):
+        with pytest.raises(expected):
+            await write(cluster, verb)
+    assert len(inner.calls) == 2
+
+
+@pytest.mark.parametrize("verb", ["create", "apply", "delete", "evict", "exec"])
+async def test_a_snapshot_forgets_what_it_read_before_any_write(verb: str) -> None:
+    inner = Scripted()
+    snapshot = Snapshot(inner, FakeClock())
+    for _ in range(2):
+        await snapshot.get(WEB)
+    assert inner.calls == [("get", "Deployment")]
+    with contextlib.suppress(KubeError):
+        await write(snapshot, verb)
+    await snapshot.get(WEB)
+    assert inner.calls.count(("get", "Deployment")) == 2
+
+
+async def test_a_snapshot_reads_anew_after_a_wait() -> None:
+    inner = Scripted()
+    snapshot = Snapshot(inner, FakeClock())
+    await snapshot.get(WEB)
+    await snapshot.wait_for(WEB, lambda found: True, deadline=5)
+    await snapshot.get(WEB)
+    assert [verb for verb, _ in inner.calls] == ["get", "watch", "get"]
+
+
+async def write(cluster: Cluster, verb: str) -> object:
+    settings, pod = ObjectRef("v1", "ConfigMap", "shop", "a", uid="u"), ObjectRef("v1", "Pod", "shop", "a", uid="u")
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "create": lambda: cluster.create(settings, {}),
+        "apply": lambda: cluster.apply(settings, {}),
+        "delete": lambda: cluster.delete(settings),
+        "evict": lambda: cluster.evict(pod),
+        "exec": lambda: cluster.exec("shop", "a", ["true"], container="main"),
+    }
+    return await calls[verb]()
+
+
+async def test_the_servers_health_is_asked_for_while_the_breaker_is_open_and_counts_for_nothing() -> None:
+    """Fault 22: a run about a sick API server has to see how sick it is."""
+    inner = Scripted(*[KubeUnavailable("x")] * 3)
+    cluster, breakers = guarded(inner, FakeClock())
+    for _ in range(3):
+        with pytest.raises(KubeUnavailable):
+            await cluster.get(WEB)
+    assert (await cluster.health("/readyz")).status == 200
+    with pytest.raises(CircuitOpen):
+        await cluster.get(WEB)
+    assert breakers.left == [True, True, True]
+
+
 def guarded(inner: FakeCluster, clock: FakeClock) -> tuple[GuardedCluster, MemoryBreakers]:
     breakers = MemoryBreakers(clock)
     return GuardedCluster(inner, breakers, clock, policy=POLICY), breakers
@@ -115,13 +178,15 @@ async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() -> N
 
 async def test_a_sick_service_or_node_behind_the_api_server_does_not_close_the_cluster_to_everybody() -> None:
     """Fault 22: a hung health check is about the workload, and a dead kubelet about its node."""
-    inner = Scripted(*[KubeUnavailable("no answer")] * 20)
+    inner = Scripted(*[KubeUnavailable("no answer")] * 30)
     cluster, breakers = guarded(inner, FakeClock())
     for _ in range(10):
         with pytest.raises(KubeUnavailable):
             await cluster.service_get("shop", "web", "http", "/healthz")
         with pytest.raises(KubeUnavailable):
             await cluster.logs("shop", "web-1", container="main")
+        with pytest.raises(KubeUnavailable):
+            await cluster.exec("shop", "web-1", ["true"], container="main")
     assert (await breakers.states()).get("cluster:test", BreakerState.CLOSED) is BreakerState.CLOSED
     await cluster.get(WEB)
 
