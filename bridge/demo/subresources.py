@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bridge.demo.deletion import delete_object
+from bridge.demo.logs import written_at
 from bridge.demo.objects import (
     Obj,
     clone,

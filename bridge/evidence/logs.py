@@ -16,6 +16,7 @@ from bridge.model.permission import Permission
 from bridge.model.permits import permit
 from bridge.model.pod import is_ready
 from bridge.model.redact import redact
+from bridge.model.runbook import Duration
 from bridge.model.workload import Document, at, number
 from bridge.ports import ActionContext
 
@@ -27,6 +28,7 @@ class LogsParams(PodParams):
     previous: bool = Field(default=False, description="Of the container's run before its last restart.")
     lines: int = Field(default=50, ge=1, le=1000, description="Last lines of each pod.")
     pods: int = Field(default=3, ge=1, le=20, description="How many pods: the sickest first.")
+    since: Duration | None = Field(default=None, description="Only lines of the last so long, e.g. `5m`.")
     container: str | None = Field(
         default=None, description="Container; left out: the one of the pod that restarted most."
     )
@@ -103,6 +105,7 @@ async def _read(context: ActionContext, pod: Document, params: LogsParams) -> tu
             container=item.container,
             previous=params.previous,
             lines=params.lines,
+            since=params.since,
         )
     except KubeForbidden:
         raise

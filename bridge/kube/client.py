@@ -168,7 +168,14 @@ class KubeCluster:
         return await run(self._transport, exec_call(namespace, pod, command, container), deadline)
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        previous: bool = False,
+        lines: int = 100,
+        since: float | None = None,
     ) -> str:
         if not 0 < lines <= _MOST_LINES:
             raise InvalidInput(f"lines {lines} is not between 1 and {_MOST_LINES}")
@@ -179,6 +186,7 @@ class KubeCluster:
                 "container": check_namespace(container, "container"),
                 "previous": "true" if previous else None,
                 "tailLines": lines,
+                "sinceSeconds": None if since is None else max(1, round(since)),
                 "limitBytes": _LARGEST_LOG,
             }
         )

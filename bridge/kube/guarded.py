@@ -93,11 +93,20 @@ class GuardedCluster:
         )
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        previous: bool = False,
+        lines: int = 100,
+        since: float | None = None,
     ) -> str:
         # A node whose kubelet is away, as below: the API server only passes the question on.
         return await self._circuit.call(
-            lambda: self._inner.logs(namespace, pod, container=container, previous=previous, lines=lines),
+            lambda: self._inner.logs(
+                namespace, pod, container=container, previous=previous, lines=lines, since=since
+            ),
             blame=False,
         )
 

@@ -104,10 +104,17 @@ class RetryingCluster:
         return await self._inner.exec(namespace, pod, command, container=container, deadline=deadline)
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        previous: bool = False,
+        lines: int = 100,
+        since: float | None = None,
     ) -> str:
         return await self._read(
-            lambda: self._inner.logs(namespace, pod, container=container, previous=previous, lines=lines)
+            lambda: self._inner.logs(namespace, pod, container=container, previous=previous, lines=lines, since=since)
         )
 
     async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:

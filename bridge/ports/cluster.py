@@ -94,8 +94,17 @@ class Cluster(Protocol):
         ...
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
-    ) -> str: ...
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        previous: bool = False,
+        lines: int = 100,
+        since: float | None = None,
+    ) -> str:
+        """Return a container's last lines, newest last; with `since`, only those of so many seconds."""
+        ...
 
     async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
         """GET through the API server's service proxy and return the HTTP status."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +19,11 @@ from bridge.evidence.registry import collectors
 from bridge.model.outside import HttpReply, HttpRequest, SqlReply
 from bridge.model.runbook import Collect
 from bridge.model.target import Target
+from bridge.model.workload import format_time
 from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
 from tests.support.asked import beyond
-from tests.support.cluster import Site, open_site
+from tests.support.cluster import Site, only_simulated, open_site
 from tests.support.furnished import PLANTED, furnish
 from tests.support.helm import install, recorded
 
@@ -231,3 +233,13 @@ async def test_a_target_with_a_bad_name_never_leaves(case: Case, site: Site) -> 
                 msgspec.structs.replace(context, target=target), collector.params.model_validate(case.params)
             )
     assert site.proxy.requests == []
+
+
+async def test_logs_are_those_of_the_time_that_is_asked_for(site: Site) -> None:
+    simulated = only_simulated(site)
+    await site.deploy(replicas=1)
+    lines = [f"{format_time(time.time() - ago)} line {ago}" for ago in (600, 200, 10)]
+    simulated.logs.set(site.namespace, "web-*", "main", lines)
+    found = await collect(Case("logs"), site, since="5m", match={"all": "line"})
+    assert found["matches"] == {"all": 2}
+    assert found["text"].splitlines() == lines[1:], "newest last"

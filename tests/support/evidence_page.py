@@ -25,9 +25,14 @@ unknown. None of them changes anything, and none can fail a run.
 
 Expressions read a field as `evidence.NAME.FIELD`; `check-config` rejects a field that is not on this page. *int*,
 *float*, *bool* and *text* are CEL's; arithmetic does not mix int and float. Times are unix seconds, and 0.0 where
-they are not known; `…_seconds` is how long ago something was. `kind`, `namespace` and `name` stand for the remediation's
-target when they are left out. What looks like a credential is taken out of every text, and values whose key is called
-like one are masked.
+they are not known; `…_seconds` is how long ago something was. `kind`, `namespace` and `name` stand for the
+remediation's target when they are left out. What looks like a credential is taken out of every text, and values whose
+key is called like one are masked.
+
+Kept with a remediation, compressed, is what its choice rested on, what the first write rested on where more was
+gathered after that, and what the last look of its proof saw; each with 512 KiB of JSON at most, the largest texts cut
+first, which is noted. `alertbridge show ID --evidence FILE` writes all of it, with the plans, the journal and the
+runbook, into one tar.gz whose `index.md` says what is where.
 
 This page is written from the code (`python -m tests.support.evidence_page`), and a test holds it to that.
 """

@@ -146,7 +146,14 @@ class FakeCluster:
         return self.commands.get(tuple(command), ExecReply(127, "", f"{command[0]}: not found"))
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int = 100
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        previous: bool = False,
+        lines: int = 100,
+        since: float | None = None,
     ) -> str:
         self._called("logs", "Pod")
         if pod not in self.texts:
