@@ -135,8 +135,8 @@ def permissions(watched: Iterable[Watched]) -> list[Permission]:
     for each in watched:
         workload = each.workload
         found += [
-            permit("v1", KIND, "get", namespace=each.ref.namespace),
-            permit(workload.api_version, workload.kind, "get", namespace=workload.namespace),
+            permit("v1", KIND, "get", namespace=each.ref.namespace, names=[each.ref.name]),
+            permit(workload.api_version, workload.kind, "get", namespace=workload.namespace, names=[workload.name]),
         ]
         if not each.reloads:
             found.append(permit("v1", "Pod", "list", namespace=workload.namespace))

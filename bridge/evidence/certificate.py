@@ -55,7 +55,8 @@ class CertificateEvidence(BaseCollector):
     result: type[BaseModel] = CertificateFacts
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
-        return [permit(CERT_MANAGER, "Certificate", "get"), permit("v1", "Secret", "get")]
+        secret = permit("v1", "Secret", "get", optional=params.get("from_secret") in (None, False))
+        return [permit(CERT_MANAGER, "Certificate", "get"), secret]
 
     async def gather(self, context: ActionContext, params: CertificateParams) -> CertificateFacts:
         """Return its state. `source` is `secret` when the dates are the certificate's own, else `status`.

@@ -18,3 +18,5 @@ class Permission(msgspec.Struct, frozen=True, order=True):
     template: there. Empty: cluster-wide."""
     names: tuple[str, ...] = ()
     """Only objects with these names (`resourceNames`); not for list, watch and create."""
+    optional: bool = False
+    """Whether it does without where reading Secrets is not allowed: of use only where `secret_namespaces` says so."""

@@ -146,19 +146,19 @@ class RoutingTable:
 
         return [*walk(self._root)]
 
-    def demands(self) -> list[tuple[Match, dict[str, str]]]:
-        """Return every route with the labels whose single values it and the routes above it demand."""
+    def demands(self) -> list[tuple[Match, dict[str, frozenset[str]]]]:
+        """Return every route with the labels of which it and the routes above it demand one of few values.
 
-        def walk(node: Node, above: dict[str, str]) -> Iterable[tuple[Match, dict[str, str]]]:
-            known = {
-                **above,
-                **{m.name: next(iter(m.values)) for m in node.matchers if m.values and len(m.values) == 1},
-            }
-            yield node.match, known
+        The empty value stands for a label that is not there.
+        """
+
+        def walk(node: Node, above: tuple[Matcher, ...]) -> Iterable[tuple[Match, dict[str, frozenset[str]]]]:
+            matchers = (*above, *node.matchers)
+            yield node.match, _few_values(matchers)
             for child in node.children:
-                yield from walk(child, known)
+                yield from walk(child, matchers)
 
-        return [*walk(self._root, {})]
+        return [*walk(self._root, ())]
 
     def explain(self, labels: Mapping[str, str]) -> Branch:
         """Return the path that an alert takes, as a tree: only the routes that it goes through."""
@@ -176,6 +176,18 @@ class RoutingTable:
             return _branch(node, tuple(branch(child) for child in node.children), end=True)
 
         return branch(self._root)
+
+
+def _few_values(matchers: Sequence[Matcher]) -> dict[str, frozenset[str]]:
+    """Return the values that a label can have where all the matchers are met, for labels of which they are known."""
+    known: dict[str, frozenset[str]] = {}
+    for matcher in matchers:
+        if matcher.values is not None:
+            known[matcher.name] = known.get(matcher.name, matcher.values) & matcher.values
+    return {
+        name: frozenset(value for value in values if all(m.matches(value) for m in matchers if m.name == name))
+        for name, values in known.items()
+    }
 
 
 def _branch(node: Node, below: tuple[Branch, ...], *, end: bool) -> Branch:
