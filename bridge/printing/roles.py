@@ -40,7 +40,9 @@ def objects(found: Roles, account: Account, name: str = "") -> list[dict[str, An
 
 def text(found: Roles, account: Account, name: str = "", command: str = "alertbridge rbac") -> str:
     """Return them as YAML documents, each rule under a comment with its users; what is to be known comes first."""
-    head = "\n".join(f"# {line}" for paragraph in (command, *_told(found)) for line in _wrapped(paragraph))
+    # The command stays on one line, to be copied.
+    told = [command, *(line for paragraph in _told(found) for line in _wrapped(paragraph))]
+    head = "\n".join(f"# {line}" for line in told)
     documents = []
     for place, rules in sorted(found.rules.items()):
         role = _role(place, account, name)

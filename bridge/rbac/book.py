@@ -108,7 +108,8 @@ class _Book:
             if where is None:
                 sentence = "its namespace stands in a label of the alert, or in a parameter that nothing sets"
                 self._open[f"{runbook.name}: {sentence}: name it with --namespace"] = None
-            for home in where or [None]:
+            places: Sequence[str | None] = where or (None,)
+            for home in places:
                 for call in calls(runbook, situation, home):
                     self._call(runbook, call, home, situation, observes=observes or call.observes)
         if self._can_be(runbook, match, labels):

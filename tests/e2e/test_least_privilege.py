@@ -1,7 +1,9 @@
-"""The shipped role is enough for the shipped runbooks, and holds nothing that none of them uses."""
+"""The role that `alertbridge rbac` prints is enough for the shipped runbooks, and holds nothing that none uses."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,12 +18,14 @@ from tests.support.processes import Processes, until
 from tests.support.recording_proxy import Recorded, RecordingProxy
 from tests.support.shipped import shipped_runbooks
 
-RBAC = Path(__file__).resolve().parents[2] / "deploy" / "rbac" / "target-namespace"
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "bridge.yml"
 
 
-def manifest(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = YAML(typ="safe").load((RBAC / name).read_text())
-    return found
+def printed() -> list[dict[str, Any]]:
+    """Return the objects that `alertbridge rbac` prints for the shipped configuration."""
+    command = [sys.executable, "-m", "bridge", "rbac", "--config", str(CONFIG)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return list(YAML(typ="safe").load_all(done.stdout))
 
 
 def asked(entry: Recorded) -> tuple[str, str, str]:
@@ -37,18 +41,18 @@ def asked(entry: Recorded) -> tuple[str, str, str]:
 
 @pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[tuple[SimulatedCluster, RecordingProxy, Path]]:
-    """A cluster with the demo's three troubles that enforces the shipped role; the token of our account."""
+    """A cluster with the demo's three troubles that enforces the printed role; the token of our account."""
     cluster = SimulatedCluster()
     scene.set_the_scene(cluster)
-    for name in ("role.yml", "rolebinding.yml"):
-        cluster.apply(manifest(name))
+    for each in printed():
+        cluster.apply(each)
     token = tmp_path / "token"
     token.write_text(cluster.issue_token("alertbridge", "alertbridge"))
     async with SimulatedServer(cluster, token="the-admin", tick=0.005) as server, RecordingProxy(server.url) as proxy:
         yield cluster, proxy, token
 
 
-async def test_the_three_runbooks_heal_with_the_shipped_role_and_use_all_of_it(
+async def test_the_three_runbooks_heal_with_the_printed_role_and_use_all_of_it(
     processes: Processes, guarded: tuple[SimulatedCluster, RecordingProxy, Path]
 ) -> None:
     cluster, proxy, token = guarded
@@ -91,7 +95,8 @@ async def test_the_three_runbooks_heal_with_the_shipped_role_and_use_all_of_it(
     used = {asked(entry) for entry in proxy.requests if "/namespaces/" in entry.path}
     granted = {
         (group, resource, verb)
-        for rule in manifest("role.yml")["rules"]
+        for each in printed()
+        for rule in each.get("rules", ())
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

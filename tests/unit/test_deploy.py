@@ -6,14 +6,17 @@ import functools
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from bridge.app import read
+from bridge.cli import main
 from bridge.ingest.counters import Counters
 from bridge.model.mode import Mode
 from bridge.telemetry import Metrics
@@ -94,11 +97,23 @@ def test_no_role_holds_a_wildcard_a_cluster_role_or_a_secret_by_any_name() -> No
             assert not {"create", "delete", "deletecollection", "update", "escalate", "bind"} & set(rule["verbs"])
 
 
+@pytest.mark.parametrize("folder", ["target-namespace", "certificate-secrets"])
+def test_a_role_is_what_the_command_in_its_first_line_prints(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shipped = (DEPLOY / "rbac" / folder / "role.yml").read_text()
+    program, *arguments = shlex.split(shipped.partition("\n")[0].removeprefix("# "))
+    assert program == "alertbridge"
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert shipped == done.stdout
+
+
 def test_every_binding_binds_the_account_that_the_pods_run_as(build: tuple[str, Any]) -> None:
     folder, objects = build
     account = workload(folder)["spec"]["template"]["spec"]["serviceAccountName"]
     (found,) = of_kind(objects, "ServiceAccount")
     assert found["metadata"]["name"] == account
+    assert of_kind(objects, "RoleBinding")
     for binding in of_kind(objects, "RoleBinding"):
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "alertbridge"}]
         roles = [r["metadata"]["name"] for r in of_kind(objects, "Role") if _beside(r, binding)]
@@ -201,10 +216,8 @@ def test_pods_find_every_shipped_runbook_at_its_path(folder: str) -> None:
         assert files[path] == (ROOT / "config" / path).read_text()
 
 
-@pytest.mark.parametrize("folder", OVERLAYS)
-def test_the_configuration_of_an_overlay_passes_the_check_and_changes_nothing_by_itself(
-    folder: str, tmp_path: Path
-) -> None:
+def laid_out(folder: str, tmp_path: Path) -> Path:
+    """Write the files that a pod finds, and return the configuration among them."""
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     for name in ("alertmanager", "operator", "redis"):
@@ -213,11 +226,26 @@ def test_the_configuration_of_an_overlay_passes_the_check_and_changes_nothing_by
         file = tmp_path / "config" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text.replace("/etc/alertbridge-credentials", str(credentials)))
-    configuration = read(tmp_path / "config/bridge.yml")
+    return tmp_path / "config/bridge.yml"
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_the_configuration_of_an_overlay_passes_the_check_and_changes_nothing_by_itself(
+    folder: str, tmp_path: Path
+) -> None:
+    configuration = read(laid_out(folder, tmp_path))
     assert configuration.settings.mode is Mode.OBSERVE
     assert configuration.settings.listen.port == 9877
     assert len(configuration.runbooks) == 3
     assert not configuration.warnings
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_the_role_of_an_overlay_is_what_its_configuration_needs(folder: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["rbac", "-o", "json", "-c", str(laid_out(folder, tmp_path))])
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["items"] == documents((DEPLOY / "rbac/target-namespace/role.yml").read_text())
 
 
 def test_the_pod_reads_the_secret_where_the_configuration_looks_for_it(build: tuple[str, Any]) -> None:
