@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Processes
 from tests.support.redis import OpenStores, RedisServer, fresh_options
+
+# No example has a time limit: a busy machine is no mistake. CI tries the same examples each time, so that what it
+# says is about the change; new ones are looked for on laptops.
+_SLOW = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("laptop", deadline=None, suppress_health_check=_SLOW)
+hypothesis.settings.register_profile(
+    "ci", deadline=None, suppress_health_check=_SLOW, derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 
 
 @pytest.fixture
