@@ -187,6 +187,9 @@ class SnapshotReach:
     async def notify(self, channel: str, message: Message) -> None:
         await self._inner.notify(channel, message)
 
+    async def served_certificate(self, url: str) -> str:
+        return await self._inner.served_certificate(url)
+
     async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
         return await self._inner.tls_pair(name)
 

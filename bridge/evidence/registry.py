@@ -28,6 +28,7 @@ from bridge.evidence.promql import Promql
 from bridge.evidence.quotas import Quotas
 from bridge.evidence.redis import RedisEvidence, SentinelEvidence
 from bridge.evidence.rollout import RolloutEvidence
+from bridge.evidence.served import Tls
 from bridge.evidence.sql import SqlEvidence
 from bridge.evidence.top import Top, TopNodes
 from bridge.ports import Collector
@@ -56,6 +57,7 @@ def collectors() -> dict[str, Collector]:
         NetworkPolicies(),
         ConfigMap(),
         Certificates(),
+        Tls(),
         Describe(),
         Objects(),
         Jobs(),

@@ -28,11 +28,18 @@ def read_certificate(encoded: object) -> Dates:
 
     Raises ValueError, whose text quotes nothing of it.
     """
+    try:
+        return read_pem(base64.b64decode(encoded if isinstance(encoded, str | bytes) else "", validate=True))
+    except (binascii.Error, TypeError) as error:
+        raise ValueError(f"no readable certificate ({type(error).__name__})") from None
+
+
+def read_pem(pem: bytes) -> Dates:
+    """Return the facts of the first certificate in PEM. Raises ValueError, whose text quotes nothing of it."""
     # It is a heavy import that few runs need.
     from cryptography import x509
 
     try:
-        pem = base64.b64decode(encoded if isinstance(encoded, str | bytes) else "", validate=True)
         found = x509.load_pem_x509_certificate(pem[:_LARGEST_PEM])
         return Dates(
             not_before_at=found.not_valid_before_utc.timestamp(),
@@ -42,7 +49,7 @@ def read_certificate(encoded: object) -> Dates:
             issuer=found.issuer.rfc4514_string()[:400],
             dns_names=_dns_names(found),
         )
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"no readable certificate ({type(error).__name__})") from None
 
 

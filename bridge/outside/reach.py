@@ -17,6 +17,7 @@ from bridge.outside.options import OutsideSettings
 from bridge.outside.pairs import read_pair
 from bridge.outside.prometheus import Prometheus, Sample
 from bridge.outside.redis import RedisPeers
+from bridge.outside.served import served_certificate
 from bridge.outside.sql import SqlPeers
 from bridge.ports import Breakers, Clock, Cluster, Copies
 
@@ -114,6 +115,9 @@ class Outside:
     async def command(self, name: str, arguments: Sequence[str], *, deadline: float) -> ExecReply:
         return await self._commands.run(name, arguments, deadline=deadline)
 
+    async def served_certificate(self, url: str) -> str:
+        return await self._call(f"tls/{origin_of(url)[0]}", lambda: served_certificate(self._http, url))
+
     async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
         return await read_pair(name, self._settings.tls_pairs)
 
@@ -176,6 +180,9 @@ class Reach:
     ) -> ExecReply:
         self._outside.check("exec", pod, command)
         return await self.cluster.exec(namespace, pod, command, container=container, deadline=deadline)
+
+    async def served_certificate(self, url: str) -> str:
+        return await self._outside.served_certificate(url)
 
     async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
         return await self._outside.tls_pair(name)

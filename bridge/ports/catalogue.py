@@ -94,6 +94,13 @@ class Connections(Protocol):
         """Tell it on the named channel. Raises InvalidInput (no such channel), TemporaryError."""
         ...
 
+    async def served_certificate(self, url: str) -> str:
+        """Return the certificate (PEM) that an allow-listed https:// address shows, trusted or not.
+
+        Raises InvalidInput (not allowed), Unreachable (nothing listens) and TemporaryError.
+        """
+        ...
+
     async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
         """Return certificate and key (PEM) of the named pair of files on this host, as they are now.
 

@@ -24,7 +24,7 @@ from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
 from tests.support.asked import beyond
 from tests.support.cluster import Site, only_simulated, open_site
-from tests.support.furnished import PLANTED, furnish
+from tests.support.furnished import PLANTED, certificate, furnish
 from tests.support.helm import install, recorded
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("quiet_log")]
@@ -70,6 +70,7 @@ CASES = (
     Case("service", {"path": "/"}, absent=None),
     Case("metrics", {"read": _READ, "url": "http://web/metrics"}, absent=None, outside=True),
     Case("http", {"url": "http://web/healthz"}, absent=None, outside=True),
+    Case("tls", {"url": "https://web/"}, absent=None, outside=True),
     Case("promql", {"query": "up"}, absent=None, outside=True),
     Case("sql", {"connection": "shop", "query": "select 1"}, absent=None, outside=True),
     Case("nodes", absent="name"),
@@ -107,6 +108,9 @@ class StubReach(Reach):
         if request.url.endswith("/metrics"):
             return HttpReply(200, METRICS, "text/plain")
         return HttpReply(200, json.dumps({"ok": True, "token": PLANTED}), "application/json")
+
+    async def served_certificate(self, url: str) -> str:
+        return certificate(20).decode()
 
     async def sql(self, connection: str, statement: str, arguments: Sequence[Any] = (), **more: Any) -> SqlReply:
         return SqlReply(rows=({"n": 1},), status="SELECT 1")

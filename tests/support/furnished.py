@@ -20,7 +20,11 @@ PLANTED = "hunter2hunter2"
 
 def certificate(days: float, now: datetime | None = None) -> bytes:
     """Return a self-signed certificate for web.test (PEM) that has so many days left."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    return signed(ec.generate_private_key(ec.SECP256R1()), days, now)
+
+
+def signed(key: ec.EllipticCurvePrivateKey, days: float, now: datetime | None = None) -> bytes:
+    """Return such a certificate for a key."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web.test")])
     end = (now or datetime.now(UTC)) + timedelta(days=days)
     builder = (
