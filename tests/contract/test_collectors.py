@@ -94,7 +94,7 @@ CASES = (
     Case("api_health", absent=None),
 )
 ELSEWHERE = {"redis", "sentinel"}
-"""Held against real servers in tests/contract/test_redis_collectors.py."""
+"""Held against real servers in tests/contract/test_evidence_peers.py."""
 EMPTY_IS_AN_ANSWER = {"events", "hpa", "certificates", "jobs", "quotas", "api_health", "nodes", "objects"}
 
 
