@@ -318,6 +318,9 @@ class Settings(Strict):
     """Certificates with their keys, by the names that runbooks call them; read when they are used."""
     notify: Notify = Notify()
     protected_namespaces: Texts = ("kube-system",)
+    drain_protected: bool = False
+    """Whether the drain of a node may evict pods of protected namespaces, as `kubectl drain` does: their controllers
+    make them again elsewhere, and their disruption budgets hold. Without it a node with such pods is not drained."""
     secret_namespaces: Texts = ()
     """Namespaces whose Secrets may be read (for the dates of certificates); none by default."""
     plugins: Texts = ()

@@ -35,7 +35,7 @@ from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
 
 _SENTINEL_PORT = 26379
-_TAKEN_UP = frozenset({"mode", "credentials", "keep_copies", "protected_namespaces", "own"})
+_TAKEN_UP = frozenset({"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own"})
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
 
@@ -242,7 +242,8 @@ def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[Pl
         workloads=own.workloads,
         redis=own.redis,
     )
-    return [ProtectedGuard(settings.protected_namespaces), OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
+    protected = ProtectedGuard(settings.protected_namespaces, drains=settings.drain_protected)
+    return [protected, OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
 
 
 def needs_restart(started: Settings, new: Settings) -> list[str]:

@@ -12,6 +12,7 @@ from bridge.model.workload import annotations_of
 from bridge.ports import ActionContext
 
 PROTECTED_BY_DEFAULT = ("kube-system",)
+_DRAIN = "drain"
 MODE = "alertbridge.io/mode"
 """With the value `off` on an object, nothing changes it."""
 
@@ -21,14 +22,20 @@ class ProtectedGuard:
 
     name = "protected"
 
-    def __init__(self, namespaces: Collection[str] = PROTECTED_BY_DEFAULT) -> None:
+    def __init__(self, namespaces: Collection[str] = PROTECTED_BY_DEFAULT, *, drains: bool = False) -> None:
+        """`drains`: whether the drain of a node may evict pods of these namespaces too."""
         self._namespaces = frozenset(namespaces)
+        self._drains = drains
 
     async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict:
         """Deny a plan with a change in a protected namespace, of one, or of an object that is marked `off`."""
         for change in plan.changes:
-            if (place := self._protected(change)) is not None:
-                return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref}: namespace {place} is protected")
+            if (place := self._protected(change)) is None:
+                continue
+            leaves = plan.action == _DRAIN and change.operation is Operation.EVICT
+            if not (leaves and self._drains):
+                mend = "; `drain_protected: true` lets drains evict there" if leaves else ""
+                return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref}: namespace {place} is protected{mend}")
         for change in plan.changes:
             if await _marked_off(change, context):
                 return Verdict.deny(Reason.PROTECTED_OBJECT, f"{change.ref} has the annotation {MODE}: off")

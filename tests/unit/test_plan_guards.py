@@ -73,6 +73,21 @@ async def test_a_protected_namespace_is_not_changed() -> None:
     assert not (await check(ProtectedGuard(["shop"]), plan())).allowed
 
 
+async def test_a_drain_evicts_from_protected_namespaces_only_where_that_is_allowed() -> None:
+    """Fault 64."""
+    coredns = ObjectRef("v1", "Pod", "kube-system", "coredns-1", "u1")
+    eviction = Change(ref=coredns, operation=Operation.EVICT, summary="evict")
+    drain = Plan(action="drain", summary="drain", changes=(eviction,))
+    refused = await check(ProtectedGuard(), drain)
+    assert refused.reason is Reason.PROTECTED_NAMESPACE
+    assert "drain_protected" in refused.detail
+    assert (await check(ProtectedGuard(drains=True), drain)).allowed
+    by_itself = msgspec.structs.replace(drain, action="pod_evict")
+    assert not (await check(ProtectedGuard(drains=True), by_itself)).allowed
+    deleted = msgspec.structs.replace(drain, changes=(msgspec.structs.replace(eviction, operation=Operation.DELETE),))
+    assert not (await check(ProtectedGuard(drains=True), deleted)).allowed
+
+
 async def test_an_object_that_is_marked_off_is_not_changed() -> None:
     verdict = await check(ProtectedGuard(), plan(), web(annotations={"alertbridge.io/mode": "off"}))
     assert (verdict.decision, verdict.reason) == ("deny", Reason.PROTECTED_OBJECT)
