@@ -71,7 +71,8 @@ def _lists(values: dict[str, Any], most: int, cut: dict[str, str]) -> dict[str, 
 
 def _pieces(values: dict[str, Any], most: int, cut: dict[str, str]) -> dict[str, Any]:
     """Leave the largest pieces out until the rest fits."""
-    sizes = {name: len(msgspec.json.encode(value)) for name, value in values.items()}
+    # With the braces around it, which make up for its colon and comma.
+    sizes = {name: len(msgspec.json.encode({name: value})) for name, value in values.items()}
     kept = dict(values)
     for name in sorted(sizes, key=lambda name: -sizes[name]):
         if sum(sizes[other] for other in kept) <= most:
