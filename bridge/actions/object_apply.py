@@ -9,6 +9,7 @@ from pydantic import BaseModel, field_validator
 from pydantic import Field as ParamField
 
 from bridge.actions.any_object import make_ref
+from bridge.actions.autoscalers import AUTOSCALING, HPA
 from bridge.actions.base import BaseAction
 from bridge.actions.objects import find_object
 from bridge.actions.permits import permit
@@ -34,6 +35,7 @@ from bridge.ports import ActionContext
 
 _MANAGER = "alertbridge"
 _TEMPLATE = "/spec/template"
+_SCALED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 
 
 class ApplyParams(Strict):
@@ -78,9 +80,16 @@ class ObjectApply(BaseAction):
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         manifest = params.get("manifest") or {}
+        if not isinstance(manifest, Mapping):
+            # A template that only a run renders: what it is about is not known, and shows as that.
+            return (permit("v1", str(manifest), "get"),)
         version, own = str(manifest.get("apiVersion", "v1")), str(manifest.get("kind", kind))
         place = "" if params.get("cluster_wide") else (manifest.get("metadata") or {}).get("namespace")
-        return (permit(version, own, "create", "delete", "get", "patch", namespace=place),)
+        asked = [permit(version, own, "create", "delete", "get", "patch", namespace=place)]
+        if own in _SCALED or "replicas" in (manifest.get("spec") or {}):
+            # Before the number is changed, or given up, it is asked who scales the object.
+            asked.append(permit(AUTOSCALING, HPA, "list", namespace=place))
+        return tuple(asked)
 
     async def plan(self, context: ActionContext, params: ApplyParams) -> Plan:
         """Plan the object or its fields; raise PlanError for fields of others, naming them and the mend."""

@@ -25,7 +25,7 @@ from bridge.model.target import ObjectRef, Target
 from bridge.model.verification import Answer, Verification
 from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
-from bridge.ports import Action, Connections
+from bridge.ports import Action, Connections, PlanGuard
 from bridge.telemetry import Metrics
 from tests.support.cluster import Site
 from tests.support.memory_stores import MemoryBreakers, MemoryGuardbook, MemoryLocks, MemoryWork
@@ -72,6 +72,7 @@ class Rig:
         self.locks = MemoryLocks()
         self.work = MemoryWork(self.clock, self.locks)
         self.mode = Mode.AUTO
+        self.guards: tuple[PlanGuard, ...] = ()
         self.reach = reach or Reach(site.cluster, self.clock, Outside(OutsideSettings()))
         self.target = Target(site.cluster.name, about.kind, about.namespace, about.name)
         self._about = about
@@ -157,13 +158,15 @@ class Rig:
             self.work.add(self._remediation())
         return self.work
 
-    def _remediation(self) -> Remediation:
+    @property
+    def runbook(self) -> Runbook:
+        """The action as the only step of a runbook."""
         step = {
             "action": self.action.name,
             "with": self.raw_params,
             "verify_within": f"{int(self.site.patience)}s",
         }
-        runbook = Runbook.model_validate(
+        return Runbook.model_validate(
             {
                 "name": "test/case",
                 "summary": "The case of one action.",
@@ -171,6 +174,9 @@ class Rig:
                 "scenarios": [{"name": "only", "otherwise": True, "steps": [step]}],
             }
         )
+
+    def _remediation(self) -> Remediation:
+        runbook = self.runbook
         return Remediation(
             id=REMEDIATION,
             runbook=runbook.name,
@@ -193,7 +199,7 @@ class Rig:
             actions={self.action.name: self.action},
             collectors=collectors(),
             entry_guards=(),
-            plan_guards=lambda: (),
+            plan_guards=lambda: self.guards,
             process_mode=lambda: self.mode,
             clock=self.clock,
             notifier=_Silent(),

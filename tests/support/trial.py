@@ -5,7 +5,7 @@ trial = trials()                    # at the top of a module of tests: a fixture
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -70,9 +70,12 @@ class Trial:
         return makes_calls(self.action)
 
 
-def trials(where: Callable[[Action], bool] = lambda action: True) -> Any:
-    """Return the fixture that gives a test every case of the actions that it is about, ready on a site of its own."""
-    cases = [case for case in all_cases() if where(action_of(case))]
+def trials(where: Callable[[Action], bool] = lambda action: True, more: Sequence[Case] = ()) -> Any:
+    """Return the fixture that gives a test every case of the actions that it is about, ready on a site of its own.
+
+    `more` are further cases, for this test alone.
+    """
+    cases = [case for case in (*all_cases(), *more) if where(action_of(case))]
     return pytest.fixture(params=cases, ids=lambda case: case.id)(_trial)
 
 
