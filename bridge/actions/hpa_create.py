@@ -10,9 +10,9 @@ from pydantic import Field as ParamField
 
 from bridge.actions.autoscalers import AUTOSCALING, HPA, autoscalers_of, resource_metric
 from bridge.actions.base import BaseAction
-from bridge.actions.hpa_patch import SCALABLE, Percent, within_bounds
+from bridge.actions.hpa_patch import SCALABLE, Percent, permissions_for_scaled, within_bounds
 from bridge.actions.permits import permit
-from bridge.actions.workloads import APPS, TargetParams, Workload, read_workload
+from bridge.actions.workloads import TargetParams, Workload, read_workload
 from bridge.errors import KubeNotFound, PlanError
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan
@@ -46,7 +46,7 @@ class HpaCreate(BaseAction):
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         own = permit(AUTOSCALING, HPA, "create", "delete", "get", "list")
-        return (own, *(permit(APPS, scalable, "get") for scalable in SCALABLE))
+        return (own, *permissions_for_scaled(kind, params))
 
     async def plan(self, context: ActionContext, params: HpaCreateParams) -> Plan:
         """Plan the object; empty when there is one like it, PlanError when there is another or it could not work."""

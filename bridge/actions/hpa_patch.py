@@ -10,7 +10,7 @@ from pydantic import Field as ParamField
 
 from bridge.actions.autoscalers import AUTOSCALING, HPA, autoscalers_of, place_of, resource_metric, scaled_by
 from bridge.actions.base import BaseAction
-from bridge.actions.permits import permit
+from bridge.actions.permits import kind_of, permit
 from bridge.actions.workloads import APPS, TargetParams, refuse_deleted
 from bridge.errors import KubeNotFound, PlanError
 from bridge.model.permission import Permission
@@ -68,7 +68,7 @@ class HpaPatch(BaseAction):
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         own = permit(AUTOSCALING, HPA, "get", "list", "patch")
-        return (own, *(permit(APPS, scalable, "get") for scalable in SCALABLE))
+        return (own, *permissions_for_scaled(kind, params))
 
     async def plan(self, context: ActionContext, params: HpaParams) -> Plan:
         """Plan bounds and metrics; raise PlanError for bounds that cross, or that would end pods."""
@@ -114,6 +114,12 @@ class HpaPatch(BaseAction):
                 text = f"somebody set {_word(field)} to {found} instead of {field.after}"
                 return Verification(Answer.NOT_FIXED, text, final=True)
         return await within_bounds(context, document, planned.ref)
+
+
+def permissions_for_scaled(kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+    """Return what `within_bounds` asks for: of an autoscaler that is named itself, it is not known what it scales."""
+    of = kind_of(kind, params)
+    return [permit(APPS, scalable, "get") for scalable in ((of,) if of in SCALABLE else SCALABLE)]
 
 
 async def within_bounds(context: ActionContext, autoscaler: Document, ref: ObjectRef) -> Verification:
