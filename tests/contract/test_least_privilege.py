@@ -24,6 +24,7 @@ from bridge.evidence.registry import collectors
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
 from bridge.guards.protected import ProtectedGuard
+from bridge.model.mode import Mode
 from bridge.model.permission import Permission
 from bridge.model.remediation import Outcome
 from bridge.model.runbook import Collect
@@ -33,7 +34,7 @@ from tests.contract.action_cases import Case, Env, Scene, all_cases
 from tests.contract.action_cases.workloads import CONTROLLERS, note, roll_out
 from tests.support.asked import beyond
 from tests.support.cluster import BAD, Site, deployment, only_simulated, open_site
-from tests.support.rig import REMEDIATION
+from tests.support.rig import REMEDIATION, Rig
 from tests.support.trial import Trial, trials
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -44,6 +45,9 @@ BEYOND_KUBERNETES = {
 """Actions that ask nothing of the API server."""
 EVIDENCE_BEYOND_KUBERNETES = {"api_health", "http", "promql", "redis", "sentinel", "sql", "tls"}
 """Collectors that need no leave; the API server's health is open to everybody who is logged in."""
+
+
+ACCOUNT, LOOKING = "alertbridge", "alertbridge-looking"
 
 
 def asks_kubernetes(action: Action) -> bool:
@@ -115,25 +119,26 @@ EVIDENCE = (
 # -- the account
 
 
-def granted(folder: Path, runbook: dict[str, Any], *, secrets: str) -> list[dict[str, Any]]:
+def granted(folder: Path, runbook: dict[str, Any], *options: str, secrets: str) -> list[dict[str, Any]]:
     """Return the objects that the command prints for a configuration of this runbook alone."""
-    (folder / "runbooks").mkdir()
+    (folder / "runbooks").mkdir(exist_ok=True)
     (folder / "runbooks" / "case.yml").write_text(json.dumps(runbook))
     alerts = {"Case": {"runbook": runbook["name"], "mode": "auto"}}
     place = folder / "bridge.yml"
     place.write_text(json.dumps({"mode": "auto", "secret_namespaces": [secrets], "alerts": alerts}))
-    done = CliRunner().invoke(main, ["rbac", "-c", str(place), "-o", "json", "--account", "ops/alertbridge"])
+    options = ("--account", f"ops/{ACCOUNT}", *options)
+    done = CliRunner().invoke(main, ["rbac", "-c", str(place), "-o", "json", *options])
     assert (done.exit_code, done.stderr) == (0, ""), done.output
     found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
     return found
 
 
-def enter(site: Site, objects: Iterable[dict[str, Any]]) -> None:
+def enter(site: Site, objects: Iterable[dict[str, Any]], account: str = ACCOUNT) -> None:
     """From now on, everything that goes through the proxy is asked by the account that has these roles."""
     cluster = only_simulated(site)
     for each in objects:
         cluster.apply(each)
-    site.proxy.token = cluster.issue_token("ops", "alertbridge")
+    site.proxy.token = cluster.issue_token("ops", account)
     site.proxy.clear()
 
 
@@ -151,7 +156,6 @@ def permissions(objects: Iterable[dict[str, Any]]) -> list[Permission]:
 def assert_within(site: Site, objects: list[dict[str, Any]]) -> None:
     refused = [(entry.verb, entry.path) for entry in site.proxy.requests if entry.status == 403]
     assert refused == []
-    assert site.proxy.requests
     assert beyond(site.proxy.requests, permissions(objects), site.namespace) == []
 
 
@@ -161,16 +165,28 @@ def assert_within(site: Site, objects: list[dict[str, Any]]) -> None:
 async def test_an_action_is_planned_guarded_made_proven_and_undone_with_the_printed_roles(
     trial: Trial, tmp_path: Path
 ) -> None:
-    """The undo comes after the run: what is undone of a run is the actions' and the engine's business alike."""
-    rig, site = trial.rig, trial.site
+    """First it is only looked at, with the roles for that. The undo comes last, after the proof."""
+    site, scene = trial.site, trial.scene
+    rig, looking = trial.rig, Rig(site, trial.action, scene.params, scene.about, reach=scene.reach)
+    for each in (rig, looking):
+        each.guards = (ProtectedGuard(), OwnPartGuard(OwnParts(namespace="ops", pod="alertbridge-0")), OwnerGuard())
     runbook = rig.runbook.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    objects = granted(tmp_path, runbook, "--observe", "--account", f"ops/{LOOKING}", secrets=site.namespace)
+    assert {verb for one in permissions(objects) for verb in one.verbs} <= {"get", "list", "watch"}
+    enter(site, objects, LOOKING)
+    looking.mode = Mode.OBSERVE
+    view = await looking.run()
+    assert view.outcome is Outcome.OBSERVED or trial.case.action == "rollout_status", looking.told()
+    assert_within(site, objects)
+
     objects = granted(tmp_path, runbook, secrets=site.namespace)
-    rig.guards = (ProtectedGuard(), OwnPartGuard(OwnParts(namespace="ops", pod="alertbridge-0")), OwnerGuard())
     enter(site, objects)
     view = await rig.run()
     assert view.outcome is Outcome.SUCCEEDED, rig.told()
     for plan, change in inverses(made_plans(rig.work.rows[REMEDIATION].entries)):
         await rig.make(plan, change)
+    assert site.proxy.requests
     assert_within(site, objects)
 
 
@@ -198,6 +214,7 @@ async def test_evidence_is_gathered_with_the_printed_roles(case: evidence.Case, 
     found = await gather(wanted, collectors=collectors(), context=context, variables={})
     # Nobody answers in a simulated pod, and no quota is kept there.
     assert case.collect in ("metrics", "quotas") or not found.missing
+    assert site.proxy.requests
     assert_within(site, objects)
     assert all(verb in ("get", "list") for one in permissions(objects) for verb in one.verbs)
 
