@@ -70,7 +70,8 @@ class Run:
         reach = parts.connections(self._rem.target.cluster)
         snapshot = Snapshot(reach.cluster, parts.clock)
         context = RunContext(
-            remediation=self._rem.id,
+            # Calls know what they made by the id that it was made under: an undo works on what another run made.
+            remediation=self._rem.undo_of or self._rem.id,
             planned_at=self._rem.created_at,
             target=self._rem.target,
             reach=SnapshotReach(reach, snapshot),
