@@ -174,8 +174,13 @@ class Attempts:
             changed = self._progress.changed and otherwise.outcome is not Outcome.FAILED
             return msgspec.structs.replace(otherwise, outcome=Outcome.FAILED) if changed else otherwise
         await self._steps.undo(place, reason, detail)
-        putback = self._steps.putback
-        return Finish(putback.outcome(Outcome.UNDONE), reason, f"{detail}; {putback.told}")
+        putback, stays = self._steps.putback, self._progress.staying()
+        if not stays:
+            return Finish(putback.outcome(Outcome.UNDONE), reason, f"{detail}; {putback.told}")
+        # Undone is only what is undone as a whole: what stays for a time still has to end.
+        named = "; ".join(plan.summary for plan in stays[:5])
+        told = f"{detail}; {putback.told}, but this stays as it is: {named}"
+        return Finish(putback.outcome(Outcome.FAILED), reason, told)
 
     # -- the proof
 

@@ -14,6 +14,7 @@ import msgspec
 from bridge.engine.places import place_of, proof_key, step_key
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Plan
+from bridge.model.plan import Undo as UndoKind
 from bridge.model.reason import Reason
 from bridge.model.remediation import Entry, Outcome
 
@@ -168,8 +169,22 @@ class Progress(msgspec.Struct, kw_only=True):
             if piece.applied and piece.complete and place in (None, piece.place)
         ]
 
+    def staying(self) -> list[Plan]:
+        """Return the plans whose changes no undo of the run puts back, though something of them lasts."""
+        return [piece.as_made for piece in self.pieces.values() if _stays(piece)]
+
     def changed_in(self, place: str) -> bool:
         return any(piece.made for piece in self.pieces.values() if piece.place == place)
+
+
+def _stays(piece: Piece) -> bool:
+    plan = piece.as_made
+    if not piece.made or plan.harmless:
+        return False
+    if plan.undo is UndoKind.NONE:
+        return True
+    goes_back = plan.undo_failed if piece.complete else piece.back
+    return bool(plan.inverses) and not goes_back
 
 
 def progress_of(entries: Iterable[Entry]) -> Progress:

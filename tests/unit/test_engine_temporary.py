@@ -266,3 +266,29 @@ async def test_killed_anywhere_another_worker_ends_it_once(bench: Bench, kind: s
         await bench.run(UNDO)
     assert await bench.run(UNDO) == ENDED
     assert bench.writes == [5, 5, 1, 1]
+
+
+LEFT = {"action": "set", "until": "15m"}
+BACK = {"action": "put", "with": {"value": 7, "names": ["worker"]}}
+
+
+async def test_a_temporary_change_ends_although_something_else_of_the_run_was_put_back(bench: Bench) -> None:
+    """What stays of a failed run is not forgotten because the rest of it went back."""
+    bench.actions["put"] = SetField("put", undo_failed=True)
+    bench.actions["put"].answers = [NOT_FIXED]
+    bench.add(runbook(steps=[LEFT, BACK]))
+    outcome, reason = await bench.run()
+    assert (bench.value(), bench.value(OTHER)) == (5, 1)
+    assert (outcome, reason) == (Outcome.FAILED, Reason.NOT_FIXED), "something of it stays: it is not undone"
+    assert "this stays as it is: set ['web'] to 5" in bench.view().detail
+    assert await over(bench) == [UNDO]
+    assert await bench.run(UNDO) == ENDED
+    assert bench.value() == 1
+
+
+async def test_a_run_that_is_put_back_as_a_whole_leaves_nothing_to_end(bench: Bench) -> None:
+    bench.actions["put"] = SetField("put", undo_failed=True)
+    bench.actions["put"].answers = [NOT_FIXED]
+    bench.add(runbook(steps=[{**BACK, "until": "15m"}]))
+    assert await bench.run() == (Outcome.UNDONE, Reason.NOT_FIXED)
+    assert await over(bench) == []
