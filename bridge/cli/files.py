@@ -51,7 +51,7 @@ def route_test(labels: dict[str, str], config: Path | None, output: str) -> None
 
 def _route_end(loaded: Any, match: Any, labels: dict[str, str]) -> dict[str, Any]:
     """Return what a route would do with the alert now."""
-    from bridge.model.mode import strictest
+    from bridge.model.mode import Mode, strictest
 
     runbook = loaded.runbooks.get(match.runbook)
     named = labels.get(loaded.settings.clusters.label)
@@ -59,7 +59,7 @@ def _route_end(loaded: Any, match: Any, labels: dict[str, str]) -> dict[str, Any
     return {
         "runbook": match.runbook,
         "route": match.path,
-        "mode": strictest(loaded.settings.mode, match.mode, runbook.mode if runbook else None).value,
+        "mode": strictest(loaded.settings.mode, match.mode or Mode.OBSERVE, runbook.mode if runbook else None).value,
         "cluster": cluster or "unknown: denied",
         "params": dict(match.params),
         "cooldown": match.cooldown,
