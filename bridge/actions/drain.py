@@ -80,7 +80,7 @@ class Drain(BaseAction):
         changes = [cordon_change(ref, node, f"{verb} {ref}")]
         changes += [_eviction(context, pod, pods.evict, counted, params) for pod in pods.evict]
         return self.planned(
-            f"drain {ref}: evict {len(pods.evict)} pods",
+            f"drain {ref}: evict {len(pods.evict)} pod{'' if len(pods.evict) == 1 else 's'}",
             *changes,
             locks=(f"{ref.cluster}|one drain at a time",),
             facts={"ready": {uid: entry["ready"] for uid, entry in counted.items()}},

@@ -156,7 +156,8 @@ async def _candidates(context: ActionContext, params: PodParams) -> tuple[list[D
     name = check_name(params.pod or params.name or target.name)
     if params.labels is not None:
         found = await cluster.list("v1", "Pod", namespace, labels=params.labels, limit=_MOST_PODS)
-        return list(found), f"pods with {', '.join(f'{k}={v}' for k, v in sorted(params.labels.items()))}"
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(params.labels.items()))
+        return list(found), f"pods with {labels} in {namespace}"
     if params.pod is not None or _is_pod(context, params):
         ref = ObjectRef("v1", "Pod", namespace, name, cluster=target.cluster)
         return [await cluster.get(ref)], str(ref)

@@ -34,7 +34,8 @@ class _RemovePods(BaseAction):
         if choice.matching > len(choice.pods):
             notes.append(f"{choice.matching - len(choice.pods)} more are left, beyond at_most")
         if not choice.pods:
-            return self.planned(f"none of the {choice.found} {choice.where} is to go", notes=tuple(notes))
+            found = f"none of the {choice.found} {choice.where} is to go" if choice.found else f"no {choice.where}"
+            return self.planned(found, notes=tuple(notes))
         summary = (
             f"{self.operation.value} {len(choice.pods)} of {choice.found} {choice.where} ({choice.ready} are ready)"
         )

@@ -37,7 +37,7 @@ class _Pausing(BaseAction):
         before = at(workload.document, "spec", "paused")
         word = "paused" if self.paused else "not paused"
         if bool(before) is self.paused:
-            return self.planned(f"{workload.ref} is {word} already")
+            return self.planned(f"{workload.ref} is {word}")
         summary = f"{'pause' if self.paused else 'resume'} the rollouts of {workload.ref}"
         change = Change(ref=workload.ref, fields=(Field(POINTER, before, self.paused or None),), summary=summary)
         return self.planned(summary, change)

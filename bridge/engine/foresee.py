@@ -5,9 +5,11 @@ What depends on the steps before it, or on what only shows when they are made, c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.engine import journal as kinds
 from bridge.engine.ending import Ended, Finish
-from bridge.engine.making import Job, Making
+from bridge.engine.making import Drafted, Job, Making
 from bridge.engine.places import place_of, round_key, step_key
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
@@ -84,9 +86,20 @@ class Foresight:
             await self._say(key, f"{step.action} at most {step.loop.at_most} times, until {step.loop.until}")
         else:
             jobs = [Job(key=key)]
-        for each in await self._making.draft(step, jobs):
+        drafted = await self._making.draft(step, jobs)
+        try:
+            await self._making.allow(drafted)
+        except Ended as ended:
+            if isinstance(ended.ending, Finish):
+                # What a guard denies is shown as well: whoever is to allow it wants to see what that would be.
+                await self._note(drafted)
+            raise
+        await self._note(drafted)
+        self._seen += len(drafted)
+
+    async def _note(self, drafted: Sequence[Drafted]) -> None:
+        for each in drafted:
             await self._making.note(each)
-            self._seen += 1
 
     async def _say(self, key: str, text: str) -> None:
         await self._record.write(kinds.FORESEEN, text, data={"step": key})

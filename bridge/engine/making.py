@@ -84,15 +84,18 @@ class Making:
     # -- planning
 
     async def draft(self, step: Step, jobs: Sequence[Job]) -> list[Drafted]:
-        """Return what the jobs would change, allowed by every plan guard; reads only. Raises Ended when denied."""
+        """Return what the jobs would change; reads only. Whether that is allowed says `allow`."""
         drafted = []
         for job in jobs:
             params = self._steps.params(step, self._sight.variables(**job.more))
             drafted.append(Drafted(job, await self._steps.plan(step, params), params))
+        return drafted
+
+    async def allow(self, drafted: Sequence[Drafted]) -> None:
+        """Return when every plan guard allows what a step would change; raise Ended otherwise."""
         changing = [each.plan for each in drafted if not each.plan.empty]
         if changing:
             await admission.check_plan(self._parts, self._remediation, _together(changing), self._sight.context)
-        return drafted
 
     async def note(self, drafted: Drafted) -> None:
         """Journal a plan."""
@@ -108,6 +111,7 @@ class Making:
         # An earlier step, or time, changed the world: this one is planned on what is there now.
         await self._sight.refresh()
         drafted = await self.draft(step, jobs)
+        await self.allow(drafted)
         if self._progress.permit is None and any(not each.plan.empty for each in drafted):
             permit = await admission.admit(self._parts, self._remediation)
             await self._record.write(

@@ -26,6 +26,7 @@ from bridge.engine.temporary import undo_record
 from bridge.engine.verify import Look, Watch, watch
 from bridge.errors import (
     AlertbridgeError,
+    KubeNotFound,
     LeaseLost,
     PlanError,
     PlanStale,
@@ -75,11 +76,15 @@ class Steps:
         """Return what the step would change; reads only. Raises PlanError, also for `until:` without an undo."""
         action = self._maker.action(step.action)
         typed = action.params.model_validate(params)
-        plan = await retrying(
-            lambda: self._bounded(action.plan(self.context, typed), f"planning {step.action}"),
-            policy=self._parts.retry,
-            clock=self._parts.clock,
-        )
+        try:
+            plan = await retrying(
+                lambda: self._bounded(action.plan(self.context, typed), f"planning {step.action}"),
+                policy=self._parts.retry,
+                clock=self._parts.clock,
+            )
+        except KubeNotFound as error:
+            mend = f"correct what {step.action} or the alert's labels name, or make it first"
+            raise KubeNotFound(f"{error}: {mend}", status=error.status, reason=error.reason) from error
         if step.until is not None and plan.changes and not plan.inverses:
             raise PlanError(f"{step.action} cannot be undone, so it cannot be temporary: leave `until:` out")
         return plan

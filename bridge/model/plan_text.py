@@ -38,7 +38,9 @@ def change_lines(change: Json) -> Iterator[str]:
     elif operation == "delete" and manifest:
         yield from diff_lines(manifest, {})
     elif operation == "call":
-        yield from (printable(line) for line in (change["summary"], *yaml_lines(change.get("call") or {})))
+        # Set in: a list's dashes are no lines that go.
+        told = {key: value for key, value in (change.get("call") or {}).items() if value is not None}
+        yield from (printable(line) for line in (change["summary"], *(f"  {line}" for line in yaml_lines(told))))
     elif operation in ("delete", "evict"):
         yield printable(change["summary"])
     else:

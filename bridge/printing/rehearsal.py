@@ -47,5 +47,7 @@ def text(shown: Mapping[str, Any]) -> str:
     if shown["planned"]:
         lines.append(f"Nothing was changed. Its route's mode is {shown['mode']}.")
     else:
-        lines.append(printable(f"No plan: {shown['reason']}: {shown['detail']}"))
+        refused = any(entry["kind"] == "planned" for entry in told)
+        why = f"{shown['reason']}: {shown['detail']}"
+        lines.append(printable(f"It would not be made: {why}" if refused else f"No plan: {why}"))
     return "\n".join(lines)

@@ -112,6 +112,14 @@ async def test_a_plan_that_would_be_denied_is_denied_when_only_observed_too(benc
     bench.plan_guards = [Judge(Verdict.deny(Reason.PROTECTED_NAMESPACE, "kube-system"))]
     bench.add(mode=Mode.OBSERVE)
     assert await bench.run() == (Outcome.DENIED, Reason.PROTECTED_NAMESPACE)
+    assert bench.kinds().count(kinds.PLANNED) == 1, "whoever is to allow it wants to see it"
+    assert bench.cluster.patches == []
+
+
+async def test_an_object_that_is_not_there_is_said_with_what_to_correct(bench: Bench) -> None:
+    bench.add(runbook(steps=[{"action": "set", "with": {"names": ["wbe"]}}]))
+    assert await bench.run() == (Outcome.FAILED, Reason.TARGET_GONE)
+    assert "correct what set or the alert's labels name" in bench.entries()[-1].text
 
 
 # -- guards
