@@ -65,6 +65,8 @@ class Drain(BaseAction):
             permit("v1", "Pod", "get", "list", "watch", namespace=""),
             permit("v1", "Pod", "create", subresource="eviction", namespace=""),
             *(permit(version, kind, "get", namespace="") for kind, version in _COUNTED.items()),
+            # Whoever may not be touched says so on the workload.
+            permit("apps/v1", "Deployment", "get", namespace=""),
         )
 
     async def plan(self, context: ActionContext, params: DrainParams) -> Plan:

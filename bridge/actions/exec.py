@@ -76,9 +76,11 @@ class Exec(BaseAction):
         kind = kind_of(kind, params)
         # A websocket begins with a GET; newer servers ask for `create` as well.
         run = permit("v1", "Pod", "create", "get", subresource="exec")
+        # Whoever may not be touched says so on the workload: that is looked up from the pod.
+        owners = tuple(permit("apps/v1", owner, "get") for owner in (*WORKLOADS, "ReplicaSet"))
         if kind == "Pod":
-            return (permit("v1", "Pod", "get"), run)
-        return (permit("apps/v1", kind, "get"), permit("v1", "Pod", "get", "list"), run)
+            return (permit("v1", "Pod", "get"), *owners, run)
+        return (*owners, permit("v1", "Pod", "get", "list"), run)
 
     async def plan(self, context: ActionContext, params: ExecParams) -> Plan:
         """Plan the call; raise PermanentError where it is not allowed, PlanError where nothing runs."""

@@ -6,15 +6,19 @@ from collections.abc import Collection
 
 from bridge.errors import KubeNotFound
 from bridge.model.plan import Change, Operation, Plan
+from bridge.model.pod import controller_of
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
-from bridge.model.workload import annotations_of
+from bridge.model.target import ObjectRef
+from bridge.model.workload import Document, annotations_of
 from bridge.ports import ActionContext
 
 PROTECTED_BY_DEFAULT = ("kube-system",)
 _DRAIN = "drain"
+_APPS = "apps/v1"
+_MAKERS = {"Pod": ("ReplicaSet", "StatefulSet", "DaemonSet"), "ReplicaSet": ("Deployment",)}
 MODE = "alertbridge.io/mode"
-"""With the value `off` on an object, nothing changes it."""
+"""With the value `off` on an object, nothing changes it; on a workload, nothing touches its pods either."""
 
 
 class ProtectedGuard:
@@ -37,8 +41,9 @@ class ProtectedGuard:
                 mend = "; `drain_protected: true` lets drains evict there" if leaves else ""
                 return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref}: namespace {place} is protected{mend}")
         for change in plan.changes:
-            if await _marked_off(change, context):
-                return Verdict.deny(Reason.PROTECTED_OBJECT, f"{change.ref} has the annotation {MODE}: off")
+            if (marked := await _marked_off(change, context)) is not None:
+                whose = "" if marked == change.ref else f", of which {change.ref} is,"
+                return Verdict.deny(Reason.PROTECTED_OBJECT, f"{marked}{whose} has the annotation {MODE}: off")
         return Verdict.allow()
 
     def _protected(self, change: Change) -> str | None:
@@ -47,12 +52,27 @@ class ProtectedGuard:
         return place if place in self._namespaces else None
 
 
-async def _marked_off(change: Change, context: ActionContext) -> bool:
+async def _marked_off(change: Change, context: ActionContext) -> ObjectRef | None:
+    """Return what is marked: the object, or the workload that it is a pod of; a template carries no such mark."""
     if change.external or change.operation is Operation.CREATE:
-        return False
-    try:
-        document = await context.reach.cluster.get(change.ref)
-    except KubeNotFound:
-        # The applier will say so; there is nothing to protect.
-        return False
-    return annotations_of(document).get(MODE, "").lower() == "off"
+        return None
+    ref: ObjectRef | None = change.ref
+    while ref is not None:
+        try:
+            document = await context.reach.cluster.get(ref)
+        except KubeNotFound:
+            # The applier will say so; there is nothing to protect.
+            return None
+        if annotations_of(document).get(MODE, "").lower() == "off":
+            return ref
+        ref = _workload_of(ref, document)
+    return None
+
+
+def _workload_of(ref: ObjectRef, document: Document) -> ObjectRef | None:
+    """Return the workload that makes a pod or a ReplicaSet; None where that is of another sort."""
+    owner = controller_of(document)
+    kind, name = str(owner.get("kind", "")), str(owner.get("name", ""))
+    if owner.get("apiVersion") != _APPS or kind not in _MAKERS.get(ref.kind, ()) or not name:
+        return None
+    return ObjectRef(_APPS, kind, ref.namespace, name, cluster=ref.cluster)

@@ -94,6 +94,32 @@ async def test_an_object_that_is_marked_off_is_not_changed() -> None:
     assert (await check(ProtectedGuard(), plan(), web(annotations={"alertbridge.io/mode": "auto"}))).allowed
 
 
+def owned(kind: str, name: str, owner: tuple[str, str] | None, **annotations: str) -> dict[str, Any]:
+    meta: dict[str, Any] = {"name": name, "annotations": {f"alertbridge.io/{k}": v for k, v in annotations.items()}}
+    if owner is not None:
+        of = {"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1], "uid": "o", "controller": True}
+        meta["ownerReferences"] = [of]
+    return {"kind": kind, "metadata": meta}
+
+
+@pytest.mark.parametrize("operation", [Operation.DELETE, Operation.EVICT, Operation.CALL])
+@pytest.mark.parametrize("mode", ["off", "auto"])
+async def test_the_pods_of_a_workload_that_is_marked_off_are_left_alone(operation: Operation, mode: str) -> None:
+    """A pod has the annotations of its template, not those of its workload."""
+    pod = Change(ref=ObjectRef("v1", "Pod", "shop", "web-1-a", "u", "test"), operation=operation, summary="s")
+    wanted = Plan(action="pod_delete", summary="s", changes=(pod,))
+    documents = [
+        owned("Pod", "web-1-a", ("ReplicaSet", "web-1")),
+        owned("ReplicaSet", "web-1", ("Deployment", "web")),
+        owned("Deployment", "web", None, mode=mode),
+    ]
+    verdict = await check(ProtectedGuard(), wanted, *documents)
+    assert verdict.allowed is (mode == "auto")
+    if mode == "off":
+        assert verdict.reason is Reason.PROTECTED_OBJECT
+        assert "deployment/shop/web, of which pod/shop/web-1-a is, has the annotation" in verdict.detail
+
+
 OWN = OwnParts(
     namespace="alertbridge",
     pod="bridge-worker-7c9d8f-abcde",

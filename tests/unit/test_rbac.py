@@ -158,7 +158,7 @@ def test_what_is_in_no_namespace_has_a_cluster_role_of_a_name_that_no_other_inst
     rules = desk.rules()
     assert rules["", "nodes"] == {"get", "list", "patch"}
     assert rules["", "pods/eviction"] == {"create"}
-    assert ("", "deployments.apps") not in rules
+    assert rules["", "deployments.apps"] == {"get"}, "whether the workload of a pod may be touched; not more"
 
 
 def test_a_storage_class_is_read_in_the_cluster_and_its_claims_in_their_namespace(desk: Desk) -> None:
