@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.engine.retry import TRANSIENT
 from bridge.engine.writes import Existing, write_for
 from bridge.errors import (
     AlertbridgeError,
@@ -78,10 +79,12 @@ class ChangeApplier:
             return await self._cluster.get(change.ref)
         except KubeNotFound:
             return None
-        except AlertbridgeError:
+        except AlertbridgeError as error:
             if lost is not None:
                 # The write's fate cannot be read back: that, not the failed read, is what the caller must know.
                 raise lost from None
+            if self.in_doubt(change) and not isinstance(error, TRANSIENT):
+                raise KubeReplyLost(f"whether it was made cannot be read back: {error}") from error
             raise
 
 

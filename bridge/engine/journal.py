@@ -95,6 +95,8 @@ class Piece(msgspec.Struct, kw_only=True):
     """A write was announced and its end never recorded."""
     doubtful: bool = False
     """The write in flight was interrupted: it may have been made, whatever is said about a later try."""
+    since: float = 0.0
+    """When the write in flight was announced for the first time (unix seconds)."""
     made: list[Change] = []
     """Changes that this run wrote, as they were made; those that were so already belong to somebody else."""
     results: list[dict[str, Any]] = []
@@ -209,7 +211,10 @@ def after(state: Progress, entry: Entry) -> Progress:
     elif kind in _WAYS:
         _WAYS[kind](state, data)
     elif kind in _ABOUT_STEPS:
-        _ABOUT_STEPS[kind](state, _key(state, data.get("step")), data)
+        key = _key(state, data.get("step"))
+        if kind == APPLYING and key in state.pieces and not state.pieces[key].in_flight:
+            state.pieces[key].since = entry.at
+        _ABOUT_STEPS[kind](state, key, data)
     return state
 
 

@@ -25,6 +25,7 @@ from bridge.errors import (
     CallInDoubt,
     InvalidInput,
     KubeError,
+    KubeNotFound,
     KubeUnavailable,
     LeaseLost,
     OutcomeUnknown,
@@ -35,6 +36,7 @@ from bridge.errors import (
     TemporaryError,
 )
 from bridge.model.plan import Change, Made, Operation, Plan, Repeat
+from bridge.model.workload import at
 from bridge.ports import Action
 
 log = structlog.get_logger(__name__)
@@ -64,9 +66,15 @@ class Maker:
         return self._applier.in_doubt(change) or isinstance(error, CallInDoubt)
 
     async def make(
-        self, plan: Plan, change: Change, *, doubtful: bool, results: Sequence[dict[str, Any]] = ()
+        self,
+        plan: Plan,
+        change: Change,
+        *,
+        doubtful: bool,
+        since: float | None = None,
+        results: Sequence[dict[str, Any]] = (),
     ) -> Made:
-        """Return what became of `change`; `doubtful`: it was begun before, and its end never recorded.
+        """Return what became of `change`; `doubtful`: it was begun before, at `since`, and its end never recorded.
 
         Raises as the applier does, OutcomeUnknown where nobody can tell, and LeaseLost.
         """
@@ -74,6 +82,8 @@ class Maker:
             raise OutcomeUnknown(f"{plan.action} was interrupted while it was under way; it must not be repeated")
         if change.operation is Operation.CALL:
             return await self._call(plan, change, doubtful=doubtful, results=results)
+        if since is not None:
+            await self._refuse_what_may_be_over(change, since)
         await keep_before(self._context.reach, change, self._remediation)
         made = await retrying(
             lambda: self._applier.apply(change, remediation=self._remediation),
@@ -84,6 +94,19 @@ class Maker:
             self._parts.metrics.written(self._context.target.cluster, change.ref.kind)
         # An interrupted write that is found made was ours: the undo must know it.
         return msgspec.structs.replace(made, wrote=made.wrote or doubtful)
+
+    async def _refuse_what_may_be_over(self, change: Change, since: float) -> None:
+        """Raise OutcomeUnknown for a Job that may have been made then, ended, and been removed by the cluster."""
+        if change.operation is not Operation.CREATE or change.ref.kind != "Job":
+            return
+        kept_for = at(change.manifest, "spec", "ttlSecondsAfterFinished")
+        if not isinstance(kept_for, int) or self._parts.clock.now() - since < kept_for:
+            return
+        try:
+            await self._context.reach.cluster.get(change.ref)
+        except KubeNotFound as error:
+            text = f"{change.ref} was to be made, and is not there: whether it ran and was removed cannot be told"
+            raise OutcomeUnknown(text) from error
 
     async def _call(self, plan: Plan, change: Change, *, doubtful: bool, results: Sequence[dict[str, Any]]) -> Made:
         action = self.action(plan.action)

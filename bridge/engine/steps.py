@@ -117,6 +117,7 @@ class Steps:
 
     async def _make(self, key: str, number: int, until: float | None) -> None:
         plan, doubtful = self.piece(key).plan, self.piece(key).doubtful
+        since = self.piece(key).since if doubtful else None
         change = plan.changes[number]
         if self._lease.stopping:
             raise Ended(HandOver())
@@ -126,7 +127,7 @@ class Steps:
         await self._record.write(kinds.APPLYING, change.summary, data=place)
         try:
             results = self.piece(key).results
-            made = await self._maker.make(plan, change, doubtful=doubtful, results=results)
+            made = await self._maker.make(plan, change, doubtful=doubtful, since=since, results=results)
         except PlanStale as error:
             await self._stale(key, error)
             raise

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from bridge.engine import journal as kinds
-from bridge.model.plan import Repeat
+from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State
-from tests.support.bench import NOT_FIXED, Bench, SetField, runbook
+from bridge.model.target import ObjectRef
+from bridge.model.verification import Verification
+from tests.support.bench import FIXED, NOT_FIXED, Bench, NoParams, SetField, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -136,3 +138,48 @@ async def test_what_happens_is_counted(bench: Bench) -> None:
         'alertbridge_writes_total{cluster="",kind="Deployment"} 1.0',
     ):
         assert line in text
+
+
+class RunJob:
+    """Makes a Job that the cluster removes ten minutes after its end."""
+
+    name = "job"
+    summary = "Run a Job."
+    params = NoParams
+    repeat, undo, undo_failed = Repeat.SAFE, Undo.NONE, False
+
+    async def plan(self, context: Any, params: Any) -> Plan:
+        manifest = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"ttlSecondsAfterFinished": 600}}
+        change = Change(ref=JOB, operation=Operation.CREATE, manifest=manifest, summary="run it")
+        return Plan(action=self.name, summary="run it", changes=(change,), undo=Undo.NONE)
+
+    async def verify(self, context: Any, plan: Plan, params: Any) -> Verification:
+        return FIXED
+
+
+JOB = ObjectRef("batch/v1", "Job", "shop", "restore-1")
+
+
+@pytest.mark.parametrize(
+    ("where", "away", "end", "made"),
+    [
+        ("before create", 5, SUCCEEDED, 1),
+        ("after create", 5, SUCCEEDED, 1),
+        ("after create", 601, (Outcome.UNKNOWN, Reason.WRITE_UNKNOWN), 1),
+        ("before create", 601, (Outcome.UNKNOWN, Reason.WRITE_UNKNOWN), 0),
+    ],
+)
+async def test_a_job_that_may_have_come_and_gone_is_not_run_again(
+    bench: Bench, where: str, away: int, end: tuple[Outcome, Reason], made: int
+) -> None:
+    """Faults 4 and 69. The cluster removes Jobs that have ended: that none is there tells nothing after a while."""
+    bench.actions["job"] = RunJob()
+    kill(bench, 1, where)
+    bench.add(runbook(steps=[{"action": "job"}]))
+    with pytest.raises(Killed):
+        await bench.stretch()
+    if away > 600 and bench.cluster.effective:
+        bench.cluster.remove(JOB)
+    bench.clock.advance(away)
+    assert await bench.run() == end
+    assert len(bench.cluster.effective) == made

@@ -167,6 +167,16 @@ async def test_a_refusal_says_nothing_about_an_earlier_write_whose_reply_was_los
     assert (await bench.run())[0] is Outcome.UNKNOWN
 
 
+async def test_a_write_that_the_server_failed_and_that_cannot_be_read_back_is_unknown(bench: Bench) -> None:
+    """Faults 22 and 26. A refusal to look says nothing about the write before it."""
+    refused = Fault("get", KubeForbidden("cannot get deployments", status=403))
+    bench.cluster.between = [lambda: bench.cluster.faults.extend([refused] * 100)]
+    bench.cluster.faults = [Fault("patch", KubeUnavailable("etcd", status=500), applied=True)]
+    bench.add()
+    assert (await bench.run())[0] is Outcome.UNKNOWN
+    assert bench.value() == 5
+
+
 async def test_an_object_that_another_run_has_locked_is_waited_for(bench: Bench) -> None:
     bench.locks.held[REF.lock_key] = "somebody"
     bench.add()
