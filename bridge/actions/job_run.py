@@ -145,13 +145,16 @@ class JobRun(BaseAction):
         return {"apiVersion": _VERSION, "kind": "Job", "metadata": meta, "spec": spec}
 
     async def verify(self, context: ActionContext, plan: Plan, params: JobParams) -> Verification:
-        """Fixed when the Job is complete; a failed one is final. Both with the end of its log."""
+        """Fixed when the Job is complete; a failed one is final. Both with the end of its log.
+
+        Unknown while it runs, and when it is gone: nothing else may be tried beside it, or in its place.
+        """
         ref = plan.changes[0].ref
         job = await find_object(context, ref)
         if job is not None and not _at_rest(job):
             job = await wait_a_moment(context, ref, _at_rest)
         if job is None:
-            return Verification(Answer.NOT_FIXED, f"{ref} is not there")
+            return Verification(Answer.UNKNOWN, f"{ref} is not there any more: how it ended cannot be told")
         if condition(job, "Complete").get("status") == "True":
             return Verification(Answer.FIXED, f"{ref} is complete{await _log_of(context, ref, job)}")
         failed = condition(job, "Failed")
@@ -162,7 +165,7 @@ class JobRun(BaseAction):
         if at(job, "spec", "suspend"):
             return Verification(Answer.NOT_FIXED, f"{ref} is suspended: somebody has to let it run")
         active, lost = number(job, "status", "active"), number(job, "status", "failed")
-        return Verification(Answer.NOT_FIXED, f"{ref} is running: {active} pods active, {lost} failed")
+        return Verification(Answer.UNKNOWN, f"{ref} is running: {active} pods active, {lost} failed")
 
 
 def _at_rest(job: Document | None) -> bool:

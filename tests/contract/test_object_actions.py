@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from bridge.actions.registry import actions
-from bridge.errors import InvalidInput, PlanError
+from bridge.errors import InvalidInput, KubeNotFound, PlanError
 from bridge.model.plan import Operation, Plan, Undo
 from bridge.model.remediation import Outcome
 from bridge.model.target import ObjectRef
@@ -392,6 +392,27 @@ async def test_a_job_that_fails_is_a_final_answer_with_the_end_of_its_log(site: 
     assert "hunter2" not in view.detail
     # What it has done is done: it stays to be looked at.
     assert (await site.direct.get(change.ref))["spec"]["ttlSecondsAfterFinished"] == 86400
+
+
+async def test_a_job_that_is_gone_did_not_fail(site: Site) -> None:
+    """It may have done its work before the cluster removed it: a restore must not be followed by another one."""
+    run = rig(site, "job_run", name="gone", template=TASK)
+    planned = await run.plan()
+    made = await run.make_all(planned)
+    running = await run.action.verify(run.after(made), planned, run.params)
+    assert running.answer is not Answer.NOT_FIXED, "nor may it be followed by one while it runs"
+    await site.direct.delete(made[0].change.ref)
+
+    async def is_gone() -> bool:
+        try:
+            await site.direct.get(made[0].change.ref)
+        except KubeNotFound:
+            return True
+        return False
+
+    await site.until(is_gone)
+    found = await run.action.verify(run.after(made), planned, run.params)
+    assert (found.answer, found.final) == (Answer.UNKNOWN, False)
 
 
 async def test_two_runs_of_one_remediation_need_two_names(site: Site) -> None:
