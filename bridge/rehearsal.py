@@ -17,7 +17,7 @@ from bridge.engine.assign import Refused, assign
 from bridge.engine.clock import SystemClock
 from bridge.engine.dispatch import Muted
 from bridge.engine.parts import Parts
-from bridge.engine.rehearse import NoBreakers, ReadOnlyClusters, Rehearsal, rehearse
+from bridge.engine.rehearse import CopiesElsewhere, NoBreakers, ReadOnlyClusters, Rehearsal, rehearse
 from bridge.engine.routing import ConfiguredRouting
 from bridge.errors import InvalidInput
 from bridge.kube.clusters import KubeClusters
@@ -48,7 +48,7 @@ async def rehearse_runbook(configuration: Configuration, runbook: str, labels: M
         guardbook=own,
         breakers=breakers,
         clusters=clusters,
-        connections=reaches(ReadOnlyClusters(clusters).get, clock, outside),
+        connections=reaches(ReadOnlyClusters(clusters).get, clock, outside, CopiesElsewhere()),
         prometheus=outside.prometheus,
         actions=known.actions,
         collectors=known.collectors,

@@ -19,7 +19,9 @@ from bridge.errors import PermanentError
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts
 from bridge.model.mode import Mode
+from bridge.model.outside import Copy
 from bridge.model.remediation import Entry, Remediation, RemediationView, Revert, State
+from bridge.model.target import ObjectRef
 from bridge.ports import Cluster, Clusters
 
 _WRITES = frozenset({"patch", "create", "apply", "delete", "evict", "exec"})
@@ -109,6 +111,25 @@ class NoBreakers:
 
     async def states(self) -> Mapping[str, BreakerState]:
         return {}
+
+
+class CopiesElsewhere:
+    """Implements ports.Copies where nobody has the store: nothing is kept, and what is kept is not known."""
+
+    async def of(self, ref: ObjectRef) -> list[Copy]:
+        raise PermanentError(
+            f"the copies of {ref} are with the server: `alertbridge trigger`, with a route in mode `observe`, plans "
+            "with them"
+        )
+
+    async def keep(self, ref: ObjectRef, copy: Copy) -> bool:
+        return False
+
+    async def watched(self, ref: ObjectRef, manifest: dict[str, Any], *, well: bool, gap: float) -> float:
+        return 0.0
+
+    async def take_turn(self, seconds: float) -> bool:
+        return False
 
 
 class ReadOnlyClusters:

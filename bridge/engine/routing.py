@@ -12,6 +12,9 @@ from bridge.model.route import Match
 from bridge.model.routing import RoutingTable
 from bridge.model.runbook import Runbook
 
+BY_HAND = "by hand"
+"""What stands in place of a route's path where no route leads to the runbook."""
+
 
 class ConfiguredRouting:
     """Implements dispatch.Routing."""
@@ -43,7 +46,7 @@ class ConfiguredRouting:
         for match in matches:
             if match.runbook == alert.runbook:
                 return [_of(match, runbook, alert)]
-        return [Wish(runbook=runbook, path="by hand", mode=Mode.AUTO)]
+        return [Wish(runbook=runbook, path=BY_HAND, mode=Mode.AUTO)]
 
     def _wish(self, match: Match, alert: Alert, now: float) -> Wish | Muted:
         why = self._muted(match, now)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import PermanentError, StoreUnavailable
 from bridge.evidence.base import BaseCollector, Facts
 from bridge.evidence.objects import PlaceParams, age, meta, place
 from bridge.model.outside import Copy
@@ -72,7 +72,7 @@ class ConfigMap(BaseCollector):
         now = context.reach.clock.now()
         try:
             copies, error = await context.reach.copies.of(ref), ""
-        except StoreUnavailable as unavailable:
+        except (StoreUnavailable, PermanentError) as unavailable:
             copies, error = [], str(unavailable)
         good = next((copy for copy in copies if copy.good), None)
         values = _values(document)

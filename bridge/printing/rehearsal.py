@@ -11,6 +11,7 @@ import msgspec
 from bridge.api.schemas import entry_of
 from bridge.engine.ending import Finish
 from bridge.engine.rehearse import Rehearsal
+from bridge.engine.routing import BY_HAND
 from bridge.model.text import printable
 from bridge.printing import journal, target
 
@@ -27,6 +28,7 @@ def document(found: Rehearsal) -> dict[str, Any]:
         "runbook": found.remediation.runbook,
         "target": msgspec.to_builtins(found.remediation.target),
         "params": found.remediation.params,
+        "route": found.remediation.route,
         "mode": found.remediation.mode.value,
         "planned": finished is not None and finished.outcome.value == "observed",
         "outcome": finished.outcome.value if finished else "unknown",
@@ -45,9 +47,15 @@ def text(shown: Mapping[str, Any]) -> str:
     lines += journal(told, told[0]["at"] if told else None)
     lines.append("")
     if shown["planned"]:
-        lines.append(f"Nothing was changed. Its route's mode is {shown['mode']}.")
+        lines.append(f"Nothing was changed. {_mode(shown)}")
     else:
         refused = any(entry["kind"] == "planned" for entry in told)
         why = f"{shown['reason']}: {shown['detail']}"
         lines.append(printable(f"It would not be made: {why}" if refused else f"No plan: {why}"))
     return "\n".join(lines)
+
+
+def _mode(shown: Mapping[str, Any]) -> str:
+    if shown["route"] == BY_HAND:
+        return "No route leads to it with these labels (alertname?): it was planned as when it is started by hand."
+    return f"Its route's mode is {shown['mode']}."

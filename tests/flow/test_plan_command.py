@@ -58,7 +58,8 @@ async def test_a_plan_is_shown_as_a_difference_without_one_mutating_request(
     proxy: RecordingProxy, config: Path
 ) -> None:
     """Fault 70."""
-    shown = await plan(config, "netweave/all-pods-down", "namespace=o2ims-system", "deployment=netweave-gateway")
+    labels = ("alertname=GatewayDown", "namespace=o2ims-system", "deployment=netweave-gateway")
+    shown = await plan(config, "netweave/all-pods-down", *labels)
     assert shown.exit_code == 0, shown.output
     assert "bad deployment" in shown.output
     assert "-      - image: registry.example/netweave-gateway:1.5.0-bad" in shown.output
@@ -66,6 +67,12 @@ async def test_a_plan_is_shown_as_a_difference_without_one_mutating_request(
     assert "Nothing was changed. Its route's mode is auto." in shown.output
     assert proxy.requests
     assert proxy.mutating(dry_runs=True) == []
+
+
+async def test_without_a_route_it_says_that_it_is_planned_as_by_hand(proxy: RecordingProxy, config: Path) -> None:
+    labels = ("namespace=o2ims-system", "deployment=netweave-gateway")
+    shown = await plan(config, "netweave/all-pods-down", *labels)
+    assert "No route leads to it with these labels (alertname?)" in shown.output
 
 
 async def test_programs_get_it_as_json(config: Path) -> None:
