@@ -16,6 +16,7 @@ from bridge.actions.nodes import (
     cordon_change,
     is_cordoned,
     node_permissions,
+    one_at_a_time,
     read_node,
     refuse_last,
     taints_left,
@@ -51,7 +52,7 @@ class Cordon(BaseAction):
             return self.planned(f"{ref} is cordoned already")
         await refuse_last(context, ref, params.others)
         summary = f"cordon {ref}"
-        return self.planned(summary, cordon_change(ref, node, summary))
+        return self.planned(summary, cordon_change(ref, node, summary), locks=one_at_a_time(ref))
 
     async def verify(self, context: ActionContext, plan: Plan, params: LeavingParams) -> Verification:
         """Fixed when the switch is as planned."""

@@ -1,6 +1,6 @@
 """`kubectl drain --ignore-daemonsets`: cordon a node, then evict its pods, each within its disruption budget.
 
-One node of a cluster at a time, by a lock that all drains share; a drain that fails uncordons again.
+One node of a cluster at a time, by a lock that drains and cordons share; a drain that fails uncordons again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from pydantic import Field as ParamField
 
 from bridge.actions.base import BaseAction
 from bridge.actions.leaving_pods import Rules, Sorted, named, place_of, sort_pods, uses_emptydir
-from bridge.actions.nodes import LeavingParams, cordon_change, is_cordoned, node_permissions, read_node, refuse_last
+from bridge.actions.nodes import (
+    LeavingParams,
+    cordon_change,
+    is_cordoned,
+    node_permissions,
+    one_at_a_time,
+    read_node,
+    refuse_last,
+)
 from bridge.actions.objects import find_object, missing
 from bridge.actions.permits import permit
 from bridge.actions.waiting import gone, wait_a_moment
@@ -84,7 +92,7 @@ class Drain(BaseAction):
         return self.planned(
             f"drain {ref}: evict {len(pods.evict)} pod{'' if len(pods.evict) == 1 else 's'}",
             *changes,
-            locks=(f"{ref.cluster}|one drain at a time",),
+            locks=one_at_a_time(ref),
             facts={"ready": {uid: entry["ready"] for uid, entry in counted.items()}},
             notes=_notes(pods),
         )

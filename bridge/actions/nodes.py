@@ -84,6 +84,11 @@ async def refuse_last(context: ActionContext, ref: ObjectRef, others: int) -> No
         )
 
 
+def one_at_a_time(ref: ObjectRef) -> tuple[str, ...]:
+    """Return the lock of all that take a node of a cluster away: each counts on what the others leave."""
+    return (f"{ref.cluster}|one node at a time",)
+
+
 def cordon_change(ref: ObjectRef, node: Document, summary: str) -> Change:
     """Return the change that takes the node out of scheduling; of a cordoned one it only relies on that."""
     before = at(node, "spec", "unschedulable")

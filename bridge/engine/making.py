@@ -21,7 +21,7 @@ from bridge.engine.parts import Parts
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
-from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.errors import LeaseLost, PlanError, StoreUnavailable
 from bridge.model.mode import Mode, strictest
 from bridge.model.plan import Plan, Undo
 from bridge.model.reason import Reason
@@ -89,6 +89,7 @@ class Making:
         for job in jobs:
             params = self._steps.params(step, self._sight.variables(**job.more))
             drafted.append(Drafted(job, await self._steps.plan(step, params), params))
+        _refuse_shared([each.plan for each in drafted if not each.plan.empty])
         return drafted
 
     async def allow(self, drafted: Sequence[Drafted]) -> None:
@@ -157,6 +158,8 @@ class Making:
         await self._steps.lock(*(piece.plan for piece in pieces), also=self._target_locks)
         if not any(piece.begun for piece in pieces):
             await self._brake(scenario)
+            for piece in pieces:
+                await self._steps.confirm_plan(piece.key, step)
         self._sight.stale = True
         if len(pieces) == 1:
             answer = await self._one(step, pieces[0].key)
@@ -280,6 +283,18 @@ class Making:
 
 def _nothing_to_do(piece: Piece) -> bool:
     return piece.plan.empty and not piece.plan.waits
+
+
+def _refuse_shared(plans: Sequence[Plan]) -> None:
+    """Raise PlanError for items that a lock of their own sort keeps apart: each is planned when the last is over."""
+    known: set[str] = set()
+    for plan in plans:
+        if known.intersection(plan.locks):
+            raise PlanError(
+                f"{plan.action} goes one after the other ({', '.join(plan.locks)}): {len(plans)} items of one step "
+                "would be planned as if each were the only one; give each a step of its own"
+            )
+        known.update(plan.locks)
 
 
 def _together(plans: Sequence[Plan]) -> Plan:

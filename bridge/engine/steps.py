@@ -99,6 +99,20 @@ class Steps:
             due = self._parts.clock.now() + self._parts.limits.lock_retry
             raise Ended(Park(due, Reason.LOCKED, f"remediation {holder} holds a lock on {', '.join(keys)}"))
 
+    async def confirm_plan(self, key: str, step: Step) -> None:
+        """Plan once more under the locks what counts on others that share one of them; nothing of it is made yet.
+
+        Raises as planning does, PlanStale, and Ended to plan anew: between plan and lock another run had it.
+        """
+        piece = self.piece(key)
+        if not piece.plan.locks:
+            return
+        self._snapshot.forget()
+        if (await self.plan(step, piece.params)).hash != piece.plan.hash:
+            error = PlanStale(f"{piece.plan.summary}: it would be another plan by now")
+            await self._stale(key, error)
+            raise error
+
     def piece(self, key: str) -> Piece:
         """Return how far the plan with this key is; it was journalled before."""
         return self._record.progress.pieces[key]

@@ -94,7 +94,7 @@ async def test_a_drain_counts_what_it_disturbs(site: Site) -> None:
     here = [pod for pod in simulated.list("pods", site.namespace) if pod["spec"]["nodeName"] == "node-1"]
     assert (found.disruption.ready_pods, found.disruption.nodes) == (len(here), 1)
     assert found.disruption.percent == round(100 * len(here) / 6, 1)
-    assert found.locks == ("test|one drain at a time",)
+    assert found.locks == ("test|one node at a time",)
 
 
 async def test_a_node_is_not_cordoned_when_too_few_others_are_left(site: Site) -> None:

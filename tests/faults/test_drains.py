@@ -85,7 +85,7 @@ async def test_two_drains_are_made_one_after_the_other(stage: Stage) -> None:
     await stage.settle()
     assert cordoned(stage) == ["node-1"]
     assert pods_on(stage, "node-2"), "the second one waits for the first"
-    assert any("holds a lock on" in line and "one drain at a time" in line for line in await told(stage, 1))
+    assert any("holds a lock on" in line and "one node at a time" in line for line in await told(stage, 1))
     budget(stage, 1)
     await stage.advance(120)
     await stage.advance(600)
@@ -154,3 +154,58 @@ async def test_the_node_that_alertbridge_runs_on_is_left_alone(stage: Stage) -> 
     await stage.settle()
     assert await stage.ends() == [("denied", "own_part")], await told(stage)
     assert stage.writes == []
+
+
+def nodes_at_once(action: str, **more: Any) -> dict[str, Any]:
+    each = {"action": action, "with": {"name": "${item}"}, "for_each": ["node-0", "node-1", "node-2"], **more}
+    return {
+        **drain(),
+        "name": f"test/all-{action}",
+        "scenarios": [{"name": "all", "otherwise": True, "steps": [each]}],
+    }
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+@pytest.mark.parametrize("action", ["drain", "cordon"])
+async def test_one_step_does_not_take_several_nodes(stage: Stage, action: str, parallel: int) -> None:
+    """Fault 67. Items are planned together: each plan would count on the nodes that the others take away."""
+    stage.write_runbook(nodes_at_once(action, parallel=parallel))
+    stage.configure(alerts={"AllBad": {"runbook": f"test/all-{action}", "mode": "auto"}})
+    await stage.fire("AllBad", node="node-1")
+    await stage.settle()
+    assert await stage.ends() == [("failed", "plan_failed")], await told(stage)
+    assert "a step of its own" in (await stage.runs())[0].detail
+    assert (cordoned(stage), stage.writes) == ([], [])
+    assert ready(stage) == 6
+
+
+async def test_two_runs_do_not_both_cordon_when_each_counted_on_the_others_node(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 67. The other one is over before this one has the lock: what was planned before does not count."""
+    stage.write_runbook({**drain(), "name": "test/cordon", "scenarios": [CORDON]})
+    stage.configure(alerts={"NodeOdd": {"runbook": "test/cordon", "mode": "auto"}})
+    acquire = OthersFirst(stage)
+    monkeypatch.setattr(stage.stores.locks, "acquire", acquire)
+    await stage.fire("NodeOdd", node="node-1")
+    await stage.settle()
+    assert await stage.ends() == [("failed", "plan_failed")], await told(stage)
+    assert cordoned(stage) == ["node-0", "node-2"]
+
+
+class OthersFirst:
+    """Just before the first lock is taken, somebody else cordons the other nodes and is done."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._acquire = stage.stores.locks.acquire
+
+    async def __call__(self, *args: Any, **more: Any) -> Any:
+        for name in ("node-0", "node-2"):
+            node = self._stage.cluster.get("nodes", "", name)
+            assert node is not None
+            self._stage.cluster.apply({**node, "spec": {**node["spec"], "unschedulable": True}})
+        return await self._acquire(*args, **more)
+
+
+CORDON = {"name": "cordon", "otherwise": True, "steps": [{"action": "cordon"}]}
