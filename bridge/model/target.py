@@ -41,8 +41,12 @@ class ObjectRef(msgspec.Struct, frozen=True, order=True):
 
     @property
     def lock_key(self) -> str:
-        """What a lock on this object is called: without the uid, so that a remake is the same object."""
-        return f"{self.cluster}|{self.api_version}|{self.kind}|{self.namespace}|{self.name}"
+        """What a lock on this object is called: without the uid, so that a remake is the same object.
+
+        And without the version: autoscaling/v1 and autoscaling/v2 are two views of one object.
+        """
+        group = self.api_version.rpartition("/")[0]
+        return f"{self.cluster}|{group}|{self.kind}|{self.namespace}|{self.name}"
 
 
 def check_namespace(value: object, what: str = "namespace") -> str:

@@ -295,3 +295,10 @@ async def test_a_server_that_failed_may_have_deleted_it(cluster: FlakyCluster) -
         await applier.apply(DELETE, remediation="r1")
     assert applier.in_doubt(DELETE)
     assert (await applier.apply(DELETE, remediation="r1")).wrote
+
+
+def test_an_object_has_one_lock_whatever_version_of_it_a_runbook_names() -> None:
+    one, other = (ObjectRef(f"networking.istio.io/{v}", "VirtualService", "shop", "web") for v in ("v1", "v1beta1"))
+    assert one.lock_key == other.lock_key
+    assert one.lock_key != ObjectRef("example.org/v1", "VirtualService", "shop", "web").lock_key
+    assert one.lock_key != ObjectRef("networking.istio.io/v1", "VirtualService", "shop", "web", cluster="b").lock_key
