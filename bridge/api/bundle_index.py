@@ -11,7 +11,8 @@ from bridge.api.schemas import JournalEntry, RemediationDetail, RemediationItem
 from bridge.model.redact import redact
 from bridge.model.text import printable
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#!~&])")
+# An underscore within a word, and an ampersand that begins no entity, are what they are.
+_SPECIAL = re.compile(r"([\\`*\[\]<|~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^[#>+-])")
 _LONGEST_CELL = 240
 _MOST_FACTS = 8
 _MOST_LINES = 300
