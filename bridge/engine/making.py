@@ -64,8 +64,11 @@ class Making:
 
     def mode(self, scenario: Scenario) -> Mode:
         """Return how far the scenario may go; its strictest step counts, so that none is left half done."""
-        modes = [step.mode for step in scenario.all_steps]
-        return strictest(self._parts.process_mode(), self._remediation.mode, self._runbook.mode, *modes)
+        return strictest(self._parts.process_mode(), self._said_mode(scenario))
+
+    def _said_mode(self, scenario: Scenario) -> Mode:
+        """Return how far route and runbook let the scenario go, whatever the process allows."""
+        return strictest(self._remediation.mode, self._runbook.mode, *(step.mode for step in scenario.all_steps))
 
     async def hold_locks(self) -> None:
         """Prolong the locks of all that was changed, and of the targets; park where another run has one by now."""
@@ -92,11 +95,13 @@ class Making:
         _refuse_shared([each.plan for each in drafted if not each.plan.empty])
         return drafted
 
-    async def allow(self, drafted: Sequence[Drafted]) -> None:
+    async def allow(self, scenario: Scenario, drafted: Sequence[Drafted]) -> None:
         """Return when every plan guard allows what a step would change; raise Ended otherwise."""
         changing = [each.plan for each in drafted if not each.plan.empty]
         if changing:
-            await admission.check_plan(self._parts, self._remediation, _together(changing), self._sight.context)
+            # A runbook or a step that waits for a person has one look at it, as a route that says so does.
+            looked_at = msgspec.structs.replace(self._remediation, mode=self._said_mode(scenario))
+            await admission.check_plan(self._parts, looked_at, _together(changing), self._sight.context)
 
     async def note(self, drafted: Drafted) -> None:
         """Journal a plan."""
@@ -105,14 +110,14 @@ class Making:
         data = {"step": job.key, "plan": msgspec.to_builtins(plan), "hash": plan.hash, "params": drafted.params}
         await self._record.write(kinds.PLANNED, text, data={**data, **job.more})
 
-    async def _plan(self, step: Step, jobs: Sequence[Job]) -> None:
+    async def _plan(self, scenario: Scenario, step: Step, jobs: Sequence[Job]) -> None:
         jobs = [job for job in jobs if job.key not in self._progress.pieces]
         if not jobs:
             return
         # An earlier step, or time, changed the world: this one is planned on what is there now.
         await self._sight.refresh()
         drafted = await self.draft(step, jobs)
-        await self.allow(drafted)
+        await self.allow(scenario, drafted)
         if self._progress.permit is None and any(not each.plan.empty for each in drafted):
             permit = await admission.admit(self._parts, self._remediation)
             await self._record.write(
@@ -148,7 +153,7 @@ class Making:
         self._parts.metrics.step_finished(step.action, result, self._parts.clock.monotonic() - began)
 
     async def _make(self, scenario: Scenario, step: Step, jobs: Sequence[Job]) -> tuple[Verification, str]:
-        await self._plan(step, jobs)
+        await self._plan(scenario, step, jobs)
         pieces = [self._steps.piece(job.key) for job in jobs]
         if all(_nothing_to_do(piece) for piece in pieces):
             text = "; ".join(f"{piece.plan.action}: {piece.plan.summary}" for piece in pieces[:5])
@@ -160,6 +165,8 @@ class Making:
             await self._brake(scenario)
             for piece in pieces:
                 await self._steps.confirm_plan(piece.key, step)
+        elif not all(piece.complete or piece.failure for piece in pieces):
+            await self._rest_while_paused(pieces)
         self._sight.stale = True
         if len(pieces) == 1:
             answer = await self._one(step, pieces[0].key)
@@ -177,6 +184,22 @@ class Making:
             raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value} since: nothing was changed"))
         if self._remediation.group and not self._progress.writing:
             await self._settle_targets()
+
+    async def _rest_while_paused(self, pieces: Sequence[Piece]) -> None:
+        """Raise Ended to wait, with what is made left as it is, while a plan that was waited with is paused.
+
+        A plan that is made at one go is finished; a drain that waits for budgets can be stopped between two pods. A
+        write whose fate is not known is looked at first.
+        """
+        if any(piece.doubtful for piece in pieces):
+            return
+        try:
+            await admission.check_brakes(self._parts, self._sight.view)
+        except Ended as ended:
+            if not isinstance(ended.ending, Finish):
+                raise
+            due = self._parts.clock.now() + self._parts.limits.paused_pause
+            raise Ended(Park(due, ended.ending.reason, f"half made: {ended.ending.detail}")) from ended
 
     async def _settle_targets(self) -> None:
         """Take no further targets; raise Ended when some have joined, or left, since the run was taken up."""

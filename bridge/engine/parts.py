@@ -45,6 +45,8 @@ class Limits(msgspec.Struct, frozen=True):
     """How long an undo is put off by a pause, before a person is told that it was not made."""
     undo_pause: float = 300.0
     """The longest time between two looks whether it may go on."""
+    paused_pause: float = 60.0
+    """The time between two looks whether a half-made plan that was paused may go on."""
     retries: int = 8
     """How often a run is parked because something is away, before it ends."""
     retry_first: float = 5.0

@@ -156,6 +156,24 @@ async def test_the_node_that_alertbridge_runs_on_is_left_alone(stage: Stage) -> 
     assert stage.writes == []
 
 
+async def test_a_person_can_stop_a_drain_between_two_pods(stage: Stage) -> None:
+    """Fault 67. What waits for a budget waits for the end of a pause as well; nothing more goes meanwhile."""
+    budget(stage, 0)
+    before = pods_on(stage, "node-1")
+    await stage.fire("NodeBad", node="node-1")
+    await stage.settle()
+    await stage.pause()
+    budget(stage, 6)
+    await stage.advance(1800)
+    assert pods_on(stage, "node-1") == before
+    assert (await stage.ends())[0][0] == "parked", await told(stage)
+    assert any("half made: " in line and "paused by ann" in line for line in await told(stage))
+    await stage.resume()
+    await stage.advance(120)
+    assert await stage.ends() == [("succeeded", "verified")], await told(stage)
+    assert pods_on(stage, "node-1") == []
+
+
 def nodes_at_once(action: str, **more: Any) -> dict[str, Any]:
     each = {"action": action, "with": {"name": "${item}"}, "for_each": ["node-0", "node-1", "node-2"], **more}
     return {
