@@ -51,7 +51,7 @@ class Foresight:
             return
         for index, step in enumerate(attempt.steps):
             try:
-                await self._step(step, step_key(place, index))
+                await self._step(scenario, step, step_key(place, index))
             except (UnknownValue, PermanentError, InvalidInput, ValueError) as error:
                 if not scenario.try_ and not index:
                     raise
@@ -69,7 +69,7 @@ class Foresight:
         else:
             await self._say(key, f"{step.action} can only be planned when the steps before it are made: {why}")
 
-    async def _step(self, step: Step, key: str) -> None:
+    async def _step(self, scenario: Scenario, step: Step, key: str) -> None:
         if step.when is not None and self._sight.ask(step.when)[0] is False:
             await self._say(key, f"{step.action or 'wait'} would be left out: {step.when} is false")
             return
@@ -88,7 +88,7 @@ class Foresight:
             jobs = [Job(key=key)]
         drafted = await self._making.draft(step, jobs)
         try:
-            await self._making.allow(drafted)
+            await self._making.allow(scenario, drafted)
         except Ended as ended:
             if isinstance(ended.ending, Finish):
                 # What a guard denies is shown as well: whoever is to allow it wants to see what that would be.

@@ -64,10 +64,20 @@ def diff_lines(before: Json, after: Json) -> Iterator[str]:
 def yaml_lines(document: Any, *, sort: bool = True) -> list[str]:
     """Return a document as lines of YAML, its keys sorted or in their own order."""
     from ruamel.yaml import YAML  # slow to import, and only plans need it
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Lines(SafeRepresenter):
+        """Writes a text of several lines as such: a file in a ConfigMap is compared line by line."""
+
+        def represent_text(self, text: str) -> Any:
+            block = "\n" in text and all(line.replace("\t", " ").isprintable() for line in text.split("\n"))
+            return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else None)
 
     if not document:
         return []
+    Lines.add_representer(str, Lines.represent_text)
     emitter = YAML(typ="safe", pure=True)
+    emitter.Representer = Lines
     emitter.default_flow_style = False
     emitter.sort_base_mapping_type_on_output = sort  # type: ignore[assignment] # None in its class is no type
     emitter.width = 10_000

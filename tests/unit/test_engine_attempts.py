@@ -8,7 +8,9 @@ import pytest
 
 from bridge.engine import journal as kinds
 from bridge.errors import KubeForbidden, KubeReplyLost, KubeUnavailable, PermanentError, PlanError
+from bridge.guards.reversible import ReversibleGuard
 from bridge.model.mode import Mode
+from bridge.model.plan import Undo
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
 from bridge.model.runbook import Runbook
@@ -184,6 +186,23 @@ async def test_what_cannot_be_undone_asks_for_a_person_instead_of_being_passed_o
     bench.plan_guards = [Judge()]
     bench.add(tries(attempt("one", 5), attempt("two", 7)))
     assert await bench.run() == (Outcome.DENIED, Reason.UNDO_NONE)
+
+
+@pytest.mark.parametrize("where", ["runbook", "step"])
+async def test_what_waits_for_a_person_by_its_runbook_may_be_beyond_undoing(bench: Bench, where: str) -> None:
+    bench.actions["set"] = SetField(undo=Undo.NONE)
+    bench.plan_guards = [ReversibleGuard()]
+    step = {"action": "set", "with": {"value": 7}}
+    scenario = {
+        "name": "broken",
+        "otherwise": True,
+        "steps": [step | ({"mode": "approve"} if where == "step" else {})],
+    }
+    bench.add(runbook(scenarios=[scenario], **({"mode": "approve"} if where == "runbook" else {})))
+    assert await bench.run() == (Outcome.OBSERVED, Reason.APPROVAL_NEEDED)
+    bench.add(runbook(scenarios=[scenario | {"steps": [step]}]), name="r2")
+    assert await bench.run("r2") == (Outcome.DENIED, Reason.UNDO_NONE)
+    assert bench.writes == []
 
 
 async def test_attempts_are_left_out_by_their_conditions(bench: Bench) -> None:
