@@ -9,6 +9,9 @@ from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
 from bridge.ports import ActionContext
 
+_SHAPES = frozenset({"NetworkPolicy", "ResourceQuota", "LimitRange", "Role", "RoleBinding"})
+"""Kinds whose objects hold for all of their namespace, whatever they are called."""
+
 
 class OwnParts(msgspec.Struct, frozen=True, kw_only=True):
     """What alertbridge consists of in a cluster. Empty values mean that it is not known, or not in a cluster."""
@@ -22,6 +25,10 @@ class OwnParts(msgspec.Struct, frozen=True, kw_only=True):
     """Names in that namespace."""
     redis: tuple[str, ...] = ()
     """Workloads and volumes of its Redis, as `namespace/name`."""
+
+    @property
+    def redis_namespaces(self) -> frozenset[str]:
+        return frozenset(place.partition("/")[0] for place in self.redis)
 
 
 class OwnPartGuard:
@@ -52,6 +59,8 @@ class OwnPartGuard:
             return "the node that alertbridge runs on"
         if ref.kind == "Namespace" and own.namespace == ref.name:
             return "alertbridge's namespace"
+        if ref.kind in _SHAPES and ref.namespace and ref.namespace in {own.namespace, *own.redis_namespaces}:
+            return "a rule that holds for alertbridge's own pods"
         if not own.namespace or ref.namespace != own.namespace:
             return None
         if _within(ref.name, own.workloads) or (own.pod and _within(own.pod, (ref.name,))):

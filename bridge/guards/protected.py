@@ -17,6 +17,15 @@ PROTECTED_BY_DEFAULT = ("kube-system",)
 _DRAIN = "drain"
 _APPS = "apps/v1"
 _MAKERS = {"Pod": ("ReplicaSet", "StatefulSet", "DaemonSet"), "ReplicaSet": ("Deployment",)}
+_EVERYWHERE = frozenset(
+    {
+        *("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
+        *("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+        *("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "APIService"),
+    }
+)
+"""Kinds in no namespace that decide what happens in every one, protected ones too."""
 MODE = "alertbridge.io/mode"
 """With the value `off` on an object, nothing changes it; on a workload, nothing touches its pods either."""
 
@@ -33,6 +42,9 @@ class ProtectedGuard:
 
     async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict:
         """Deny a plan with a change in a protected namespace, of one, or of an object that is marked `off`."""
+        if self._namespaces and (change := _governs_all(plan, remediation)) is not None:
+            named = ", ".join(sorted(self._namespaces))
+            return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref} holds in every namespace, also in {named}")
         for change in plan.changes:
             if (place := self._protected(change)) is None:
                 continue
@@ -50,6 +62,20 @@ class ProtectedGuard:
         ref = change.ref
         place = ref.name if ref.kind == "Namespace" else ref.namespace
         return place if place in self._namespaces else None
+
+
+def _governs_all(plan: Plan, remediation: Remediation) -> Change | None:
+    """Return a change that makes such an object or gives it other content; those of a release are Helm's.
+
+    To take one away is another thing (a webhook that fails is mended so), and so is to put that back.
+    """
+    if remediation.undo_of:
+        return None
+    for change in plan.changes:
+        made = change.operation is not Operation.DELETE and change.as_owner != "Helm"
+        if made and change.ref.kind in _EVERYWHERE and not change.ref.namespace:
+            return change
+    return None
 
 
 async def _marked_off(change: Change, context: ActionContext) -> ObjectRef | None:

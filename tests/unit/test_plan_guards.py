@@ -73,6 +73,30 @@ async def test_a_protected_namespace_is_not_changed() -> None:
     assert not (await check(ProtectedGuard(["shop"]), plan())).allowed
 
 
+def everywhere(kind: str, operation: Operation = Operation.CREATE, **more: Any) -> Plan:
+    ref = ObjectRef("example.k8s.io/v1", kind, "", "all")
+    change = Change(ref=ref, operation=operation, manifest={}, summary="s", **more)
+    return Plan(action="object_apply", summary="s", changes=(change,))
+
+
+@pytest.mark.parametrize("kind", ["ValidatingWebhookConfiguration", "ClusterRoleBinding", "CustomResourceDefinition"])
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.APPLY, Operation.PATCH])
+async def test_what_decides_in_every_namespace_decides_in_protected_ones(kind: str, operation: Operation) -> None:
+    """Fault 64."""
+    verdict = await check(ProtectedGuard(), everywhere(kind, operation))
+    assert (verdict.decision, verdict.reason) == ("deny", Reason.PROTECTED_NAMESPACE)
+    assert "kube-system" in verdict.detail
+
+
+async def test_what_decides_in_every_namespace_may_be_lifted_put_back_and_restored_by_its_release() -> None:
+    """A webhook that fails is mended by its removal."""
+    role = everywhere("ClusterRole")
+    assert (await check(ProtectedGuard(()), role)).allowed
+    assert (await check(ProtectedGuard(), everywhere("ClusterRole", Operation.DELETE))).allowed
+    assert (await check(ProtectedGuard(), role, undo_of="rem-0")).allowed
+    assert (await check(ProtectedGuard(), everywhere("ClusterRole", as_owner="Helm"))).allowed
+
+
 async def test_a_drain_evicts_from_protected_namespaces_only_where_that_is_allowed() -> None:
     """Fault 64."""
     coredns = ObjectRef("v1", "Pod", "kube-system", "coredns-1", "u1")
@@ -140,6 +164,9 @@ OWN = OwnParts(
         ("data", "redis-0", "Pod", True),
         ("", "node-1", "Node", True),
         ("", "alertbridge", "Namespace", True),
+        ("alertbridge", "deny-all", "NetworkPolicy", True),
+        ("data", "small", "ResourceQuota", True),
+        ("shop", "deny-all", "NetworkPolicy", False),
         ("alertbridge", "grafana", "Deployment", False),
         ("shop", "alertbridge", "Deployment", False),
         ("shop", "redis", "StatefulSet", False),
