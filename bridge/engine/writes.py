@@ -15,7 +15,8 @@ import msgspec
 
 from bridge.errors import DisruptionRefused, KubeBusy, PlanStale, TargetReplaced
 from bridge.model.marks import REMEDIATION
-from bridge.model.plan import Change, Operation, read_pointer, write_pointer
+from bridge.model.plan import Change, Field, Operation, read_pointer, write_pointer
+from bridge.model.redact import mask
 from bridge.ports import Cluster
 
 MARK = REMEDIATION
@@ -75,8 +76,8 @@ class Write(ABC):
             found = read_pointer(current, field.pointer)
             if found != field.before:
                 raise PlanStale(
-                    f"{self.change.ref} {field.pointer} is {_shown(found, self.change)}, "
-                    f"it was {_shown(field.before, self.change)} when planned"
+                    f"{self.change.ref} {field.pointer} is {_shown(found, field, self.change)}, "
+                    f"it was {_shown(field.before, field, self.change)} when planned"
                 )
 
     def _marked(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,10 +258,11 @@ def _uid(document: Mapping[str, Any]) -> str:
     return str(document.get("metadata", {}).get("uid", ""))
 
 
-def _shown(value: Any, change: Change) -> str:
+def _shown(value: Any, field: Field, change: Change) -> str:
     if change.ref.kind == "Secret":
         return "another value" if value is not None else "not there"
-    text = repr(value)
+    # It is told to people and kept in logs: as an API shows a plan, without what is called like a credential.
+    text = repr(mask({"pointer": field.pointer, "before": value})["before"])
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 

@@ -302,3 +302,16 @@ def test_an_object_has_one_lock_whatever_version_of_it_a_runbook_names() -> None
     assert one.lock_key == other.lock_key
     assert one.lock_key != ObjectRef("example.org/v1", "VirtualService", "shop", "web").lock_key
     assert one.lock_key != ObjectRef("networking.istio.io/v1", "VirtualService", "shop", "web", cluster="b").lock_key
+
+
+async def test_what_a_stale_plan_says_quotes_no_credentials() -> None:
+    """It goes into the log, the journal and a message to people."""
+    cluster = FlakyCluster()
+    ref = ObjectRef("apps/v1", "Deployment", "shop", "web", uid="uid-web")
+    cluster.add(ref, spec={"env": [{"name": "DB_PASSWORD", "value": "hunter2"}], "apiToken": "s3cr3t"})
+    wanted = [{"name": "DB_PASSWORD", "value": "hunter1"}]
+    for field in (Field("/spec/env", wanted, []), Field("/spec/apiToken", "older", "newer")):
+        with pytest.raises(PlanStale) as told:
+            await make(cluster, Change(ref=ref, fields=(field,), summary="s"))
+        assert field.pointer in str(told.value)
+        assert not any(each in str(told.value) for each in ("hunter", "s3cr3t", "older"))
