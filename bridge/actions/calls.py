@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field as ParamField
 
 from bridge.model.plan import Repeat
+from bridge.model.redact import redact
 from bridge.model.runbook import Duration, Strict
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Answer, Verification
@@ -53,6 +54,6 @@ def not_kept(what: str) -> Verification:
 
 
 def shown(text: str, longest: int = _SHOWN) -> str:
-    """Return one line of a text."""
-    line = " ".join(text.split())
+    """Return one line of a text, without credentials: it goes into the log and to people."""
+    line = " ".join(redact(text, longest=max(len(text), 1)).split())
     return line if len(line) <= longest else f"{line[: longest - 3]}..."

@@ -15,6 +15,7 @@ from bridge.errors import PlanError
 from bridge.model.edits import EditError, Form, edit_text, form_of, value_at
 from bridge.model.permission import Permission
 from bridge.model.plan import Plan
+from bridge.model.redact import redact, smells
 from bridge.model.runbook import Strict
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Verification
@@ -103,16 +104,19 @@ def _edited(ref: ObjectRef, edit: Edit, text: str | None) -> tuple[str, str]:
         before = value_at(text, edit.path, form)
         if edit.only_from is not None and str(before) != str(edit.only_from) and before != edit.to:
             raise PlanError(
-                f"{edit.path} in {edit.key} of {ref} is {_shown(before)}, not {_shown(edit.only_from)}: somebody has "
-                "changed it already"
+                f"{edit.path} in {edit.key} of {ref} is {_shown(before, edit)}, not "
+                f"{_shown(edit.only_from, edit)}: somebody has changed it already"
             )
         after = edit_text(text, edit.path, edit.to, form, create=edit.create)
     except EditError as error:
         hint = "" if edit.create else " (`create: true` adds it)" if "there is no" in str(error) else ""
         raise PlanError(f"{edit.key} of {ref}: {error}{hint}") from error
-    return after, f"{edit.path} in {edit.key} from {_shown(before)} to {_shown(edit.to)}"
+    return after, f"{edit.path} in {edit.key} from {_shown(before, edit)} to {_shown(edit.to, edit)}"
 
 
-def _shown(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
+def _shown(value: Any, edit: Edit) -> str:
+    """Return a value for a sentence, which is logged and sent to people: nothing that is called like a credential."""
+    if value is not None and smells(str(edit.path)):
+        return "another value" if value != edit.to else "the new value"
+    text = "nothing" if value is None else redact(str(value), longest=4096)
     return text if len(text) <= 60 else f"{text[:57]}..."

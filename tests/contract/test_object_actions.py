@@ -160,6 +160,18 @@ async def test_edits_of_one_file_build_on_each_other_and_a_done_one_is_no_change
     assert (await plan(site, "configmap_patch", ref, edit=edits)).empty
 
 
+async def test_an_edit_of_a_credential_is_told_without_it(site: Site) -> None:
+    """What a plan says in words is logged and sent to people."""
+    ref = await config(site, **{"app.yaml": "db:\n  password: hunter2\n"})
+    edit = {"key": "app.yaml", "path": "db.password", "to": "hunter3"}
+    found = await plan(site, "configmap_patch", ref, edit=[edit])
+    assert "db.password" in found.changes[0].summary
+    assert "hunter" not in f"{found.summary} {found.changes[0].summary} {found.notes}"
+    await refused(
+        site, "is another value, not another value", "configmap_patch", ref, edit=[{**edit, "only_from": 1}]
+    )
+
+
 def test_a_key_is_set_removed_or_edited() -> None:
     model = actions()["configmap_patch"].params
     for wrong in (

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
+from bridge.actions.calls import shown
 from bridge.actions.registry import actions
 from bridge.engine.context import RunContext
 from bridge.errors import (
@@ -189,6 +190,13 @@ async def test_a_request_is_marked_with_the_remediation_and_with_itself() -> Non
     keys = [request.headers["Idempotency-Key"] for request in reach.sent]
     assert keys[0] == keys[1] != keys[2]
     assert all(key.startswith("rem-1-") for key in keys)
+
+
+def test_what_is_said_of_an_answer_or_a_statement_holds_no_credentials() -> None:
+    """Summaries and refusals are logged and sent to people."""
+    for text in ("ALTER ROLE app PASSWORD 'hunter2'", "http://h/x?token=hunter2", "login failed: password=hunter2"):
+        assert "hunter2" not in shown(text)
+    assert shown("SELECT 1\n  FROM t") == "SELECT 1 FROM t"
 
 
 async def test_secrets_are_named_and_never_planned() -> None:
