@@ -14,6 +14,7 @@ from bridge.actions.base import BaseAction
 from bridge.actions.http_call import refuse_odd_paths
 from bridge.errors import Unreachable
 from bridge.model.outside import HttpRequest
+from bridge.model.peers import SecretHeaders
 from bridge.model.permission import Permission
 from bridge.model.plan import Plan, Repeat, Undo
 from bridge.model.runbook import Strict
@@ -89,7 +90,7 @@ class HttpCheckParams(Strict):
     expect_body: str | None = ParamField(
         default=None, max_length=1024, description="A text that the answer has to hold."
     )
-    secret_headers: Mapping[str, str] = ParamField(
+    secret_headers: SecretHeaders = ParamField(
         default={},
         max_length=10,
         description="Header to the name of its value in `http.secrets`: it is never shown.",

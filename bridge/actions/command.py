@@ -11,6 +11,7 @@ from pydantic import Field as ParamField
 from bridge.actions.base import BaseAction
 from bridge.actions.calls import CallParams, Declared, not_kept, peer_ref, repeat_of, result_of, shown
 from bridge.errors import PermanentError
+from bridge.model.peers import CommandName
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.runbook import Strict
@@ -21,12 +22,12 @@ from bridge.ports import ActionContext
 class CommandUndo(Strict):
     """What makes up for it."""
 
-    command: str = ParamField(description="The command, as `commands` of the settings names it.")
+    command: CommandName = ParamField(description="The command, as `commands` of the settings names it.")
     arguments: tuple[str, ...] = ParamField(default=(), max_length=50, description="Its further arguments.")
 
 
 class CommandParams(CallParams):
-    command: str = ParamField(description="The command, as `commands` of the settings names it.")
+    command: CommandName = ParamField(description="The command, as `commands` of the settings names it.")
     arguments: tuple[str, ...] = ParamField(
         default=(),
         max_length=50,

@@ -16,6 +16,7 @@ from bridge.actions.base import BaseAction
 from bridge.actions.calls import CallParams, Declared, not_kept, peer_ref, result_of, shown
 from bridge.errors import InvalidInput, OutcomeUnknown, PermanentError, TemporaryError
 from bridge.model.outside import HttpReply, HttpRequest
+from bridge.model.peers import SecretHeaders
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.runbook import Strict
@@ -39,7 +40,7 @@ class Request(Strict):
     headers: Mapping[str, str] = ParamField(
         default={}, max_length=30, description="Further headers; no credentials: those are named in `secret_headers`."
     )
-    secret_headers: Mapping[str, str] = ParamField(
+    secret_headers: SecretHeaders = ParamField(
         default={},
         max_length=10,
         description="Header to the name of its value in `http.secrets`: it is never shown.",

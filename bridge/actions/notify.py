@@ -12,6 +12,7 @@ from bridge.actions.base import BaseAction
 from bridge.actions.calls import own_ref, result_of, shown
 from bridge.errors import AlertbridgeError
 from bridge.model.outside import Message
+from bridge.model.peers import ChannelName
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.runbook import Strict
@@ -20,7 +21,7 @@ from bridge.ports import ActionContext
 
 
 class NotifyParams(Strict):
-    channel: str = ParamField(description="The channel, as `notify.channels` of the settings names it.")
+    channel: ChannelName = ParamField(description="The channel, as `notify.channels` of the settings names it.")
     title: str = ParamField(min_length=1, max_length=250, description="What it is about, in one line.")
     text: str = ParamField(default="", max_length=8000, description="The message.")
     level: Literal["info", "success", "warning", "failure"] = ParamField(

@@ -11,6 +11,7 @@ from pydantic import Field as ParamField
 from bridge.actions.base import BaseAction
 from bridge.actions.calls import peer_ref
 from bridge.errors import PlanError, PlanStale, TemporaryError
+from bridge.model.peers import RedisName
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Field, Operation, Plan, Repeat, Undo
 from bridge.model.runbook import Strict
@@ -23,7 +24,7 @@ _BUSY = 30.0
 
 
 class SentinelFailoverParams(Strict):
-    connection: str = ParamField(description="The Sentinels, as `redis_peers` of the settings names them.")
+    connection: RedisName = ParamField(description="The Sentinels, as `redis_peers` of the settings names them.")
     master: str | None = ParamField(
         default=None, description="What they call the primary; left out: the only one that they watch."
     )

@@ -10,6 +10,7 @@ from pydantic import Field as ParamField
 
 from bridge.actions.base import BaseAction
 from bridge.actions.calls import CallParams, Declared, not_kept, peer_ref, repeat_of, result_of, shown
+from bridge.model.peers import SqlName
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.statement import Statement
@@ -22,7 +23,7 @@ Scalar = str | int | float | bool | None
 
 
 class SqlParams(CallParams):
-    connection: str = ParamField(description="The database, as `sql` of the settings names it.")
+    connection: SqlName = ParamField(description="The database, as `sql` of the settings names it.")
     statement: Statement = ParamField(
         description="One SQL statement, written down as it is: no templates in it; values are $1, $2, …"
     )

@@ -12,6 +12,7 @@ from bridge.actions.base import BaseAction
 from bridge.actions.calls import CallParams, own_ref, result_of
 from bridge.actions.http_call import Request, http_answer, result, send
 from bridge.errors import InvalidInput
+from bridge.model.peers import SecretHeaders
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.target import check_name
@@ -35,7 +36,7 @@ class StatusPageParams(CallParams):
     more: Mapping[str, Any] = ParamField(
         default={}, description="Further fields of the body, e.g. the components that are affected."
     )
-    secret_headers: Mapping[str, str] = ParamField(
+    secret_headers: SecretHeaders = ParamField(
         default={},
         max_length=10,
         description="Header to the name of its value in `http.secrets`: it is never shown.",

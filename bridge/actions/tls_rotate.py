@@ -23,6 +23,7 @@ from bridge.errors import InvalidInput, KubeNotFound, PlanError
 from bridge.model.certificates import BadPair, KeyType, Leaf, is_pair, read_leaf, serial_of
 from bridge.model.fields import Name
 from bridge.model.marks import BACKUP_OF
+from bridge.model.peers import PeerName
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.runbook import Duration, Strict
@@ -65,7 +66,7 @@ class TlsParams(Strict):
         default=None,
         description="Namespace of `from_secret`, one of `secret_namespaces`; left out: that of the Secret.",
     )
-    from_files: Name | None = ParamField(
+    from_files: Annotated[Name | None, PeerName("tls_pairs")] = ParamField(
         default=None, description="A pair of files on the worker, by its name under `tls_pairs` in the settings."
     )
     dns_names: tuple[Annotated[str, AfterValidator(_dns)], ...] = ParamField(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from bridge.configuration.configuration import Configuration
 from bridge.configuration.document import Document, Loc, read_document
 from bridge.configuration.holder import LoadFailed
+from bridge.configuration.peer_checks import peer_problems
 from bridge.configuration.problems import Problems
 from bridge.configuration.route_checks import RouteChecks, Written
 from bridge.configuration.runbook_checks import Registry, runbook_problems
@@ -103,6 +104,7 @@ class _Loader:
         self._problems = Problems()
         self._runbooks: dict[str, Runbook] = {}
         self._runbook_files: dict[str, str] = {}
+        self._runbook_documents: dict[str, Document] = {}
         self._broken: set[str] = set()
         self._intervals: dict[str, NamedIntervals] = {}
         self._routes: list[Written] = []
@@ -203,6 +205,7 @@ class _Loader:
             self._broken.add(name)
             return
         self._runbooks[runbook.name] = runbook
+        self._runbook_documents[runbook.name] = document
         for loc, text in runbook_problems(runbook, self._registry):
             self._problems.add(document, loc, text)
 
@@ -223,7 +226,11 @@ class _Loader:
 
     def _check_routes(self, document: Document, main: Main) -> None:
         checks = RouteChecks(self._problems, self._runbooks, frozenset(self._broken), frozenset(self._intervals))
-        checks.check(Written(document, ("route",), main.route, "route"), self._routes)
+        enabled = checks.check(Written(document, ("route",), main.route, "route"), self._routes)
+        for name in sorted(enabled & self._runbooks.keys()):
+            # Of what no route leads to, the peers may be set up later.
+            for loc, text in peer_problems(self._runbooks[name], self._registry, main):
+                self._problems.add(self._runbook_documents[name], loc, text)
 
     def _check_settings(self, document: Document, settings: Settings) -> None:
         problem = listen_problem(settings.listen.host, credentials=len(settings.credentials))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -151,6 +152,10 @@ def _words(kind: str, message: str, given: object) -> str:
     """Return what was expected and what was given; our own validators have said both already."""
     if kind in ("value_error", "assertion_error"):
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind in ("too_short", "too_long"):
+        bound = re.search(r"at (?:least|most) \d+", message)
+        many = bound.group() if bound else "another number of"
+        return f"expected {many} {'entry' if many.endswith(' 1') else 'entries'}, got {_shown(given)}"
     expected = _EXPECTED.get(kind.split("_")[0]) if kind.endswith(("_type", "_parsing")) else None
     words = f"expected {expected}" if expected else message.replace("Input should be", "expected")
     return f"{words[:1].lower()}{words[1:]}, got {_shown(given)}"
@@ -182,12 +187,12 @@ def fields_at(model: type[BaseModel], place: Loc) -> list[str]:
     at: Any = model
     for part in place:
         at = _inside(at, part)
-    found = _model(at)
+    found = model_in(at)
     return [field.alias or name for name, field in found.model_fields.items()] if found else []
 
 
 def _inside(annotation: Any, part: str | int) -> Any:
-    found = _model(annotation)
+    found = model_in(annotation)
     if found is not None:
         for name, field in found.model_fields.items():
             if part in (name, field.alias):
@@ -202,7 +207,8 @@ def _inside(annotation: Any, part: str | int) -> Any:
     return None
 
 
-def _model(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field's annotation holds, by itself or as one of several; None without one."""
     for option in _options(annotation):
         if isinstance(option, type) and issubclass(option, BaseModel):
             return option

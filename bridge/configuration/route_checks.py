@@ -34,8 +34,11 @@ class RouteChecks:
         self._broken = broken
         self._intervals = intervals
 
-    def check(self, root: Written, more: list[Written]) -> None:
-        """Note everything that is wrong with the tree, and with the further children of its root."""
+    def check(self, root: Written, more: list[Written]) -> set[str]:
+        """Note everything that is wrong with the tree, and with the further children of its root.
+
+        Return the names of the runbooks that it leads to.
+        """
         for place, text in tree_problems(root.spec):
             self._problems.add(root.document, (*root.loc, *place), text)
         for child in more:
@@ -46,6 +49,7 @@ class RouteChecks:
         for child in more:
             below |= self._route(child, top)
         self._own_params(root, below)
+        return below
 
     def _children(self, route: Written, match: Match) -> set[str]:
         found: set[str] = set()

@@ -12,6 +12,7 @@ from bridge.evidence.answers import ProbeFacts, ProbeParams, probe
 from bridge.evidence.base import BaseCollector
 from bridge.evidence.objects import PlaceParams, place
 from bridge.model.outside import HttpRequest
+from bridge.model.peers import SecretHeaders
 from bridge.model.permission import Permission
 from bridge.model.permits import permit
 from bridge.ports import ActionContext
@@ -22,7 +23,7 @@ class HttpParams(ProbeParams):
         max_length=2048, description="Address; its host has to be in `http.hosts`. Empty: the evidence is missing."
     )
     headers: dict[str, str] = Field(default={}, description="Headers of the request.")
-    secret_headers: dict[str, str] = Field(
+    secret_headers: SecretHeaders = Field(
         default={}, description="Headers whose value is a secret: header to the secret's name in `http.secrets`."
     )
 

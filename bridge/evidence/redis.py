@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from bridge.errors import PermanentError, Unreachable
 from bridge.evidence.base import BaseCollector, Facts
+from bridge.model.peers import RedisName
 from bridge.model.permission import Permission
 from bridge.model.redact import mask
 from bridge.model.redis_commands import only_reads
@@ -23,7 +24,7 @@ _DEEPEST = 20
 
 
 class RedisParams(Strict):
-    connection: str = Field(description="The server, as `redis_peers` of the settings names it.")
+    connection: RedisName = Field(description="The server, as `redis_peers` of the settings names it.")
     address: str = Field(
         default="", description="`host:port` of one that its Sentinels have named; empty: the primary, or the server."
     )
@@ -95,7 +96,7 @@ class RedisEvidence(BaseCollector):
 
 
 class SentinelParams(Strict):
-    connection: str = Field(description="The Sentinels, as `redis_peers` of the settings names them.")
+    connection: RedisName = Field(description="The Sentinels, as `redis_peers` of the settings names them.")
     master: str | None = Field(
         default=None, description="What they call the primary; left out: the only one that they watch."
     )

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from bridge.evidence.base import BaseCollector, Facts
+from bridge.model.peers import SqlName
 from bridge.model.permission import Permission
 from bridge.model.redact import mask
 from bridge.model.runbook import Strict
@@ -20,7 +21,7 @@ Scalar = str | int | float | bool | None
 
 
 class SqlParams(Strict):
-    connection: str = Field(description="The database, as `sql` of the settings names it.")
+    connection: SqlName = Field(description="The database, as `sql` of the settings names it.")
     query: Statement = Field(
         description="One statement that reads, written down as it is: no templates in it; values are $1, $2, …"
     )

@@ -9,12 +9,20 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import msgspec
 from pydantic import AfterValidator, Field, model_validator
 
 from bridge.errors import InvalidInput
 from bridge.model.fields import Name, Texts
 from bridge.model.regex import compile_anchored
 from bridge.model.runbook import Duration, Strict
+
+
+class PeerName(msgspec.Struct, frozen=True):
+    """Marks a parameter that names a peer (or maps to such names), and says where in the settings those stand."""
+
+    setting: str
+
 
 MORE = "..."
 """As the last of a list of patterns: any further arguments."""
@@ -73,6 +81,13 @@ Hosts = Annotated[Texts, AfterValidator(_hosts)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 """A regular expression (RE2) that has to match a whole argument."""
 Patterns = Annotated[tuple[Pattern, ...], AfterValidator(_more_at_the_end)]
+
+
+SqlName = Annotated[str, PeerName("sql")]
+RedisName = Annotated[str, PeerName("redis_peers")]
+CommandName = Annotated[str, PeerName("commands")]
+ChannelName = Annotated[str, PeerName("notify.channels")]
+SecretHeaders = Annotated[dict[str, str], PeerName("http.secrets")]
 
 
 class PeerTlsSpec(Strict):

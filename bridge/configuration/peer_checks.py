@@ -1,0 +1,71 @@
+"""Whether the peers that an enabled runbook names are in the settings. Called by the loader for what routes lead to.
+
+A parameter says that it is such a name by bridge.model.peers.PeerName. One made of an expression is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from bridge.configuration.call_checks import Problem, Registry
+from bridge.configuration.document import Loc
+from bridge.configuration.problems import model_in, nearest
+from bridge.configuration.scope import has_template
+from bridge.model.peers import PeerName
+from bridge.model.runbook import Collect, Runbook, Step
+from bridge.settings import Settings
+
+
+def peer_problems(runbook: Runbook, registry: Registry, settings: Settings) -> Iterator[Problem]:
+    """Yield the place in the runbook, and a sentence, for every peer that the settings lack."""
+    for loc, collect in _collects(runbook):
+        model = (registry.collectors or {}).get(collect.collect)
+        yield from _missing(model, collect.with_, (*loc, "with"), settings)
+    for loc, step in _steps(runbook):
+        model = (registry.actions or {}).get(step.action)
+        yield from _missing(model, step.with_, (*loc, "with"), settings)
+
+
+def _collects(runbook: Runbook) -> Iterator[tuple[Loc, Collect]]:
+    for name, item in runbook.evidence.items():
+        yield ("evidence", name), item
+    if runbook.verify is not None:
+        for name, item in runbook.verify.evidence.items():
+            yield ("verify", "evidence", name), item
+
+
+def _steps(runbook: Runbook) -> Iterator[tuple[Loc, Step]]:
+    for at, scenario in enumerate(runbook.scenarios):
+        for number, step in enumerate(scenario.steps):
+            yield ("scenarios", at, "steps", number), step
+        for place, attempt in enumerate(scenario.try_):
+            for number, step in enumerate(attempt.steps):
+                yield ("scenarios", at, "try", place, "steps", number), step
+
+
+def _missing(model: type[BaseModel] | None, given: Any, loc: Loc, settings: Settings) -> Iterator[Problem]:
+    if model is None or not isinstance(given, Mapping):
+        return
+    for key, field in model.model_fields.items():
+        value, here = given.get(field.alias or key), (*loc, field.alias or key)
+        peer = next((mark for mark in field.metadata if isinstance(mark, PeerName)), None)
+        if peer is not None:
+            named = value.items() if isinstance(value, Mapping) else [("", value)]
+            for part, name in named:
+                yield from _unknown(name, peer.setting, (*here, part) if part else here, settings)
+        else:
+            yield from _missing(model_in(field.annotation), value, here, settings)
+
+
+def _unknown(name: object, setting: str, loc: Loc, settings: Settings) -> Iterator[Problem]:
+    if not isinstance(name, str) or has_template(name):
+        return
+    known: Any = settings
+    for part in setting.split("."):
+        known = getattr(known, part)
+    if name not in known:
+        there = nearest(name, known) or ", which is empty"
+        yield loc, f"there is no {name!r} in `{setting}` of the settings{there}"
