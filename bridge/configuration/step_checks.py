@@ -48,6 +48,9 @@ def _attempt_problems(
     runbook: Runbook, scenario: Scenario, here: Loc, scope: Scope, registry: Registry
 ) -> Iterator[Problem]:
     if not scenario.try_:
+        if runbook.verify is None and all(step.on_failed == "continue" for step in scenario.steps):
+            told = "no step of these has to help, and the runbook has no `verify`: nothing would say whether it did"
+            yield (*here, "steps"), told
         yield from _steps_problems(scenario.steps, (*here, "steps"), scope, registry)
         return
     if runbook.verify is None:
@@ -83,7 +86,8 @@ def _result(step: Step) -> Shape:
     if step.wait is not None:
         return Shape("map", {**_RESULT, "met": BOOL})
     if step.for_each is not None:
-        return Shape("map", {**_RESULT, "items": Shape("list", {}, ANYTHING)})
+        failed = {"failed": BOOL} if step.on_failed == "continue" else {}
+        return Shape("map", {**_RESULT, **failed, "items": Shape("list", {}, ANYTHING)})
     return ANYTHING
 
 

@@ -53,7 +53,7 @@ class Foresight:
             try:
                 await self._step(scenario, step, step_key(place, index))
             except (UnknownValue, PermanentError, InvalidInput, ValueError) as error:
-                if not scenario.try_ and not index:
+                if not scenario.try_ and not index and step.on_failed == "fail":
                     raise
                 await self._not_yet(step_key(place, index), step, error, first=not index)
             except Ended as ended:

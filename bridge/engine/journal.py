@@ -24,6 +24,7 @@ SCENARIO = "scenario"
 TRYING = "trying"
 TRIED = "tried"
 SKIPPED = "skipped"
+PASSED = "passed_over"
 ITEMS = "items"
 PLANNED = "planned"
 FORESEEN = "foreseen"
@@ -394,6 +395,7 @@ _ABOUT_STEPS = {
     WAITING: _waiting,
     WAITED: _over,
     SKIPPED: _over,
+    PASSED: _over,
     ITEMS: _items,
     ROUND: _round,
 }

@@ -249,8 +249,12 @@ class Making:
     # -- several items
 
     async def _several(self, step: Step, keys: Sequence[str]) -> Verification:
-        """Make the items, at most `parallel` at a time; once one fails, or is to be waited with, none is begun."""
-        stop = any(self._failed(key) for key in keys)
+        """Make the items, at most `parallel` at a time; once one fails, or is to be waited with, none is begun.
+
+        With `on_failed: continue` one that fails stops none of the others.
+        """
+        each_alone = step.on_failed == "continue"
+        stop = any(self._failed(key) for key in keys) and not each_alone
         gate = asyncio.Semaphore(step.parallel or 1)
 
         async def one(key: str) -> None:
@@ -263,7 +267,7 @@ class Making:
                 except Exception:
                     stop = True
                     raise
-                stop = stop or self._failed(key)
+                stop = stop or (self._failed(key) and not each_alone)
 
         left = [key for key in keys if not self._steps.piece(key).answer and not self._failed(key)]
         left.sort(key=lambda key: not self._steps.piece(key).begun)

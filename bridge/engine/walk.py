@@ -6,7 +6,8 @@ from typing import Any
 
 from bridge.configuration.expressions import render
 from bridge.engine import journal as kinds
-from bridge.engine.ending import Ended, Finish
+from bridge.engine.ending import Ended, Finish, NotMade
+from bridge.engine.failures import ending_for
 from bridge.engine.making import Job, Making
 from bridge.engine.parts import Parts
 from bridge.engine.places import item_key, step_key
@@ -14,12 +15,13 @@ from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.step_results import results_of
 from bridge.engine.waits import Waits
-from bridge.errors import PlanError
+from bridge.errors import LeaseLost, PlanError, StoreUnavailable
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.runbook import Attempt, Scenario, Step
 from bridge.model.verification import Answer, Verification
 
+_NO_HELP = (Outcome.FAILED, Outcome.UNDONE, Outcome.CANCELLED)
 SKIPPED = {"skipped": True, "changed": False}
 
 
@@ -40,7 +42,9 @@ class Walk:
             self._sight.steps = results_of(attempt.steps[:index], place, self._record.progress)
             if key not in self._record.progress.over:
                 answer = await self._step(scenario, step, key)
-                if answer.answer is not Answer.FIXED:
+                if answer.answer is Answer.NOT_FIXED and step.on_failed == "continue":
+                    await self._pass_over(step, key, answer.detail)
+                elif answer.answer is not Answer.FIXED:
                     return answer
         self._sight.steps = {}
         return Verification(Answer.FIXED, "every step was verified")
@@ -52,11 +56,32 @@ class Walk:
             return Verification(Answer.FIXED)
         if step.wait is not None:
             return await self._waits.wait(step.wait, key)
-        if step.loop is not None:
-            return await self._waits.loop(scenario, step, step.loop, key)
-        if step.for_each is not None:
-            return await self._for_each(scenario, step, key)
-        return await self._making.make(scenario, step, [Job(key=key)])
+        try:
+            if step.loop is not None:
+                return await self._waits.loop(scenario, step, step.loop, key)
+            if step.for_each is not None:
+                return await self._for_each(scenario, step, key)
+            return await self._making.make(scenario, step, [Job(key=key)])
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception as error:
+            if step.on_failed == "continue" and (detail := self._failed_for_good(error)) is not None:
+                return Verification(Answer.NOT_FIXED, detail)
+            raise
+
+    def _failed_for_good(self, error: Exception) -> str | None:
+        """Return why a step could not be made; None where that may pass, is not known, or was not allowed."""
+        if isinstance(error, Ended) and not isinstance(error, NotMade):
+            return None
+        ending = error.finish if isinstance(error, NotMade) else ending_for(error, self._record.progress, self._parts)
+        undo = self._record.progress.undo
+        if not isinstance(ending, Finish) or ending.reason is Reason.INTERNAL_ERROR or (undo and undo.left):
+            return None
+        return ending.detail if ending.outcome in _NO_HELP else None
+
+    async def _pass_over(self, step: Step, key: str, why: str) -> None:
+        data = {"step": key, "result": {"failed": True}}
+        await self._record.write(kinds.PASSED, f"{step.action} did not help, the next step is made: {why}", data=data)
 
     def _begun(self, key: str) -> bool:
         """Whether the step is under way: then its condition was asked before."""

@@ -164,6 +164,9 @@ class Step(Strict):
     """How far this step may go; the strictest step of a scenario counts for all of it."""
     verify_within: Duration = 300.0
     """How long the action's own verification may take."""
+    on_failed: Literal["fail", "continue"] = "fail"
+    """What it means that the step could not be made or did not help: the attempt ends, or the next step is made all
+    the same (of several items: all of them). What is unknown, or denied by a guard, ends the run in any case."""
     until: DayAtMost | None = None
     """Temporary: the change is undone by itself after this time at the latest."""
     hold: DayAtMost | None = None
@@ -186,7 +189,7 @@ class Step(Strict):
             raise ValueError("a step has either `action:` or `wait:`")
         if self.wait is not None:
             given = {"with": self.with_, "for_each": self.for_each, "loop": self.loop, "until": self.until}
-            given |= {"hold": self.hold}
+            given |= {"hold": self.hold, "on_failed": self.on_failed == "continue"}
             for key in (key for key, value in given.items() if value):
                 raise ValueError(f"a wait takes no `{key}:`")
         if self.for_each is not None and self.loop is not None:

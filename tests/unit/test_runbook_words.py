@@ -232,3 +232,13 @@ verify: {fixed: evidence.pods.ready > 0}
     first, second = found.value.problems
     assert "web.yml:11:14: scenarios[0].try[0].steps[0].wait.until: `evidence.pod.ready`" in first
     assert "web.yml:12:7: scenarios[0].try[0].steps[1].action: there is no action called 'rollout_restrat'" in second
+
+
+def test_steps_of_which_none_has_to_help_need_a_proof() -> None:
+    optional = {**SET, "on_failed": "continue"}
+    (found,) = problems(steps(optional, optional), verify=None)
+    assert found.startswith("scenarios.0.steps: no step of these has to help")
+    assert not problems(steps(optional))
+    assert not problems(steps(optional, SET), verify=None)
+    with pytest.raises(ValidationError, match="a wait takes no `on_failed:`"):
+        Step.model_validate({"wait": {"for": "5s"}, "on_failed": "continue"})
