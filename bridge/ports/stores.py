@@ -152,7 +152,8 @@ class WorkQueue(Protocol):
     async def promote(self) -> int:
         """Put parked remediations that are due back in the queue; return how many.
 
-        And create what undoes temporary changes whose time is over, each once, behind the others of its queue key.
+        And create what undoes temporary changes whose time is over, each once, behind the others of its queue key;
+        but not behind one that is parked and has not begun to write.
         """
         ...
 

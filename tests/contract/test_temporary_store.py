@@ -78,6 +78,24 @@ async def test_an_undo_that_is_due_waits_behind_the_one_that_works_on_its_target
     assert (await claimed(stores)).remediation == back.id
 
 
+@pytest.mark.parametrize("writing", [False, True])
+async def test_an_undo_does_not_wait_for_one_that_waits_and_has_changed_nothing(
+    opened: OpenStores, writing: bool
+) -> None:
+    """It may wait for a day, or for a person: what is temporary would last as long."""
+    stores = await opened.open()
+    first, back = await temporary(stores, wish("a"), after=0.0)
+    await end(stores, first)
+    await fire(stores, wish("b"), alert=firing("Other"))
+    waiting = await claimed(stores)
+    if writing:
+        await stores.journal.append(waiting, step("applying"), writing=True)
+    await stores.work.park(waiting, None, step("parked"))
+    assert await stores.work.promote() == 1
+    found = await stores.work.claim("w", block=0.01)
+    assert (found.remediation if found else None) == (None if writing else back.id)
+
+
 async def test_many_workers_create_it_once(opened: OpenStores) -> None:
     stores = await opened.open()
     claim, back = await temporary(stores, wish(), after=0.0)
