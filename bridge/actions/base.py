@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,6 +25,8 @@ class BaseAction(ABC):
     repeat: Repeat = Repeat.SAFE
     undo: Undo = Undo.EXACT
     undo_failed: bool = False
+    texts: Collection[str] = ()
+    """Parameters that are only read by people: what is not known of one is called so, and keeps it from nobody."""
 
     @abstractmethod
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:

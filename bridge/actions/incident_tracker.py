@@ -50,6 +50,7 @@ class IncidentTracker(BaseAction):
     example: Mapping[str, Any] = {"namespace": "omnimesh-core", "severity": "critical", "status": "active"}
     # It tells what happened, also when that did not help.
     undo_failed = False
+    texts = ("facts",)
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         return (permit("v1", KIND, "create", "delete", "get", "patch"),)

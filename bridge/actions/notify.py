@@ -44,6 +44,7 @@ class Notify(BaseAction):
     # After a crash in its midst it is sent again: twice is better than never, and changes nothing more.
     repeat = Repeat.SAFE
     undo = Undo.NONE
+    texts = ("title", "text")
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         return ()

@@ -55,6 +55,7 @@ class StatusPage(BaseAction):
     name = "status_page"
     summary = "Open an incident on a status page, or bring one up to date; its `id` is kept for later steps."
     params: type[BaseModel] = StatusPageParams
+    texts = ("title", "message")
     example: Mapping[str, Any] = {
         "url": "https://status.example/api/incidents",
         "title": "API issues",

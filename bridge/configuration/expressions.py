@@ -32,6 +32,10 @@ FUNCTIONS = frozenset(
 
 _INT64 = range(-(2**63), 2**63)
 _MISSING = object()
+NOT_KNOWN = "(not known)"
+"""What stands in a text for people where nothing is known."""
+_MOST_TOLD = 20
+"""Items of a list that are put into such a text."""
 
 
 class Condition:
@@ -96,6 +100,10 @@ class Template:
             return _plain(values[0], self.text)
         return "".join(_as_text(value, self.text) for value in values)
 
+    def tell(self, variables: Mapping[str, Any]) -> str:
+        """Return a text for people, whatever happens: what is not known is called so, a list has commas."""
+        return "".join(text if program is None else _told(program, text, variables) for text, program in self._pieces)
+
 
 @lru_cache(maxsize=4096)
 def template(text: str) -> Template:
@@ -115,6 +123,17 @@ def render(value: Any, variables: Mapping[str, Any]) -> Any:
         return {key: render(item, variables) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [render(item, variables) for item in value]
+    return value
+
+
+def tell(value: Any, variables: Mapping[str, Any]) -> Any:
+    """As `render`, for texts that people read: nothing that is missing keeps them from being told the rest."""
+    if isinstance(value, str):
+        return template(value).tell(variables) if "${" in value else value
+    if isinstance(value, Mapping):
+        return {key: tell(item, variables) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [tell(item, variables) for item in value]
     return value
 
 
@@ -216,6 +235,24 @@ def _as_text(value: Any, text: str) -> str:
     if isinstance(plain, int):
         return str(plain)
     raise UnknownValue(f"`{text}` puts {_shown(value)} into a text: only texts, numbers, true and false fit")
+
+
+def _told(program: Any, text: str, variables: Mapping[str, Any]) -> str:
+    try:
+        return _in_words(_plain(_execute(program, text, variables), text), text)
+    except UnknownValue:
+        return NOT_KNOWN
+
+
+def _in_words(value: Any, text: str) -> str:
+    if value is None:
+        return NOT_KNOWN
+    if isinstance(value, list):
+        shown = [_in_words(item, text) for item in value[:_MOST_TOLD]]
+        return ", ".join([*shown, f"{len(value) - _MOST_TOLD} more"] if len(value) > _MOST_TOLD else shown)
+    if isinstance(value, dict):
+        return _in_words([f"{key}: {_in_words(item, text)}" for key, item in value.items()], text)
+    return _as_text(value, text)
 
 
 def _shown(value: Any) -> str:

@@ -40,7 +40,7 @@ def while_running(
     """Return what is known in a run; no evidence where that is still being gathered, steps in a scenario."""
     known: dict[str, Collection[str] | None] = {
         **before_evidence(params),
-        "alert": {"name": TEXT, "starts_at": FLOAT, "age_seconds": FLOAT, "resolved": BOOL},
+        "alert": {"name": TEXT, "starts_at": FLOAT, "started": TEXT, "age_seconds": FLOAT, "resolved": BOOL},
         "connections": {"prometheus": BOOL},
         "target": _TARGET.members,
         "targets": None,

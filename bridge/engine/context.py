@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ def variables(
         "alert": {
             "name": remediation.labels.get("alertname", ""),
             "starts_at": remediation.started_at,
+            "started": _when(remediation.started_at),
             "age_seconds": max(0.0, now - remediation.started_at),
             "resolved": bool(view.incidents) and not view.open_incidents,
         },
@@ -47,6 +49,14 @@ def variables(
         "steps": dict(steps or {}),
         "now": now,
     }
+
+
+def _when(at: float) -> str:
+    """Return a time for people; empty for one beyond the calendar."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def alert_variables(labels: dict[str, str], annotations: dict[str, str], params: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from bridge.configuration.expressions import render
+from bridge.configuration.expressions import render, tell
 from bridge.engine import journal as kinds
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.context import RunContext
@@ -69,8 +69,12 @@ class Steps:
         self.putback = PutBack(parts, lease, record, self._maker)
 
     def params(self, step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the step's parameters with their expressions evaluated; raises UnknownValue."""
-        return dict(render(step.with_, variables))
+        """Return the step's parameters with their expressions evaluated; raises UnknownValue.
+
+        What an action only tells people (its `texts`) is never the reason not to tell them.
+        """
+        texts = getattr(self._parts.actions.get(step.action), "texts", ())
+        return {name: (tell if name in texts else render)(value, variables) for name, value in step.with_.items()}
 
     async def plan(self, step: Step, params: Mapping[str, Any]) -> Plan:
         """Return what the step would change; reads only. Raises PlanError, also for `until:` without an undo."""

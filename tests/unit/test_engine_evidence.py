@@ -81,3 +81,14 @@ async def test_a_piece_that_cannot_be_cut_is_missing_with_the_reason(bench: Benc
     found = await kept(bench)
     assert found["evidence"] == {}
     assert "too large" in found["missing"]["facts"]
+
+
+async def test_what_an_action_only_tells_people_is_told_with_what_is_missing_named(bench: Bench) -> None:
+    class Tell(SetField):
+        texts = ("value",)
+
+    bench.actions["set"] = Tell()
+    step = {"action": "set", "with": {"value": "pods: ${evidence.gone.ready}, since ${alert.started}"}}
+    bench.add(runbook(steps=[step]))
+    await bench.run()
+    assert bench.writes == ["pods: (not known), since 1970-01-01 00:00:00 UTC"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.configuration.cel_text import references, split_template
-from bridge.configuration.expressions import MAX_LENGTH, Condition, render
+from bridge.configuration.expressions import MAX_LENGTH, Condition, render, tell
 from bridge.errors import InvalidInput, UnknownValue
 
 FACTS: dict[str, Any] = {
@@ -196,3 +196,17 @@ def test_splitting_a_template_loses_nothing(parts: list[str]) -> None:
 def test_expressions_bring_no_toolkit_for_terminals_into_the_process() -> None:
     code = "import sys, bridge.configuration.expressions; sys.exit('prompt_toolkit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_a_text_for_people_is_told_whatever_is_missing() -> None:
+    known = {"evidence": {"pods": {"ready": 2, "names": ["a", "b"], "by": {"x": 1.0}, "why": None}}}
+    said = (
+        "${evidence.pods.ready} ready: ${evidence.pods.names}; ${evidence.pods.by}; gateway ${evidence.gone.status}"
+    )
+    assert tell({"facts": [said]}, known) == {"facts": ["2 ready: a, b; x: 1; gateway (not known)"]}
+    assert tell("${evidence.pods.why} of ${labels.a}", known) == "(not known) of (not known)"
+    assert tell(5, known) == 5
+
+
+def test_a_long_list_in_a_text_for_people_is_cut() -> None:
+    assert tell("${labels}", {"labels": [str(n) for n in range(23)]}).endswith("19, 3 more")
