@@ -6,6 +6,7 @@ each looks at what is there and what it sends is in writes.py.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.engine.retry import TRANSIENT
@@ -21,6 +22,13 @@ from bridge.errors import (
 from bridge.model.plan import Change, Made
 from bridge.ports import Cluster
 
+Confirm = Callable[[], Awaitable[None]]
+"""Raises when nothing may be written any more: while a read hung, another worker may have taken over."""
+
+
+async def _nothing() -> None:
+    """Let everything pass."""
+
 
 class ChangeApplier:
     """Applies changes to one cluster: read, compare with the plan, write with the version just read."""
@@ -35,8 +43,8 @@ class ChangeApplier:
         """Whether a write of this change was sent whose fate is not known; without one nothing of it was made."""
         return change in self._failed
 
-    async def apply(self, change: Change, *, remediation: str) -> Made:
-        """Return what became of it.
+    async def apply(self, change: Change, *, remediation: str, confirm: Confirm = _nothing) -> Made:
+        """Return what became of it. `confirm` is asked before each write, also one that is sent again.
 
         Raises TargetReplaced (other uid, or gone), PlanStale (a field has another value than planned, something of
         that name is there, or the object kept changing), DisruptionRefused and KubeError. A lost reply is settled by
@@ -55,6 +63,7 @@ class ChangeApplier:
                     return Made(write.ours or lost is not None or self.in_doubt(change), found)
                 _raise_if_unchanged(refused, current)
             look = True
+            await confirm()
             try:
                 return Made(True, await write.send(self._cluster, current))
             except KubeConflict as error:

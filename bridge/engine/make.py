@@ -86,7 +86,7 @@ class Maker:
             await self._refuse_what_may_be_over(change, since)
         await keep_before(self._context.reach, change, self._remediation)
         made = await retrying(
-            lambda: self._applier.apply(change, remediation=self._remediation),
+            lambda: self._applier.apply(change, remediation=self._remediation, confirm=self._lease.confirm),
             policy=self._parts.retry,
             clock=self._parts.clock,
         )

@@ -14,6 +14,7 @@ from bridge.errors import (
     KubeForbidden,
     KubeReplyLost,
     KubeUnavailable,
+    LeaseLost,
     PermanentError,
 )
 from bridge.guards.freshness import FreshnessGuard
@@ -331,3 +332,18 @@ async def test_an_undo_after_a_long_proof_holds_the_locks_first(bench: Bench) ->
     bench.action.answers = [NOT_FIXED]
     assert await bench.run() == (Outcome.UNDONE, Reason.NOT_FIXED)
     assert bench.value() == 1
+
+
+async def test_a_worker_that_was_frozen_between_two_tries_of_a_write_writes_nothing_more(bench: Bench) -> None:
+    """Fault 5. Whoever took over may have made it, and put it back: it looks as it did when it was planned."""
+
+    def frozen() -> None:
+        bench.clock.advance(60)
+        bench.work.take("r1", "w2")
+        bench.cluster.edit(REF, {"metadata": {"labels": {"touched": "yes"}}})
+
+    bench.cluster.between = [frozen]
+    bench.add()
+    with pytest.raises(LeaseLost):
+        await bench.stretch()
+    assert bench.cluster.effective == []
