@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from pydantic import Field as ParamField
 
 from bridge.actions.base import BaseAction
+from bridge.actions.objects import find_object, missing
 from bridge.actions.permits import permit
 from bridge.actions.workloads import TargetParams, object_ref, refuse_deleted
-from bridge.errors import KubeNotFound
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Field, Plan, Repeat, Undo
 from bridge.model.verification import Answer, Verification
@@ -87,12 +87,10 @@ class CertificateRenew(BaseAction):
         if plan.empty:
             return Verification(Answer.FIXED, plan.summary)
         planned = plan.changes[0]
-        try:
-            document = await context.reach.cluster.get(planned.ref)
-        except KubeNotFound:
-            return Verification(Answer.NOT_FIXED, f"{planned.ref} does not exist any more", final=True)
-        if at(document, "metadata", "uid") != planned.ref.uid:
-            return Verification(Answer.NOT_FIXED, f"{planned.ref} was deleted and made again", final=True)
+        document = await find_object(context, planned.ref)
+        if (answer := missing(planned.ref, document)) is not None:
+            return answer
+        assert document is not None
         issuing, ready = condition(document, "Issuing"), condition(document, "Ready")
         revision, old = number(document, "status", "revision"), planned.fields[1].before or 0
         if issuing.get("status") == "True":

@@ -8,14 +8,12 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic import Field as ParamField
 
-from bridge.actions.base import BaseAction
-from bridge.actions.calls import Declared, repeat_of, result_of, shown
-from bridge.actions.command import exit_answer
+from bridge.actions.calls import CallAction, Declared, exit_answer, exit_result, repeat_of, result_of, shown
 from bridge.actions.permits import kind_of, permit
 from bridge.actions.workloads import TargetParams, read_workload
-from bridge.errors import KubeNotFound, PermanentError, PlanError, TargetReplaced
+from bridge.errors import KubeNotFound, PlanError, TargetReplaced
 from bridge.model.permission import Permission
-from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
+from bridge.model.plan import Change, Plan
 from bridge.model.pod import is_leaving, is_ready
 from bridge.model.runbook import Duration
 from bridge.model.target import ObjectRef, check_name, check_namespace
@@ -56,7 +54,7 @@ class ExecParams(TargetParams):
     )
 
 
-class Exec(BaseAction):
+class Exec(CallAction):
     """A command in a container."""
 
     name = "exec"
@@ -69,8 +67,6 @@ class Exec(BaseAction):
         "command": ["redis-cli", "INFO", "replication"],
         "repeat": "safe",
     }
-    repeat = Repeat.NEVER
-    undo = Undo.NONE
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
         kind = kind_of(kind, params)
@@ -96,16 +92,9 @@ class Exec(BaseAction):
             "timeout": params.timeout,
             "expect_exit_codes": list(params.expect_exit_codes),
         }
-        back = None if params.undo is None else {**call, "command": list(params.undo), "undo": True}
+        back = None if params.undo is None else {**call, "command": list(params.undo)}
         summary = shown(f"run {list(params.command)} in {ref}, container {container}")
-        change = Change(ref=ref, operation=Operation.CALL, call=call, inverse_call=back, summary=summary)
-        return self.planned(
-            summary,
-            change,
-            repeat=repeat_of(params.repeat),
-            undo=Undo.COMPENSATING if back else Undo.NONE,
-            undo_failed=back is not None,
-        )
+        return self.planned_call(ref, summary, call, repeat=repeat_of(params.repeat), back=back)
 
     async def perform(self, context: ActionContext, change: Change) -> dict[str, Any]:
         """Run it in exactly the planned pod; return exit code and output."""
@@ -114,15 +103,7 @@ class Exec(BaseAction):
         reply = await context.reach.exec(
             ref.namespace, ref.name, call["command"], container=call["container"], deadline=call["timeout"]
         )
-        if call.get("undo") and reply.exit_code not in call["expect_exit_codes"]:
-            raise PermanentError(f"{call['command']} ended with {reply.exit_code}: {shown(reply.stderr)}")
-        return {
-            "exit_code": reply.exit_code,
-            "stdout": reply.stdout,
-            "stderr": reply.stderr,
-            "truncated": reply.truncated,
-            "pod": ref.name,
-        }
+        return {**exit_result(call, reply), "pod": ref.name}
 
     async def verify(self, context: ActionContext, plan: Plan, params: ExecParams) -> Verification:
         """Fixed when it ended with an expected exit code."""

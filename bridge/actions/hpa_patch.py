@@ -10,9 +10,10 @@ from pydantic import Field as ParamField
 
 from bridge.actions.autoscalers import AUTOSCALING, HPA, autoscalers_of, place_of, resource_metric, scaled_by
 from bridge.actions.base import BaseAction
+from bridge.actions.objects import find_object, missing
 from bridge.actions.permits import kind_of, permit
 from bridge.actions.workloads import APPS, TargetParams, refuse_deleted
-from bridge.errors import KubeNotFound, PlanError
+from bridge.errors import PlanError
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Field, Plan, read_pointer
 from bridge.model.target import ObjectRef, check_name, check_namespace
@@ -102,12 +103,10 @@ class HpaPatch(BaseAction):
         if plan.empty:
             return Verification(Answer.FIXED, plan.summary)
         planned = plan.changes[0]
-        try:
-            document = await context.reach.cluster.get(planned.ref)
-        except KubeNotFound:
-            return Verification(Answer.NOT_FIXED, f"{planned.ref} does not exist any more", final=True)
-        if at(document, "metadata", "uid") != planned.ref.uid:
-            return Verification(Answer.NOT_FIXED, f"{planned.ref} was deleted and made again", final=True)
+        document = await find_object(context, planned.ref)
+        if (answer := missing(planned.ref, document)) is not None:
+            return answer
+        assert document is not None
         for field in planned.fields:
             found = read_pointer(document, field.pointer)
             if found != field.after:

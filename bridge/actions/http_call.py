@@ -12,13 +12,11 @@ import msgspec
 from pydantic import BaseModel, model_validator
 from pydantic import Field as ParamField
 
-from bridge.actions.base import BaseAction
-from bridge.actions.calls import CallParams, Declared, not_kept, peer_ref, result_of, shown
+from bridge.actions.calls import CallAction, CallParams, Declared, not_kept, peer_ref, result_of, shown
 from bridge.errors import InvalidInput, OutcomeUnknown, PermanentError, TemporaryError
 from bridge.model.outside import HttpReply, HttpRequest
 from bridge.model.peers import SecretHeaders
-from bridge.model.permission import Permission
-from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
+from bridge.model.plan import Change, Plan, Repeat
 from bridge.model.runbook import Strict
 from bridge.model.verification import Answer, Verification
 from bridge.ports import ActionContext
@@ -96,7 +94,7 @@ class HttpCallParams(Request, CallParams):
         return self
 
 
-class HttpCall(BaseAction):
+class HttpCall(CallAction):
     """A request to an allow-listed host."""
 
     name = "http_call"
@@ -109,11 +107,6 @@ class HttpCall(BaseAction):
         "json": {"index": "orders"},
         "expect_status": [200, 202],
     }
-    repeat = Repeat.NEVER
-    undo = Undo.NONE
-
-    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
-        return ()
 
     async def plan(self, context: ActionContext, params: HttpCallParams) -> Plan:
         """Plan the request; raise InvalidInput for a host or a secret that the settings do not allow."""
@@ -121,25 +114,13 @@ class HttpCall(BaseAction):
         back = None
         if params.undo is not None:
             context.reach.check("http", params.undo.url, tuple(params.undo.secret_headers.values()))
-            back = params.undo.call(params.timeout) | {"undo": True}
+            back = params.undo.call(params.timeout)
         repeat = repeat_of_method(params.method, params.repeat)
         call = params.call(params.timeout) | {"repeat": repeat.value}
         summary = f"{params.method} {shown(params.url)}"
-        change = Change(
-            ref=peer_ref("Http", params.url.partition("?")[0]),
-            operation=Operation.CALL,
-            call=call,
-            inverse_call=back,
-            summary=summary,
-        )
-        return self.planned(
-            summary,
-            change,
-            repeat=repeat,
-            undo=Undo.COMPENSATING if back else Undo.NONE,
-            undo_failed=back is not None,
-            harmless=params.method in _READS,
-        )
+        ref = peer_ref("Http", params.url.partition("?")[0])
+        harmless = params.method in _READS
+        return self.planned_call(ref, summary, call, repeat=repeat, back=back, harmless=harmless)
 
     async def perform(self, context: ActionContext, change: Change) -> dict[str, Any]:
         """Send it; return status and body. An undo that is refused is an error: nobody looks at its result."""

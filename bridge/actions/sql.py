@@ -8,11 +8,9 @@ from typing import Any
 from pydantic import BaseModel, model_validator
 from pydantic import Field as ParamField
 
-from bridge.actions.base import BaseAction
-from bridge.actions.calls import CallParams, Declared, not_kept, peer_ref, repeat_of, result_of, shown
+from bridge.actions.calls import CallAction, CallParams, Declared, not_kept, peer_ref, repeat_of, result_of, shown
 from bridge.model.peers import SqlName
-from bridge.model.permission import Permission
-from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
+from bridge.model.plan import Change, Plan
 from bridge.model.statement import Statement
 from bridge.model.verification import Answer, Verification
 from bridge.ports import ActionContext
@@ -56,7 +54,7 @@ class SqlParams(CallParams):
         return self
 
 
-class Sql(BaseAction):
+class Sql(CallAction):
     """A statement at a named database."""
 
     name = "sql"
@@ -69,11 +67,6 @@ class Sql(BaseAction):
         "arguments": [30],
         "repeat": "safe",
     }
-    repeat = Repeat.NEVER
-    undo = Undo.NONE
-
-    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
-        return ()
 
     async def plan(self, context: ActionContext, params: SqlParams) -> Plan:
         """Plan the call; raise InvalidInput when there is no such connection."""
@@ -86,23 +79,10 @@ class Sql(BaseAction):
         }
         back = None
         if params.undo_statement is not None:
-            undo = {"statement": params.undo_statement, "arguments": _plain(params.undo_arguments)}
-            back = {**call, **undo, "undo": True}
+            back = {**call, "statement": params.undo_statement, "arguments": _plain(params.undo_arguments)}
         summary = f"run at {params.connection}: {shown(params.statement)}"
-        change = Change(
-            ref=peer_ref("Postgres", params.connection),
-            operation=Operation.CALL,
-            call=call,
-            inverse_call=back,
-            summary=summary,
-        )
-        return self.planned(
-            summary,
-            change,
-            repeat=repeat_of(params.repeat),
-            undo=Undo.COMPENSATING if back else Undo.NONE,
-            undo_failed=back is not None,
-        )
+        ref = peer_ref("Postgres", params.connection)
+        return self.planned_call(ref, summary, call, repeat=repeat_of(params.repeat), back=back)
 
     async def perform(self, context: ActionContext, change: Change) -> dict[str, Any]:
         """Run it; return the first rows, how many there were and what the server said."""
