@@ -15,10 +15,10 @@ from pydantic import BaseModel
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Limits, Parts
 from bridge.engine.worker import Worker, WorkerOptions
-from bridge.errors import InvalidInput
+from bridge.errors import InvalidInput, KubeUnavailable
 from bridge.model.mode import Mode
 from bridge.model.plan import Change, Field, Plan, Repeat, Undo, read_pointer
-from bridge.model.reason import Reason
+from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Entry, Outcome, Remediation, RemediationView, State
 from bridge.model.runbook import Runbook
 from bridge.model.target import ObjectRef, Target
@@ -36,6 +36,10 @@ FIXED = Verification(Answer.FIXED, "all ready")
 NOT_FIXED = Verification(Answer.NOT_FIXED, "2 of 3 ready", final=True)
 NOT_YET = Verification(Answer.NOT_FIXED, "2 of 3 ready")
 UNKNOWN = Verification(Answer.UNKNOWN, "no sample")
+SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
+TWO_STEPS = [{"action": "set"}, {"action": "set", "with": {"value": 7, "names": ["worker"]}}]
+FACTS = {"facts": {"collect": "facts"}}
+AWAY = KubeUnavailable("no connection", what="get deployment/shop/web")
 
 
 class SetParams(BaseModel):
@@ -147,6 +151,20 @@ def runbook(**fields: Any) -> Runbook:
     return Runbook.model_validate(
         {"name": "test/web", "summary": "Mend web.", "target": target, "scenarios": scenarios, **fields}
     )
+
+
+class Judge:
+    """A plan guard that answers what it is told, and remembers the plans it saw."""
+
+    name = "judge"
+
+    def __init__(self, verdict: Verdict | None = None) -> None:
+        self.verdict = verdict or Verdict.allow()
+        self.saw: list[str] = []
+
+    async def check(self, remediation: Any, plan: Any, context: Any) -> Verdict:
+        self.saw.append(plan.summary)
+        return self.verdict
 
 
 class Bench:

@@ -7,21 +7,29 @@ from typing import Any
 import pytest
 
 from bridge.engine import journal as kinds
-from bridge.errors import KubeForbidden, KubeReplyLost, KubeUnavailable, PermanentError, PlanError
+from bridge.errors import KubeForbidden, KubeReplyLost, PermanentError, PlanError
 from bridge.guards.reversible import ReversibleGuard
 from bridge.model.mode import Mode
 from bridge.model.plan import Undo
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
 from bridge.model.runbook import Runbook
-from tests.support.bench import FIXED, NOT_FIXED, OTHER, REF, UNKNOWN, Bench, SetField, runbook
+from tests.support.bench import (
+    AWAY,
+    FACTS,
+    FIXED,
+    NOT_FIXED,
+    OTHER,
+    REF,
+    SUCCEEDED,
+    UNKNOWN,
+    Bench,
+    SetField,
+    runbook,
+)
 from tests.support.flaky_cluster import Fault
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
-
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
-FACTS = {"facts": {"collect": "facts"}}
-AWAY = KubeUnavailable("no connection", what="get deployment/shop/web")
 
 
 def attempt(name: str, *values: int, **more: Any) -> dict[str, Any]:

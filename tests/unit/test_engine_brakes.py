@@ -17,11 +17,10 @@ from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
 from bridge.model.verification import Verification
-from tests.support.bench import FIXED, Bench, runbook
+from tests.support.bench import FIXED, TWO_STEPS, Bench, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-TWO_STEPS = [{"action": "set"}, {"action": "set", "with": {"value": 7, "names": ["worker"]}}]
 PAUSED = (Outcome.SUPPRESSED, Reason.PAUSED)
 
 

@@ -25,11 +25,10 @@ from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Verification
-from tests.support.bench import FIXED, NOT_FIXED, Bench, NoParams, runbook
+from tests.support.bench import FIXED, NOT_FIXED, SUCCEEDED, Bench, NoParams, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
 LOST = (Outcome.UNKNOWN, Reason.WRITE_UNKNOWN)
 PEER = ObjectRef("", "Peer", "shop", "peer")
 

@@ -12,13 +12,9 @@ from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Verification
-from tests.support.bench import FIXED, NOT_FIXED, Bench, NoParams, SetField, runbook
+from tests.support.bench import FACTS, FIXED, NOT_FIXED, SUCCEEDED, TWO_STEPS, Bench, NoParams, SetField, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
-
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
-TWO_STEPS = [{"action": "set"}, {"action": "set", "with": {"value": 7, "names": ["worker"]}}]
-FACTS = {"facts": {"collect": "facts"}}
 
 
 @pytest.fixture

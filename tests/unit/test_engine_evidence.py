@@ -12,11 +12,9 @@ from bridge.engine import journal as kinds
 from bridge.engine.gather import MOST
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
-from tests.support.bench import Bench, SetField, runbook
+from tests.support.bench import FACTS, Bench, SetField, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
-
-FACTS = {"facts": {"collect": "facts"}}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.engine import journal as kinds
-from bridge.errors import KubeUnavailable, PermanentError, PlanError, TemporaryError
+from bridge.errors import PermanentError, PlanError, TemporaryError
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.pause import PauseGuard
 from bridge.model.intake import Pause
@@ -16,41 +16,27 @@ from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
 from tests.support.bench import (
+    AWAY,
+    FACTS,
     FIXED,
     NOT_FIXED,
     NOT_YET,
     REF,
     RUNBOOK_BREAKER,
+    SUCCEEDED,
+    TWO_STEPS,
     UNKNOWN,
     Bench,
+    Judge,
     runbook,
 )
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
-AWAY = KubeUnavailable("no connection", what="get deployment/shop/web")
-TWO_STEPS = [{"action": "set"}, {"action": "set", "with": {"value": 7, "names": ["worker"]}}]
-FACTS = {"facts": {"collect": "facts"}}
-
 
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
-
-
-class Judge:
-    """A plan guard that answers what it is told, and remembers the plans it saw."""
-
-    name = "judge"
-
-    def __init__(self, verdict: Verdict | None = None) -> None:
-        self.verdict = verdict or Verdict.allow()
-        self.saw: list[str] = []
-
-    async def check(self, remediation: Any, plan: Any, context: Any) -> Verdict:
-        self.saw.append(plan.summary)
-        return self.verdict
 
 
 # -- modes

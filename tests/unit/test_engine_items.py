@@ -15,12 +15,11 @@ from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
 from bridge.model.target import ObjectRef, Target
-from tests.support.bench import FIXED, NOT_FIXED, NOT_YET, UNKNOWN, Bench, SetField, runbook
+from tests.support.bench import FIXED, NOT_FIXED, NOT_YET, SUCCEEDED, UNKNOWN, Bench, SetField, runbook
 from tests.support.flaky_cluster import Fault
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
 NAMES = ("n1", "n2", "n3")
 REFS = {name: ObjectRef("apps/v1", "Deployment", "shop", name, uid=f"uid-{name}") for name in NAMES}
 EACH = {"action": "set", "with": {"names": ["${item}"]}, "for_each": list(NAMES)}

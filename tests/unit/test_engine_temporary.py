@@ -18,12 +18,11 @@ from bridge.model.intake import Pause
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
-from tests.support.bench import FIXED, NOT_FIXED, OTHER, REF, Bench, SetField, runbook
+from tests.support.bench import FIXED, NOT_FIXED, OTHER, REF, SUCCEEDED, Bench, SetField, runbook
 from tests.support.flaky_cluster import Fault
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
 ENDED = (Outcome.UNDONE, Reason.TEMPORARY_ENDED)
 STEP_KEY = step_key(place_of("only"), 0)
 UNDO = undo_id("r1", STEP_KEY)

@@ -14,12 +14,10 @@ from bridge.model.plan import Change, Operation, Plan
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State
 from bridge.model.target import ObjectRef
-from tests.support.bench import NOT_FIXED, OTHER, REF, Bench, SetField, runbook
+from tests.support.bench import FACTS, NOT_FIXED, OTHER, REF, SUCCEEDED, Bench, SetField, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
-FACTS = {"facts": {"collect": "facts"}}
 SET = {"action": "set"}
 PARENT = ObjectRef("", "Postgres", "", "main")
 

@@ -18,15 +18,20 @@ from bridge.errors import (
     PermanentError,
 )
 from bridge.guards.freshness import FreshnessGuard
-from bridge.model.reason import Reason, Verdict
+from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State
 from tests.support.bench import (
+    AWAY,
+    FACTS,
     FIXED,
     NOT_FIXED,
     OTHER,
     REF,
+    SUCCEEDED,
+    TWO_STEPS,
     UNKNOWN,
     Bench,
+    Judge,
     SetField,
     runbook,
 )
@@ -34,29 +39,10 @@ from tests.support.flaky_cluster import Fault
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
-SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
-AWAY = KubeUnavailable("no connection", what="get deployment/shop/web")
-TWO_STEPS = [{"action": "set"}, {"action": "set", "with": {"value": 7, "names": ["worker"]}}]
-FACTS = {"facts": {"collect": "facts"}}
-
 
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
-
-
-class Judge:
-    """A plan guard that answers what it is told, and remembers the plans it saw."""
-
-    name = "judge"
-
-    def __init__(self, verdict: Verdict | None = None) -> None:
-        self.verdict = verdict or Verdict.allow()
-        self.saw: list[str] = []
-
-    async def check(self, remediation: Any, plan: Any, context: Any) -> Verdict:
-        self.saw.append(plan.summary)
-        return self.verdict
 
 
 async def test_a_stale_plan_is_planned_again(bench: Bench) -> None:
