@@ -9,11 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from bridge.actions.base import BaseAction
+from bridge.actions.calls import shown
+from bridge.actions.permits import permit
 from bridge.errors import PermanentError
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Answer, Verification
+from bridge.model.workload import WORKLOADS
 from bridge.ports import ActionContext
 
 Perform = Callable[[ActionContext, Any], Awaitable[Mapping[str, Any] | None]]
@@ -56,13 +59,15 @@ class FunctionAction(BaseAction):
         return function
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
-        return self._permissions
+        # Whether its target may be touched is read from that.
+        about = (permit("apps/v1", kind, "get"),) if kind in WORKLOADS else ()
+        return (*self._permissions, *about)
 
     async def plan(self, context: ActionContext, params: BaseModel) -> Plan:
         """Plan one call about the remediation's target."""
         target, given = context.target, params.model_dump(mode="json", exclude_defaults=True)
         said = ", ".join(f"{name}={value}" for name, value in given.items())
-        summary = self.summary.rstrip(".") + (f" ({said})" if said else "")
+        summary = self.summary.rstrip(".") + (f" ({shown(said)})" if said else "")
         change = Change(
             ref=ObjectRef("", self.name, target.namespace, target.name, cluster=target.cluster),
             operation=Operation.CALL,

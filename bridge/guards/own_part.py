@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from bridge.model.plan import Change, Plan
+from bridge.guards.about import object_of
+from bridge.model.plan import Plan
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
+from bridge.model.target import ObjectRef
 from bridge.ports import ActionContext
 
 _SHAPES = frozenset({"NetworkPolicy", "ResourceQuota", "LimitRange", "Role", "RoleBinding"})
@@ -42,15 +44,14 @@ class OwnPartGuard:
     async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict:
         """Deny a plan that changes a part of alertbridge: nobody would carry it to its end."""
         for change in plan.changes:
-            if (part := self._part(change)) is not None:
+            ref = object_of(change, remediation)
+            if ref is not None and (part := self._part(ref)) is not None:
                 return Verdict.deny(Reason.OWN_PART, f"{change.ref} is {part}")
         return Verdict.allow()
 
-    def _part(self, change: Change) -> str | None:
-        own, ref = self._own, change.ref
-        if change.external:
-            # A peer that is called like us is none of our objects; our own Redis is no peer of any runbook.
-            return None
+    def _part(self, ref: ObjectRef) -> str | None:
+        # A peer that is called like us is none of our objects; our own Redis is no peer of any runbook.
+        own = self._own
         if own.cluster and ref.cluster != own.cluster:
             return None
         if _within(f"{ref.namespace}/{ref.name}", own.redis):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from bridge.errors import KubeNotFound
+from bridge.errors import InvalidInput, KubeNotFound
+from bridge.guards.about import object_of
 from bridge.model.plan import Change, Operation, Plan
 from bridge.model.pod import controller_of
 from bridge.model.reason import Reason, Verdict
@@ -53,8 +54,11 @@ class ProtectedGuard:
                 mend = "; `drain_protected: true` lets drains evict there" if leaves else ""
                 return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref}: namespace {place} is protected{mend}")
         for change in plan.changes:
-            if (marked := await _marked_off(change, context)) is not None:
-                whose = "" if marked == change.ref else f", of which {change.ref} is,"
+            about = object_of(change, remediation)
+            if about is None or change.operation is Operation.CREATE:
+                continue
+            if (marked := await _marked_off(about, context)) is not None:
+                whose = "" if marked == about else f", of which {about} is,"
                 return Verdict.deny(Reason.PROTECTED_OBJECT, f"{marked}{whose} has the annotation {MODE}: off")
         return Verdict.allow()
 
@@ -78,16 +82,15 @@ def _governs_all(plan: Plan, remediation: Remediation) -> Change | None:
     return None
 
 
-async def _marked_off(change: Change, context: ActionContext) -> ObjectRef | None:
+async def _marked_off(about: ObjectRef, context: ActionContext) -> ObjectRef | None:
     """Return what is marked: the object, or the workload that it is a pod of; a template carries no such mark."""
-    if change.external or change.operation is Operation.CREATE:
-        return None
-    ref: ObjectRef | None = change.ref
+    ref: ObjectRef | None = about
     while ref is not None:
         try:
             document = await context.reach.cluster.get(ref)
-        except KubeNotFound:
-            # The applier will say so; there is nothing to protect.
+        except (KubeNotFound, InvalidInput):
+            # The applier will say so; there is nothing to protect. Nor is there in what no cluster could hold: the
+            # target of a plug-in may be anything.
             return None
         if annotations_of(document).get(MODE, "").lower() == "off":
             return ref

@@ -26,9 +26,8 @@ from tests.support.fake_cluster import FakeCluster
 
 
 def remediation(**settings: Any) -> Remediation:
-    return Remediation(
-        id="rem-1", runbook="r", target=Target("test", "Deployment", "shop", "web"), mode=Mode.AUTO, **settings
-    )
+    about: dict[str, Any] = {"target": Target("test", "Deployment", "shop", "web"), **settings}
+    return Remediation(id="rem-1", runbook="r", mode=Mode.AUTO, **about)
 
 
 def plan(
@@ -339,3 +338,21 @@ async def test_a_peer_that_is_called_like_us_is_not_our_part() -> None:
     peer = operated(Operation.CALL, ObjectRef("", "Postgres", "alertbridge", "alertbridge", "", "test"))
     for guard in (OwnPartGuard(OWN), OwnerGuard(), ProtectedGuard()):
         assert (await check(guard, peer)).allowed
+
+
+async def test_a_plug_ins_call_on_its_target_is_guarded_as_a_change_of_it() -> None:
+    """Faults 63 and 64. What a function does there is its own; a peer of the same name is another thing."""
+    ref = ObjectRef("", "my_fix", "shop", "web", cluster="test")
+    call = Change(ref=ref, operation=Operation.CALL, summary="s")
+    wanted = Plan(action="my_fix", summary="s", changes=(call,))
+    verdict = await check(ProtectedGuard(), wanted, web(annotations={"alertbridge.io/mode": "off"}))
+    assert verdict.reason is Reason.PROTECTED_OBJECT
+    own = OwnPartGuard(OwnParts(namespace="shop", workloads=("web",)))
+    assert (await check(own, wanted)).reason is Reason.OWN_PART
+    peer = msgspec.structs.replace(call, ref=ObjectRef("", "Postgres", "", "web"))
+    elsewhere = msgspec.structs.replace(wanted, changes=(peer,))
+    assert (await check(own, elsewhere)).allowed
+    assert (await check(ProtectedGuard(), elsewhere, web(annotations={"alertbridge.io/mode": "off"}))).allowed
+    database = Target("test", "Database", "", "Orders_DB")
+    named = msgspec.structs.replace(call, ref=ObjectRef("", "my_fix", "", "Orders_DB", cluster="test"))
+    assert (await check(ProtectedGuard(), msgspec.structs.replace(wanted, changes=(named,)), target=database)).allowed
