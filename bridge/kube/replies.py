@@ -106,7 +106,8 @@ def _message(failure: Failure, document: dict[str, Any]) -> str:
         return f"HTTP {failure.status} {document.get('reason') or ''}".strip()
     message = document.get("message")
     if not isinstance(message, str) or not message:
-        return f"HTTP {failure.status}"
+        # Without a word of its own, a 404 is the router's: there is no such path.
+        return "the cluster does not serve this kind" if failure.status == 404 else f"HTTP {failure.status}"
     if failure.status == 429:
         message = " ".join([message, *_causes(document)])
     return message if len(message) <= _MESSAGE else f"{message[: _MESSAGE - 3]}..."

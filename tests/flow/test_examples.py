@@ -198,3 +198,31 @@ async def test_the_example_of_an_action_plans_and_only_reads(
     (plan,) = [entry["data"]["plan"] for entry in shown["journal"] if entry["kind"] == "planned"]
     assert plan["action"] == action
     assert bool(plan["changes"]) is (action not in NOTHING_TO_DO), told
+
+
+NEEDS_NO_OBJECT = {
+    *("command", "http_call", "http_check", "notify", "promql_check", "sql", "status_page"),
+    *("job_run", "object_apply", "incident_tracker"),
+    *("cordon", "drain", "uncordon"),
+}
+"""They make something, call something, or are about nodes, which every cluster has."""
+SO_ALREADY = {"object_delete", "pod_delete"}
+"""What is not there is as gone as they want it."""
+MENDS = ("correct", "make", "set", "use", "name", "see")
+
+
+@pytest.mark.parametrize("action", sorted(actions().keys() - NEEDS_NO_OBJECT - ELSEWHERE.keys()))
+async def test_without_the_objects_of_its_example_it_says_what_to_do_or_that_there_is_nothing_to_change(
+    action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANY_SECRET", "json://localhost")
+    async with SimulatedServer(SimulatedCluster()) as server:
+        shown = document(await rehearse_runbook(configured(tmp_path, action, server.url), f"example/{action}", ALERT))
+    if action in SO_ALREADY:
+        assert "nothing to change: " in text(shown)
+        return
+    assert not shown["planned"]
+    if action == "certificate_renew":
+        assert "the cluster does not serve this kind" in shown["detail"], "nobody installed cert-manager here"
+    assert shown["reason"] in ("target_gone", "plan_failed")
+    assert any(word in shown["detail"].rpartition(": ")[2] for word in MENDS), shown["detail"]
