@@ -25,6 +25,7 @@ _READS = ("GET", "HEAD")
 _SAFE = (*_READS, "PUT", "DELETE")
 """Methods that are idempotent by definition. Source: RFC 9110, section 9.2.2."""
 _AGAIN = (429, 502, 503, 504)
+_DECODED = 4
 _SUCCESS = (200, 201, 202, 204)
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -196,5 +197,16 @@ def refuse_odd_paths(url: str) -> None:
         parts = urlsplit(url)
     except ValueError as error:
         raise InvalidInput(f"{url[:80]!r} is not an HTTP address") from error
-    if parts.fragment or any(unquote(part) in (".", "..") or "/" in unquote(part) for part in parts.path.split("/")):
+    if parts.fragment or any(_odd(part) for part in parts.path.split("/")):
         raise InvalidInput(f"{url[:80]!r} leads to another place than it names")
+
+
+def _odd(part: str) -> bool:
+    """Whether a server could take one part of a path for a way up, or for several parts."""
+    for _ in range(_DECODED):
+        # Parameters of a part (RFC 3986, section 3.3) are cut off by some before they look at what is left.
+        if part.partition(";")[0] in (".", "..") or "/" in part or "\\" in part:
+            return True
+        part = unquote(part)
+    # What is still encoded was encoded to get past somebody.
+    return unquote(part) != part

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from bridge.actions.calls import shown
+from bridge.actions.http_call import refuse_odd_paths
 from bridge.actions.registry import actions
 from bridge.engine.context import RunContext
 from bridge.errors import (
@@ -190,6 +191,18 @@ async def test_a_request_is_marked_with_the_remediation_and_with_itself() -> Non
     keys = [request.headers["Idempotency-Key"] for request in reach.sent]
     assert keys[0] == keys[1] != keys[2]
     assert all(key.startswith("rem-1-") for key in keys)
+
+
+@pytest.mark.parametrize("part", ["..", "%2e%2E", "%252e%252e", "..;x=1", "%2e%2e%3bx", "a%2fb", "a%252fb", "a%5cb"])
+def test_a_value_from_an_alert_leads_to_no_other_path(part: str) -> None:
+    """Faults 41 and 46."""
+    with pytest.raises(InvalidInput, match="another place"):
+        refuse_odd_paths(f"http://search:9200/indices/{part}/rebuild")
+
+
+@pytest.mark.parametrize("part", ["a.b", "...", "orders;v=2", "100%25", "a%20b", "caf%C3%A9"])
+def test_a_plain_path_is_let_through(part: str) -> None:
+    refuse_odd_paths(f"http://search:9200/indices/{part}/rebuild")
 
 
 def test_what_is_said_of_an_answer_or_a_statement_holds_no_credentials() -> None:
