@@ -40,6 +40,11 @@ def runbook_problems(runbook: Runbook, registry: Registry) -> Iterator[Problem]:
     yield from _collect_problems(runbook.evidence, ("evidence",), while_running(params, None), registry)
     gathered = _shapes(runbook.evidence, registry)
     yield from scenario_problems(runbook, while_running(params, gathered, steps={}), registry)
+    said: list[tuple[Loc, str]] = [(("escalate",), runbook.escalate)]
+    said += [(("scenarios", at, "escalate"), each.escalate) for at, each in enumerate(runbook.scenarios)]
+    for place, advice in said:
+        for _, text in template_problems(advice, while_running(params, gathered)):
+            yield place, text
     if runbook.verify is not None:
         yield from _collect_problems(
             runbook.verify.evidence, ("verify", "evidence"), while_running(params, gathered), registry

@@ -48,7 +48,8 @@ def _attempt_problems(
     runbook: Runbook, scenario: Scenario, here: Loc, scope: Scope, registry: Registry
 ) -> Iterator[Problem]:
     if not scenario.try_:
-        if runbook.verify is None and all(step.on_failed == "continue" for step in scenario.steps):
+        need_not = [step.on_failed == "continue" for step in scenario.steps]
+        if runbook.verify is None and need_not and all(need_not):
             told = "no step of these has to help, and the runbook has no `verify`: nothing would say whether it did"
             yield (*here, "steps"), told
         yield from _steps_problems(scenario.steps, (*here, "steps"), scope, registry)

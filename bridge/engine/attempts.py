@@ -64,6 +64,9 @@ class Attempts:
             reason = Reason.EVIDENCE_MISSING if choice.unknown else Reason.NO_SCENARIO
             raise Ended(Finish(Outcome.UNKNOWN if choice.unknown else Outcome.FAILED, reason, choice.why))
         await self._record.write(kinds.SCENARIO, choice.why, data={"name": choice.scenario.name})
+        if not choice.scenario.attempts:
+            detail = f"{choice.scenario.name}: {Reason.LEFT_TO_A_PERSON.text}"
+            raise Ended(Finish(Outcome.FAILED, Reason.LEFT_TO_A_PERSON, detail))
         return choice.scenario
 
     def current(self) -> Scenario:
@@ -93,6 +96,8 @@ class Attempts:
         found = ended.ending
         if isinstance(found, Finish) and found.reason is Reason.NO_SCENARIO:
             return self._all_told(msgspec.structs.replace(finish, detail=f"{finish.detail}; {found.detail}"))
+        if isinstance(found, Finish) and found.reason is Reason.LEFT_TO_A_PERSON:
+            return self._all_told(found)
         return found
 
     # -- attempts

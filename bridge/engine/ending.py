@@ -17,6 +17,8 @@ class Finish(msgspec.Struct, frozen=True):
     reason: Reason
     detail: str = ""
     wait_until: float | None = None
+    advice: str = ""
+    """What the runbook says to whoever is told."""
 
     @property
     def escalated(self) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
+from bridge.configuration.expressions import tell
 from bridge.engine import admission
 from bridge.engine import journal as kinds
 from bridge.engine.apply import ChangeApplier
@@ -50,9 +51,21 @@ class Run:
         self._rem = view.remediation
         self._record = record
         self._runbook = Runbook.model_validate(self._rem.runbook_doc)
+        self._sight: Sight | None = None
 
     async def run(self) -> Ending:
-        """Return how it ended for now."""
+        """Return how it ended for now, with what the runbook says to whoever is told."""
+        ending = await self._end()
+        return self._advised(ending) if isinstance(ending, Finish) and ending.escalated else ending
+
+    def _advised(self, finish: Finish) -> Finish:
+        chosen = next((s for s in self._runbook.scenarios if s.name == self._record.progress.scenario), None)
+        said = (chosen.escalate if chosen else "") or self._runbook.escalate
+        if not said or self._rem.undo_of or self._sight is None or finish.outcome is Outcome.OBSERVED:
+            return finish
+        return msgspec.structs.replace(finish, advice=tell(said, self._sight.variables()))
+
+    async def _end(self) -> Ending:
         try:
             steps = self._put_together()
             if self._rem.undo_of:
@@ -78,11 +91,11 @@ class Run:
         )
         applier = ChangeApplier(reach.cluster)
         steps = Steps(parts, self._lease, record, context, self._rem, applier, snapshot)
-        self._sight = Sight(parts, self._view, record, runbook, context, snapshot)
-        self._making = Making(parts, record, steps, self._sight, runbook)
-        waits = Waits(parts, self._lease, record, steps, self._sight, self._making)
-        self._walk = Walk(parts, record, self._sight, self._making, waits)
-        self._attempts = Attempts(parts, record, steps, self._sight, self._making, self._walk, runbook)
+        self._sight = sight = Sight(parts, self._view, record, runbook, context, snapshot)
+        self._making = Making(parts, record, steps, sight, runbook)
+        waits = Waits(parts, self._lease, record, steps, sight, self._making)
+        self._walk = Walk(parts, record, sight, self._making, waits)
+        self._attempts = Attempts(parts, record, steps, sight, self._making, self._walk, runbook)
         return steps
 
     async def _run(self) -> Ending:
@@ -94,20 +107,21 @@ class Run:
 
     async def _scenario(self) -> Scenario:
         """Return the scenario that the run stands in, or that the evidence calls for."""
-        progress = self._record.progress
+        progress, sight = self._record.progress, self._sight
+        assert sight is not None
         if progress.writing:
-            await self._sight.recall()
+            await sight.recall()
             return self._attempts.current()
         await admission.check_entry(self._parts, self._view)
         if self._lease.stopping:
             raise Ended(HandOver())
-        await self._sight.look_around()
+        await sight.look_around()
         if progress.begun:
             return self._attempts.current()
         scenario = await self._attempts.choose(self._runbook.scenarios)
         mode = self._making.mode(scenario)
         if mode is not Mode.AUTO:
-            foresight = Foresight(self._record, self._sight, self._making, self._walk)
+            foresight = Foresight(self._record, sight, self._making, self._walk)
             raise Ended(await foresight.run(scenario, mode))
         return scenario
 

@@ -186,14 +186,15 @@ class Worker:
             worker=claim.worker,
             text=f"{ending.outcome.value}: {ending.detail or ending.reason.text}",
             reason=ending.reason.value,
-            data={"outcome": ending.outcome.value, "escalated": ending.escalated},
+            data={"outcome": ending.outcome.value, "escalated": ending.escalated}
+            | ({"advice": ending.advice} if ending.advice else {}),
         )
         if not (again and await self._over(claim)):
             await queue.finish(
                 claim, ending.outcome, ending.reason, entry, escalated=ending.escalated, wait_until=ending.wait_until
             )
         await self._leave_breaker(stretch.progress.permit, ending)
-        await self._tell(stretch.view, ending, entry.text)
+        await self._tell(stretch.view, ending, f"{entry.text}. {ending.advice}" if ending.advice else entry.text)
 
     async def _over(self, claim: Claim) -> bool:
         """Whether the end was recorded by an earlier try whose reply was lost: people still have to be told."""

@@ -46,6 +46,7 @@ class Reason(Enum):
     NOTHING_TO_DO = ("nothing_to_do", False, "the plan would change nothing")
     NOT_FIXED = ("not_fixed", True, "verification says not fixed")
     VERIFICATION_UNKNOWN = ("verification_unknown", True, "verification could not tell")
+    LEFT_TO_A_PERSON = ("left_to_a_person", True, "the scenario that applies is a person's to mend")
     NO_SCENARIO = ("no_scenario", True, "no scenario of the runbook applies")
     EVIDENCE_MISSING = ("evidence_missing", True, "evidence that the choice needs could not be gathered")
     PLAN_FAILED = ("plan_failed", True, "the change could not be planned")

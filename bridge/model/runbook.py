@@ -239,10 +239,14 @@ class Scenario(Strict):
     """What is done when it did not help: a person is told, or the scenarios after it are asked, with evidence
     gathered afresh."""
 
+    escalate: str = ""
+    """What the person who is woken should know or do first, in place of the runbook's; may hold `${CEL}`. A scenario
+    with this alone, without steps, is left to a person."""
+
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """The ways to try: a plain list of steps is a single one without a name."""
-        return self.try_ or (Attempt(name="", steps=self.steps),)
+        """The ways to try: a plain list of steps is a single one without a name; none where it is a person's."""
+        return self.try_ or ((Attempt(name="", steps=self.steps),) if self.steps else ())
 
     @property
     def all_steps(self) -> tuple[Step, ...]:
@@ -252,8 +256,11 @@ class Scenario(Strict):
     def _fits(self) -> Scenario:
         if (self.when is None) != self.otherwise:
             raise ValueError("a scenario has either `when:` with a CEL expression or `otherwise: true`")
-        if bool(self.steps) == bool(self.try_):
-            raise ValueError("a scenario has either `steps:` or `try:`, with at least one entry")
+        if (self.steps and self.try_) or not (self.steps or self.try_ or self.escalate):
+            raise ValueError(
+                "a scenario has either `steps:` or `try:`, with at least one entry, or `escalate:` with what a person"
+                " is to do"
+            )
         if (size := sum(step.size for step in self.all_steps)) > MOST_STEPS:
             raise ValueError(f"its steps, with their items and rounds, can come to {size}: at most {MOST_STEPS}")
         return self
@@ -296,6 +303,6 @@ class Runbook(Strict):
     verify: VerifySpec | None = None
     """How it is proved that it worked."""
     escalate: str = ""
-    """What the person who is woken should know or do first."""
+    """What the person who is woken should know or do first; may hold `${CEL}`."""
     expires: Duration = 3600.0
     """A run that could not start within this time is out of date and skipped with a record."""

@@ -100,6 +100,7 @@ def remediation(detail: Json, entries: Sequence[Json]) -> str:
         ("State", item["state"] + waits),
         ("Outcome", item["outcome"] or "-"),
         ("Escalated", "yes" if item["escalated"] else ""),
+        ("To do", next((e["data"]["advice"] for e in reversed(entries) if e["data"].get("advice")), "")),
         ("Reason", ": ".join(part for part in (item["reason"], item["detail"]) if part) or "-"),
         ("Labels", _pairs(item["labels"])),
         ("Params", _pairs(detail["params"])),

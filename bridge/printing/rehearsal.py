@@ -34,6 +34,7 @@ def document(found: Rehearsal) -> dict[str, Any]:
         "outcome": finished.outcome.value if finished else "unknown",
         "reason": finished.reason.value if finished else "",
         "detail": finished.detail if finished else str(getattr(ending, "detail", "")),
+        "advice": finished.advice if finished else "",
         "evidence": kept.get("evidence", {}),
         "missing": kept.get("missing", {}),
         "journal": entries,
@@ -52,6 +53,8 @@ def text(shown: Mapping[str, Any]) -> str:
         refused = any(entry["kind"] == "planned" for entry in told)
         why = f"{shown['reason']}: {shown['detail']}"
         lines.append(printable(f"It would not be made: {why}" if refused else f"No plan: {why}"))
+        if shown["advice"] and shown["reason"] == "left_to_a_person":
+            lines.append(printable(f"What a person is told: {shown['advice']}"))
     return "\n".join(lines)
 
 
