@@ -24,10 +24,18 @@ def plan_lines(of: Json) -> Iterator[str]:
         part = f" ({change['subresource']})" if change.get("subresource") else ""
         yield f"--- {printable(place + part)}"
         yield from change_lines(change)
-        pods = change.get("disruption", {}).get("ready_pods", 0)
-        yield f"disrupts {pods} ready pod{'' if pods == 1 else 's'}; undo: {of.get('undo', 'exact')}"
+        yield f"disrupts {_disrupted(change)}; undo: {of.get('undo', 'exact')}"
     for note in of.get("notes", ()):
         yield printable(f"note: {note}")
+
+
+def _disrupted(change: Json) -> str:
+    of = change.get("disruption", {})
+    pods, percent, nodes = of.get("ready_pods", 0), of.get("percent", 0.0), of.get("nodes", 0)
+    text = f"{pods} ready pod{'' if pods == 1 else 's'}"
+    # A pod's own share says less than how many go of the whole, which the plan's summary says.
+    text += f" ({percent:g} % of its workload)" if percent and change["ref"]["kind"] != "Pod" else ""
+    return text + (f" and {nodes} node{'' if nodes == 1 else 's'}" if nodes else "")
 
 
 def change_lines(change: Json) -> Iterator[str]:

@@ -62,7 +62,7 @@ def test_show_tells_the_plan_as_a_diff(run) -> None:
             Field("/status/unchanged", 1, 1, change=False),
         ),
         summary="undo to revision 1",
-        disruption=Disruption(ready_pods=2),
+        disruption=Disruption(ready_pods=2, percent=66.7, nodes=1),
     )
     plan = msgspec.to_builtins(Plan(action="rollout_undo", summary="undo", changes=(change,)))
     run.memory.entries.insert(1, Entry(kind="planned", at=NOW + 1.25, text="undo", data={"step": 0, "plan": plan}))
@@ -72,7 +72,7 @@ def test_show_tells_the_plan_as_a_diff(run) -> None:
     assert "+    image: gw:1" in text
     assert "     name: gw" in text
     assert "unchanged" not in text
-    assert "disrupts 2 ready pods; undo: exact" in text
+    assert "disrupts 2 ready pods (66.7 % of its workload) and 1 node; undo: exact" in text
     assert "1.2s  planned" in text
     assert run.json("show", "r0")["journal"][1]["data"]["plan"]["action"] == "rollout_undo"
 
