@@ -122,6 +122,7 @@ async def resume(env: Env) -> Scene:
 CASES = (
     restart("Deployment"),
     restart("StatefulSet"),
+    restart("DaemonSet"),
     Case(action="rollout_undo", prepare=undo, needs=CONTROLLERS),
     undo_by_revision("StatefulSet"),
     undo_by_revision("DaemonSet"),
