@@ -118,5 +118,6 @@ def _shown(value: Any, edit: Edit) -> str:
     """Return a value for a sentence, which is logged and sent to people: nothing that is called like a credential."""
     if value is not None and smells(str(edit.path)):
         return "another value" if value != edit.to else "the new value"
-    text = "nothing" if value is None else redact(str(value), longest=4096)
+    written = str(value).lower() if isinstance(value, bool) else str(value)
+    text = "nothing" if value is None else redact(written, longest=4096)
     return text if len(text) <= 60 else f"{text[:57]}..."

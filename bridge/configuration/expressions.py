@@ -171,6 +171,9 @@ def _why(text: str, variables: Mapping[str, Any], error: BaseException) -> str:
     missing = [".".join(path) for path in references(text) if _resolve(path, variables) is _MISSING]
     if missing and not isinstance(error, TypeError | ZeroDivisionError | OverflowError):
         return f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not there"
+    null = [".".join(path) for path in references(text) if _resolve(path, variables) is None]
+    if null and isinstance(error, TypeError):
+        return f"{', '.join(null[:3])} {'is' if len(null) == 1 else 'are'} null, which stands for what nobody knows"
     return f"{type(error).__name__}: {str(error).partition('. ')[0]}"
 
 

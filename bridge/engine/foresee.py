@@ -30,6 +30,8 @@ class Foresight:
         self._making = making
         self._walk = walk
         self._problem: Exception | None = None
+        self._moves = False
+        """Whether a step before this one of the attempt would change something."""
         self._seen = 0
         """How many steps could be planned, or will only be known later."""
 
@@ -49,6 +51,7 @@ class Foresight:
         if attempt.when is not None and self._sight.ask(attempt.when)[0] is False:
             await self._say(place, f"would be left out: {attempt.when} is false")
             return
+        self._moves = False
         for index, step in enumerate(attempt.steps):
             try:
                 await self._step(scenario, step, step_key(place, index))
@@ -99,7 +102,13 @@ class Foresight:
 
     async def _note(self, drafted: Sequence[Drafted]) -> None:
         for each in drafted:
-            await self._making.note(each)
+            if each.plan.empty and not each.plan.waits and self._moves:
+                # A count that is right now is not when the step before has set it to 0.
+                text = f"{each.plan.action}: nothing as things are now, which the steps before it change"
+                await self._say(each.job.key, text)
+            else:
+                await self._making.note(each)
+        self._moves = self._moves or any(not each.plan.empty for each in drafted)
 
     async def _say(self, key: str, text: str) -> None:
         await self._record.write(kinds.FORESEEN, text, data={"step": key})

@@ -335,6 +335,13 @@ async def test_observe_and_approve_plan_every_attempt_and_write_nothing(
     ]
 
 
+async def test_observe_says_of_what_is_so_now_that_steps_before_it_change_it(bench: Bench) -> None:
+    scenario = {"name": "broken", "otherwise": True, "steps": attempt("", 5, 1)["steps"]}
+    bench.add(runbook(scenarios=[scenario]), mode=Mode.OBSERVE)
+    assert await bench.run() == (Outcome.OBSERVED, Reason.OBSERVE_ONLY)
+    assert texts(bench, kinds.FORESEEN) == ["set: nothing as things are now, which the steps before it change"]
+
+
 async def test_observe_tells_when_nothing_at_all_could_be_planned(bench: Bench) -> None:
     bench.action.planning = [PlanError("one"), PlanError("two")]
     bench.add(tries(attempt("one", 5), attempt("two", 7)), mode=Mode.OBSERVE)

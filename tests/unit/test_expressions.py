@@ -210,3 +210,11 @@ def test_a_text_for_people_is_told_whatever_is_missing() -> None:
 
 def test_a_long_list_in_a_text_for_people_is_cut() -> None:
     assert tell("${labels}", {"labels": [str(n) for n in range(23)]}).endswith("19, 3 more")
+
+
+def test_what_is_null_is_said_to_be_what_nobody_knows() -> None:
+    holds, why = Condition("evidence.pvc.used_percent > 90").evaluate_detailed(
+        {"evidence": {"pvc": {"used_percent": None}}}
+    )
+    assert holds is None
+    assert why.endswith("evidence.pvc.used_percent is null, which stands for what nobody knows")
