@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from bridge.configuration.configuration import Configuration
@@ -17,9 +17,9 @@ from bridge.ingest.credentials import Credential
 from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
+from bridge.model.http_address import origins_of_hosts
 from bridge.model.peers import PeerTlsSpec, RedisPeerSpec
 from bridge.model.target import ObjectRef
-from bridge.outside.http import allowed_origins
 from bridge.outside.options import (
     Channel,
     CommandPeer,
@@ -177,10 +177,12 @@ def outside_settings(configuration: Configuration) -> OutsideSettings:
     return OutsideSettings(
         prometheus=settings.prometheus.url if settings.prometheus else "",
         prometheus_token=configuration.secrets.prometheus,
-        allowed=_origins(settings.http.hosts),
+        allowed=origins_of_hosts(settings.http.hosts),
         deadline=settings.prometheus.timeout if settings.prometheus else 10.0,
         http_secrets={
-            name: HttpSecret(value=f"{each.prefix}{secrets.get(f'http/{name}', '')}", origins=_origins(each.hosts))
+            name: HttpSecret(
+                value=f"{each.prefix}{secrets.get(f'http/{name}', '')}", origins=origins_of_hosts(each.hosts)
+            )
             for name, each in settings.http.secrets.items()
         },
         sql={
@@ -208,10 +210,6 @@ def outside_settings(configuration: Configuration) -> OutsideSettings:
             for name, each in settings.notify.channels.items()
         },
     )
-
-
-def _origins(hosts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(allowed_origins([f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")]))
 
 
 def _redis_peer(name: str, spec: RedisPeerSpec, secrets: Mapping[str, str]) -> RedisPeer:

@@ -14,7 +14,7 @@ from bridge.actions.base import BaseAction
 from bridge.actions.http_call import refuse_odd_paths
 from bridge.errors import Unreachable
 from bridge.model.outside import HttpRequest
-from bridge.model.peers import SecretHeaders
+from bridge.model.peers import AllowedUrl, SecretHeaders
 from bridge.model.permission import Permission
 from bridge.model.plan import Plan, Repeat, Undo
 from bridge.model.runbook import Strict
@@ -83,7 +83,7 @@ class PromqlCheck(_Check):
 
 
 class HttpCheckParams(Strict):
-    url: str = ParamField(max_length=2048, description="The address; its host has to be among `http.hosts`.")
+    url: AllowedUrl = ParamField(max_length=2048, description="The address; its host has to be among `http.hosts`.")
     expect_status: tuple[int, ...] = ParamField(
         default=(200,), min_length=1, description="Statuses that mean success."
     )

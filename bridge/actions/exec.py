@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel
 from pydantic import Field as ParamField
@@ -12,6 +12,7 @@ from bridge.actions.calls import CallAction, Declared, exit_answer, exit_result,
 from bridge.actions.permits import kind_of, permit
 from bridge.actions.workloads import TargetParams, read_workload
 from bridge.errors import KubeNotFound, PlanError, TargetReplaced
+from bridge.model.peers import AllowedCommand, PeerName
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Plan
 from bridge.model.pod import is_leaving, is_ready
@@ -28,7 +29,7 @@ _MOST_PODS = 200
 class ExecParams(TargetParams):
     """Of a workload the first ready pod is taken; `kind: Pod` names one itself."""
 
-    command: tuple[str, ...] = ParamField(
+    command: AllowedCommand = ParamField(
         min_length=1,
         max_length=64,
         description="Program and arguments, one text each: nothing is read by a shell. `exec.allow` has to allow it.",
@@ -46,7 +47,7 @@ class ExecParams(TargetParams):
         default="never",
         description="`safe` when running it twice is running it once; otherwise a crash in its midst is unknown.",
     )
-    undo: tuple[str, ...] | None = ParamField(
+    undo: Annotated[tuple[str, ...] | None, PeerName("exec.allow")] = ParamField(
         default=None,
         min_length=1,
         max_length=64,

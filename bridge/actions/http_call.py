@@ -15,7 +15,7 @@ from pydantic import Field as ParamField
 from bridge.actions.calls import CallAction, CallParams, Declared, not_kept, peer_ref, result_of, shown
 from bridge.errors import InvalidInput, OutcomeUnknown, PermanentError, TemporaryError
 from bridge.model.outside import HttpReply, HttpRequest
-from bridge.model.peers import SecretHeaders
+from bridge.model.peers import AllowedUrl, SecretHeaders
 from bridge.model.plan import Change, Plan, Repeat
 from bridge.model.runbook import Strict
 from bridge.model.verification import Answer, Verification
@@ -35,7 +35,7 @@ class Request(Strict):
     """One request."""
 
     method: Method = ParamField(default="POST", description="The HTTP method.")
-    url: str = ParamField(max_length=2048, description="The address; its host has to be among `http.hosts`.")
+    url: AllowedUrl = ParamField(max_length=2048, description="The address; its host has to be among `http.hosts`.")
     headers: Mapping[str, str] = ParamField(
         default={}, max_length=30, description="Further headers; no credentials: those are named in `secret_headers`."
     )

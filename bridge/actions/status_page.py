@@ -12,7 +12,7 @@ from bridge.actions.base import BaseAction
 from bridge.actions.calls import CallParams, own_ref, result_of
 from bridge.actions.http_call import Request, http_answer, result, send
 from bridge.errors import InvalidInput
-from bridge.model.peers import SecretHeaders
+from bridge.model.peers import AllowedUrl, SecretHeaders
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.target import check_name
@@ -23,7 +23,7 @@ _ID_FIELDS = ("id", "incident_id", "uuid")
 
 
 class StatusPageParams(CallParams):
-    url: str = ParamField(max_length=2048, description="Where incidents are made; its host is among `http.hosts`.")
+    url: AllowedUrl = ParamField(max_length=2048, description="Where incidents are made, at one of `http.hosts`.")
     id: str | None = ParamField(
         default=None,
         description="The incident to bring up to date, e.g. `${steps.page.id}`; left out: a new one is made.",

@@ -14,6 +14,9 @@ from bridge.configuration.call_checks import Problem, Registry
 from bridge.configuration.document import Loc
 from bridge.configuration.problems import model_in, nearest
 from bridge.configuration.scope import has_template
+from bridge.errors import InvalidInput
+from bridge.model.argument_lists import arguments_match
+from bridge.model.http_address import origin_of, origins_of_hosts
 from bridge.model.peers import PeerName
 from bridge.model.runbook import Collect, Runbook, Step
 from bridge.settings import Settings
@@ -61,7 +64,16 @@ def _missing(model: type[BaseModel] | None, given: Any, loc: Loc, settings: Sett
 
 
 def _unknown(name: object, setting: str, loc: Loc, settings: Settings) -> Iterator[Problem]:
-    if not isinstance(name, str) or has_template(name):
+    if has_template(name):
+        return
+    if setting == "exec.allow" and isinstance(name, list) and all(isinstance(word, str) for word in name):
+        if not any(arguments_match(allowed, name) for allowed in settings.exec.allow):
+            yield loc, "is not allowed by any list of `exec.allow` of the settings"
+        return
+    if not isinstance(name, str):
+        return
+    if setting == "http.hosts":
+        yield from _not_allowed(name, loc, settings)
         return
     known: Any = settings
     for part in setting.split("."):
@@ -69,3 +81,12 @@ def _unknown(name: object, setting: str, loc: Loc, settings: Settings) -> Iterat
     if name not in known:
         there = nearest(name, known) or ", which is empty"
         yield loc, f"there is no {name!r} in `{setting}` of the settings{there}"
+
+
+def _not_allowed(url: str, loc: Loc, settings: Settings) -> Iterator[Problem]:
+    """Yield that an address may not be asked; an empty one asks nothing."""
+    try:
+        if url and origin_of(url)[0] not in origins_of_hosts(settings.http.hosts):
+            yield loc, f"the host of {url[:80]!r} is not in `http.hosts` of the settings"
+    except InvalidInput as error:
+        yield loc, str(error)

@@ -12,14 +12,14 @@ from bridge.evidence.answers import ProbeFacts, ProbeParams, probe
 from bridge.evidence.base import BaseCollector
 from bridge.evidence.objects import PlaceParams, place
 from bridge.model.outside import HttpRequest
-from bridge.model.peers import SecretHeaders
+from bridge.model.peers import AllowedUrl, SecretHeaders
 from bridge.model.permission import Permission
 from bridge.model.permits import permit
 from bridge.ports import ActionContext
 
 
 class HttpParams(ProbeParams):
-    url: str = Field(
+    url: AllowedUrl = Field(
         max_length=2048, description="Address; its host has to be in `http.hosts`. Empty: the evidence is missing."
     )
     headers: dict[str, str] = Field(default={}, description="Headers of the request.")

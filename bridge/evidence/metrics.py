@@ -13,6 +13,7 @@ from bridge.evidence.base import BaseCollector, Facts
 from bridge.evidence.exposition import Sample, by_label, parse_selector, parse_text, quantile, reduced
 from bridge.evidence.objects import PlaceParams, place
 from bridge.model.outside import HttpReply, HttpRequest
+from bridge.model.peers import PeerName
 from bridge.model.permission import Permission
 from bridge.model.permits import permit
 from bridge.model.runbook import Strict
@@ -59,7 +60,7 @@ class Reading(Strict):
 
 
 class MetricsParams(PlaceParams):
-    url: str | None = Field(
+    url: Annotated[str | None, PeerName("http.hosts")] = Field(
         default=None, max_length=2048, description="Address; its host has to be in `http.hosts`. Left out: a Service."
     )
     service: str | None = Field(default=None, description="Name of the Service; left out: called as the target is.")

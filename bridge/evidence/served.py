@@ -11,6 +11,7 @@ from bridge.errors import PermanentError, Unreachable
 from bridge.evidence.base import BaseCollector, Facts
 from bridge.evidence.certificate import DAY
 from bridge.evidence.x509 import read_pem
+from bridge.model.peers import AllowedUrl
 from bridge.model.permission import Permission
 from bridge.model.runbook import Strict
 from bridge.model.workload import format_time
@@ -18,7 +19,7 @@ from bridge.ports import ActionContext
 
 
 class TlsParams(Strict):
-    url: str = Field(
+    url: AllowedUrl = Field(
         max_length=2048,
         description="An https:// address; its host has to be in `http.hosts`. Empty: the evidence is missing.",
     )

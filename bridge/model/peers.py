@@ -19,7 +19,10 @@ from bridge.model.runbook import Duration, Strict
 
 
 class PeerName(msgspec.Struct, frozen=True):
-    """Marks a parameter that names a peer (or maps to such names), and says where in the settings those stand."""
+    """Marks a parameter that names a peer (or maps to such names), and says where in the settings those stand.
+
+    Of `http.hosts` it is an address at one of them, of `exec.allow` an argument list that one of those allows.
+    """
 
     setting: str
 
@@ -87,6 +90,8 @@ SqlName = Annotated[str, PeerName("sql")]
 RedisName = Annotated[str, PeerName("redis_peers")]
 CommandName = Annotated[str, PeerName("commands")]
 ChannelName = Annotated[str, PeerName("notify.channels")]
+AllowedUrl = Annotated[str, PeerName("http.hosts")]
+AllowedCommand = Annotated[tuple[str, ...], PeerName("exec.allow")]
 SecretHeaders = Annotated[dict[str, str], PeerName("http.secrets")]
 
 

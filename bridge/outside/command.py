@@ -13,8 +13,8 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from bridge.errors import InvalidInput, OutcomeUnknown, PermanentError, TemporaryError
+from bridge.model.argument_lists import arguments_match
 from bridge.model.outside import ExecReply
-from bridge.outside.allow import arguments_match
 from bridge.outside.options import CommandPeer
 
 KEPT = 32 << 10

@@ -7,16 +7,15 @@ environment is used, and a URL whose origin is not allowed is refused before any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 
 from bridge.errors import Hung, InvalidInput, OutcomeUnknown, TemporaryError, Unreachable
+from bridge.model.http_address import origin_of
 from bridge.model.outside import HttpReply, HttpRequest
 from bridge.outside.options import HttpSecret
 
-_PORTS = {"http": 80, "https": 443}
 _READS = frozenset({"GET", "HEAD"})
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -119,28 +118,6 @@ async def read_bounded(content: aiohttp.StreamReader, most: int) -> bytes:
     while len(data) <= most and (more := await content.read(most + 1 - len(data))):
         data += more
     return data
-
-
-def origin_of(url: str) -> tuple[str, frozenset[str]]:
-    """Return `scheme://host:port` of an HTTP address and how the list may call it; raise InvalidInput otherwise."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidInput(f"{url[:80]!r} is not an HTTP address") from error
-    plain = parts.scheme in _PORTS and parts.hostname and parts.username is None and parts.password is None
-    if not plain or any(ord(c) <= 32 or ord(c) == 127 or c == "\\" for c in url):
-        raise InvalidInput(f"{url[:80]!r} is not an HTTP address")
-    own = _PORTS[parts.scheme]
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    origin = f"{parts.scheme}://{host}:{port or own}"
-    places = {origin, f"{host}:{port or own}"} | ({str(host)} if port in (None, own) else set())
-    return origin, frozenset(places)
-
-
-def allowed_origins(texts: Sequence[str]) -> list[str]:
-    """Return the normal forms of origins; raise InvalidInput for one that is none."""
-    return [origin_of(text)[0] for text in texts]
 
 
 def _reply(response: aiohttp.ClientResponse, data: bytes, keep: int, secrets: Iterable[str]) -> HttpReply:

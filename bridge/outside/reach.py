@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from bridge.errors import Hung, InvalidInput, PermanentError, TemporaryError
 from bridge.kube.circuit import Circuit
+from bridge.model.argument_lists import arguments_match
+from bridge.model.http_address import origin_of
 from bridge.model.outside import Copy, ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.target import ObjectRef
-from bridge.outside.allow import arguments_match
 from bridge.outside.command import Commands
-from bridge.outside.http import HttpPeers, Session, origin_of
+from bridge.outside.http import HttpPeers, Session
 from bridge.outside.notify import Channels
 from bridge.outside.options import OutsideSettings
 from bridge.outside.pairs import read_pair

@@ -8,7 +8,8 @@ import ssl
 from urllib.parse import urlsplit
 
 from bridge.errors import Hung, InvalidInput, TemporaryError, Unreachable
-from bridge.outside.http import HttpPeers, origin_of
+from bridge.model.http_address import origin_of
+from bridge.outside.http import HttpPeers
 
 _SECONDS = 10.0
 
