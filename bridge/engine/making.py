@@ -167,6 +167,8 @@ class Making:
                 await self._steps.confirm_plan(piece.key, step)
         elif not all(piece.complete or piece.failure for piece in pieces):
             await self._rest_while_paused(pieces)
+            for piece in pieces:
+                await self._still_allowed(piece)
         self._sight.stale = True
         if len(pieces) == 1:
             answer = await self._one(step, pieces[0].key)
@@ -200,6 +202,28 @@ class Making:
                 raise
             due = self._parts.clock.now() + self._parts.limits.paused_pause
             raise Ended(Park(due, ended.ending.reason, f"half made: {ended.ending.detail}")) from ended
+
+    async def _still_allowed(self, piece: Piece) -> None:
+        """Journal that the rest of a plan that was waited with is not made when a guard denies it by now."""
+        if piece.doubtful or piece.complete or piece.failure or not piece.applied:
+            return
+        rest = msgspec.structs.replace(piece.plan, changes=piece.plan.changes[piece.applied :])
+        try:
+            await admission.check_plan(self._parts, self._remediation, rest, self._sight.context)
+        except Ended as ended:
+            if not isinstance(ended.ending, Finish):
+                raise
+            await self._record.write(
+                kinds.NOT_MADE,
+                ended.ending.detail,
+                reason=ended.ending.reason,
+                data={
+                    "step": piece.key,
+                    "outcome": Outcome.FAILED,
+                    "reason": ended.ending.reason.value,
+                    "detail": ended.ending.detail,
+                },
+            )
 
     async def _settle_targets(self) -> None:
         """Take no further targets; raise Ended when some have joined, or left, since the run was taken up."""

@@ -174,6 +174,23 @@ async def test_a_person_can_stop_a_drain_between_two_pods(stage: Stage) -> None:
     assert pods_on(stage, "node-1") == []
 
 
+async def test_a_workload_that_is_kept_out_while_a_drain_waits_keeps_its_pods(stage: Stage) -> None:
+    """Faults 64 and 67. The guards are asked again before what was waited with goes on; the node is given back."""
+    budget(stage, 0)
+    before = pods_on(stage, "node-1")
+    await stage.fire("NodeBad", node="node-1")
+    await stage.settle()
+    assert cordoned(stage) == ["node-1"]
+    web = stage.cluster.get("deployments.apps", "shop", "web")
+    assert web is not None
+    meta = {**web["metadata"], "annotations": {"alertbridge.io/mode": "off"}}
+    stage.cluster.apply({**{key: web[key] for key in ("apiVersion", "kind", "spec")}, "metadata": meta})
+    budget(stage, 6)
+    await stage.advance(600)
+    assert await stage.ends() == [("failed", "protected_object")], await told(stage)
+    assert (pods_on(stage, "node-1"), cordoned(stage)) == (before, [])
+
+
 def nodes_at_once(action: str, **more: Any) -> dict[str, Any]:
     each = {"action": action, "with": {"name": "${item}"}, "for_each": ["node-0", "node-1", "node-2"], **more}
     return {
