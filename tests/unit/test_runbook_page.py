@@ -72,7 +72,8 @@ def test_the_example_of_each_word_loads(words: str, tmp_path: Path) -> None:
     target = "" if words.startswith("target:") else "target: {name: web}\n"
     (tmp_path / "runbooks").mkdir()
     (tmp_path / "runbooks" / "words.yml").write_text(f"{BASE}{target}{words}")
-    (tmp_path / "bridge.yml").write_text("runbooks: [runbooks]\nalerts: {WebDown: test/words}\n")
+    allowed = "exec: {allow: [[kill, -USR1, '1']]}"
+    (tmp_path / "bridge.yml").write_text(f"runbooks: [runbooks]\nalerts: {{WebDown: test/words}}\n{allowed}\n")
     load(tmp_path / "bridge.yml", actions=actions.parameters(), collectors=evidence.parameters())
 
 
