@@ -62,7 +62,12 @@ class Attempts:
             raise passing
         if choice.scenario is None:
             reason = Reason.EVIDENCE_MISSING if choice.unknown else Reason.NO_SCENARIO
-            raise Ended(Finish(Outcome.UNKNOWN if choice.unknown else Outcome.FAILED, reason, choice.why))
+            why = (
+                self._sight.with_reasons(choice.why, *(each.when or "true" for each in among))
+                if choice.unknown
+                else ""
+            )
+            raise Ended(Finish(Outcome.UNKNOWN if why else Outcome.FAILED, reason, why or choice.why))
         await self._record.write(kinds.SCENARIO, choice.why, data={"name": choice.scenario.name})
         if not choice.scenario.attempts:
             detail = f"{choice.scenario.name}: {Reason.LEFT_TO_A_PERSON.text}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -80,13 +80,19 @@ class Sight:
 
     def ask(self, expression: str) -> tuple[bool | None, str]:
         """Return whether a condition holds by the evidence at hand, and a sentence that says what it rests on."""
-        return Condition(expression).evaluate_detailed(self.variables())
+        holds, detail = Condition(expression).evaluate_detailed(self.variables())
+        return holds, self.with_reasons(detail, expression) if holds is None else detail
+
+    def with_reasons(self, detail: str, *expressions: str) -> str:
+        """Return why something is not known, with why the evidence that these read is missing."""
+        return _with_reasons(detail, expressions, self.evidence)
 
     async def look(self, expression: str, also: Mapping[str, Collect] | None = None) -> Verification:
         """Return whether `expression` holds now: nothing that was gathered before answers for it."""
         await self.read_again()
         fresh = self.proof = await self._gather({**self._also_read(expression), **(also or {})})
         holds, detail = Condition(expression).evaluate_detailed(self.variables(fresh))
+        detail = _with_reasons(detail, [expression], fresh) if holds is None else detail
         answer = {True: Answer.FIXED, False: Answer.NOT_FIXED, None: Answer.UNKNOWN}[holds]
         return Verification(answer, detail or f"{expression} is {str(holds).lower()}")
 
@@ -102,3 +108,10 @@ class Sight:
         return await gather(
             wanted, collectors=self._parts.collectors, context=self.context, variables=self.variables()
         )
+
+
+def _with_reasons(detail: str, expressions: Sequence[str], evidence: Evidence) -> str:
+    paths = [path for expression in expressions for path in references(expression)]
+    read = {path[1] for path in paths if path[0] == "evidence" and len(path) > 1}
+    reasons = [f"{name} is missing: {why}" for name, why in evidence.missing.items() if name in read]
+    return "; ".join([detail, *reasons])

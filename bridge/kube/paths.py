@@ -29,6 +29,7 @@ _FIELD = re.compile(r"[A-Za-z][A-Za-z.]{0,63}\Z")
 _FIELD_VALUE = re.compile(r"[-A-Za-z0-9_./:]{1,253}\Z")
 _PORT = re.compile(r"(?P<scheme>https?:)?(?P<port>[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)\Z")
 _SEGMENT = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:@]*\Z")
+_QUERY = re.compile(r"[-A-Za-z0-9._~!$'()*+,;=:@/?&%]*\Z")
 _HEALTH = re.compile(r"/(?:livez|readyz|healthz)(?:/[a-z0-9][-a-z0-9]{0,62})*(?:\?verbose)?\Z|/version\Z")
 _MOST_ARGUMENTS = 100
 _LONGEST_ARGUMENTS = 8192
@@ -153,13 +154,15 @@ def service_path(namespace: str, service: str, port: str, path: str) -> str:
     if place is None:
         raise InvalidInput(f"port {_shown(port)} is not a service port's name or number")
     name = f"{place['scheme'] or ''}{check_namespace(service, 'service')}:{place['port']}"
-    segments = path.split("/")
+    before, _, query = path.partition("?")
+    segments = before.split("/")
     if (
         not path.startswith("/")
         or any(s in (".", "..") or not _SEGMENT.match(s) for s in segments[1:])
+        or not _QUERY.match(query)
         or len(path) > 1024
     ):
-        raise InvalidInput(f"path {_shown(path)} is not a plain absolute path")
+        raise InvalidInput(f"path {_shown(path)} is not a plain absolute path, with a query at most")
     return f"/api/v1/namespaces/{check_namespace(namespace)}/services/{name}/proxy{path}"
 
 

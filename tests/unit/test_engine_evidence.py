@@ -10,6 +10,7 @@ import pytest
 
 from bridge.engine import journal as kinds
 from bridge.engine.gather import MOST
+from bridge.errors import PermanentError
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from tests.support.bench import FACTS, Bench, SetField, runbook
@@ -90,3 +91,18 @@ async def test_what_an_action_only_tells_people_is_told_with_what_is_missing_nam
     bench.add(runbook(steps=[step]))
     await bench.run()
     assert bench.writes == ["pods: (not known), since 1970-01-01 00:00:00 UTC"]
+
+
+async def test_a_proof_that_cannot_be_had_says_why(bench: Bench) -> None:
+    async def away() -> dict[str, Any]:
+        raise PermanentError("path '/query x' is not plain")
+
+    bench.facts.facts = away
+    verify = {"evidence": {"facts": {"collect": "facts"}}, "fixed": "evidence.facts.ok", "within": "5s"}
+    bench.add(runbook(verify=verify))
+    assert await bench.run() == (Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN)
+    assert "facts is missing: path '/query x' is not plain" in bench.view().detail
+    scenario = {"name": "a", "when": "evidence.facts.ok", "steps": [{"action": "set"}]}
+    bench.add(runbook(evidence={"facts": {"collect": "facts"}}, scenarios=[scenario]), name="r2")
+    assert await bench.run("r2") == (Outcome.UNKNOWN, Reason.EVIDENCE_MISSING)
+    assert bench.view("r2").detail.endswith("; facts is missing: path '/query x' is not plain")

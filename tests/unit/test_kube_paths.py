@@ -100,7 +100,9 @@ def test_field_selectors_refuse_what_could_add_terms() -> None:
             field_selector({"involvedObject.name": value})
 
 
-@pytest.mark.parametrize("path", ["", "healthz", "/../x", "/a/../b", "/a/%2e%2e/b", "/a?b", "/a b", "//..", "/./x"])
+@pytest.mark.parametrize(
+    "path", ["", "healthz", "/../x", "/a/../b", "/a/%2e%2e/b", "/../a?b", "/a?b#c", "/a?b c", "/a b", "//..", "/./x"]
+)
 def test_a_service_path_cannot_leave_its_service(path: str) -> None:
     with pytest.raises(InvalidInput):
         service_path("shop", "web", "http", path)
@@ -110,4 +112,5 @@ def test_a_service_is_reached_through_the_proxy_of_the_api_server() -> None:
     assert service_path("shop", "web", "http", "/healthz") == (
         "/api/v1/namespaces/shop/services/web:http/proxy/healthz"
     )
+    assert service_path("shop", "web", "http", "/query?start=1&end=a%20b").endswith("/proxy/query?start=1&end=a%20b")
     assert service_path("shop", "web", "https:8443", "/").endswith("/services/https:web:8443/proxy/")
