@@ -125,7 +125,8 @@ def granted(folder: Path, runbook: dict[str, Any], *options: str, secrets: str) 
     (folder / "runbooks" / "case.yml").write_text(json.dumps(runbook))
     alerts = {"Case": {"runbook": runbook["name"], "mode": "auto"}}
     place = folder / "bridge.yml"
-    place.write_text(json.dumps({"mode": "auto", "secret_namespaces": [secrets], "alerts": alerts}))
+    allowed = {"secret_namespaces": [secrets], "exec": {"allow": [["echo", "..."]]}}
+    place.write_text(json.dumps({"mode": "auto", "alerts": alerts, **allowed}))
     options = ("--account", f"ops/{ACCOUNT}", *options)
     done = CliRunner().invoke(main, ["rbac", "-c", str(place), "-o", "json", *options])
     assert (done.exit_code, done.stderr) == (0, ""), done.output

@@ -308,7 +308,8 @@ def test_secrets_can_be_bound_to_names_and_printed_apart(desk: Desk) -> None:
 def test_nothing_is_changed_in_a_protected_namespace(desk: Desk) -> None:
     run = {"action": "exec", "with": {"command": ["true"]}}
     system = {"namespace": {"default": "kube-system"}}
-    desk.write(runbook("test/system", SCALE, run, params=system), alerts={"A": "test/system"})
+    allowed = {"allow": [["true"]]}
+    desk.write(runbook("test/system", SCALE, run, params=system), alerts={"A": "test/system"}, exec=allowed)
     assert set().union(*desk.rules().values()) == {"get", "list"}
     assert ("kube-system", "pods/exec") not in desk.rules()
     assert "scale of test/system changes something in kube-system" in desk.run().stderr
