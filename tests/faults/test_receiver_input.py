@@ -270,20 +270,17 @@ async def test_what_looks_like_a_template_is_stored_as_it_is(receiver: Served) -
     assert receiver.intake.alerts[0].labels == labels
 
 
-async def test_what_would_break_a_log_line_does_not(receiver: Served) -> None:
+async def test_what_would_break_a_log_line_does_not(log_as_before: None, receiver: Served) -> None:
     """Fault 44: CR, LF, escapes and U+2028 in a label, a path and a header."""
     out = io.StringIO()
     configure_logging("json", stream=out)
-    try:
-        evil = "a\r\nlevel=error \x1b[31mred\x1b[0m \u2028 \u0085 \x00"
-        wrong = alert(1, labels={"alertname": evil}, startsAt=evil)
-        assert (await receiver.post(body(wrong))).status == 400
-        await receiver.post(
-            b"", "/webhook?" + "%0d%0a\u2028\x1b".encode().decode("latin-1"), headers={"User-Agent": "\x1b[2J"}
-        )
-        await receiver.post(b"{", headers={**BEARER, "User-Agent": "x\u2028\x85\x1b[0m"})
-    finally:
-        configure_logging()
+    evil = "a\r\nlevel=error \x1b[31mred\x1b[0m \u2028 \u0085 \x00"
+    wrong = alert(1, labels={"alertname": evil}, startsAt=evil)
+    assert (await receiver.post(body(wrong))).status == 400
+    await receiver.post(
+        b"", "/webhook?" + "%0d%0a\u2028\x1b".encode().decode("latin-1"), headers={"User-Agent": "\x1b[2J"}
+    )
+    await receiver.post(b"{", headers={**BEARER, "User-Agent": "x\u2028\x85\x1b[0m"})
     lines = out.getvalue().split("\n")
     assert len(lines) >= 3
     assert lines.pop() == ""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
 from bridge.demo import SimulatedCluster, SimulatedServer, scene
 from tests.support.recording_proxy import RecordingProxy
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
 CONFIG = Path(__file__).parents[2] / "config"
 
 
@@ -38,16 +37,6 @@ def config(proxy: RecordingProxy, tmp_path: Path) -> Path:
     }
     file.write_text(json.dumps(settings))
     return file
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    """The command sends the log where a process of its own would."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
 
 
 async def plan(config: Path, *arguments: str) -> Result:

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +17,7 @@ NASTY = 'x\r\n{"level":"info","event":"forged"}\x1b[31mred\u2028\u2029\x85\x00\u
 
 
 @pytest.fixture
-def log() -> Iterator[Callable[..., io.StringIO]]:
+def log(log_as_before: None) -> Iterator[Callable[..., io.StringIO]]:
     """Configure the log into a buffer; put everything back afterwards."""
 
     def configure(style: telemetry.LogFormat = "json", level: str = "debug") -> io.StringIO:
@@ -26,11 +25,7 @@ def log() -> Iterator[Callable[..., io.StringIO]]:
         telemetry.configure_logging(style, level, out)
         return out
 
-    handlers, level = logging.root.handlers[:], logging.root.level
     yield configure
-    logging.captureWarnings(False)
-    logging.root.handlers[:], logging.root.level = handlers, level
-    structlog.reset_defaults()
     telemetry._secrets.clear()
 
 
