@@ -15,8 +15,11 @@ from bridge.model.reason import OVERRIDABLE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
 
 
-async def check_entry(parts: Parts, view: RemediationView) -> GuardFacts:
-    """Return the facts when every entry guard allows the run; raise Ended otherwise."""
+async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = False) -> GuardFacts:
+    """Return the facts when every entry guard allows the run; raise Ended otherwise.
+
+    `asked`: it waited for people, who may take longer than a run may wait for a worker.
+    """
     remediation = view.remediation
     facts = await parts.guardbook.facts(remediation)
     if view.writing:
@@ -26,6 +29,8 @@ async def check_entry(parts: Parts, view: RemediationView) -> GuardFacts:
         raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
     for guard in parts.entry_guards:
         verdict = guard.check(remediation, facts)
+        if asked and verdict.reason is Reason.OUT_OF_DATE:
+            continue
         if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(_refused(guard.name, verdict))
     return facts
@@ -44,10 +49,17 @@ async def check_brakes(parts: Parts, view: RemediationView) -> None:
             raise Ended(_refused(guard.name, verdict))
 
 
-async def check_plan(parts: Parts, remediation: Remediation, plan: Plan, context: RunContext) -> None:
-    """Return when every plan guard allows the plan; raise Ended otherwise."""
+async def check_plan(
+    parts: Parts, remediation: Remediation, plan: Plan, context: RunContext, *, asked: bool = False
+) -> None:
+    """Return when every plan guard allows the plan; raise Ended otherwise.
+
+    `asked`: people have to agree to the plan before it is made, which is what some of it may need.
+    """
     for guard in parts.plan_guards():
         verdict = await guard.check(remediation, plan, context)
+        if asked and verdict.reason is Reason.UNDO_NONE:
+            continue
         if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(_refused(guard.name, verdict))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bridge.model.approval import Question
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 
@@ -31,6 +32,8 @@ class Park(msgspec.Struct, frozen=True):
     detail: str
     retry: bool = False
     """Whether this counts against the cap on retries."""
+    question: Question | None = None
+    """What people are asked meanwhile."""
     fixed_since: Mapping[str, float] = {}
     """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
 

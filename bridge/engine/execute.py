@@ -94,10 +94,12 @@ class Run:
     async def _scenario(self) -> Scenario:
         """Return the scenario that the run stands in, or that the evidence calls for."""
         progress = self._record.progress
+        approval = self._making.approval
+        approval.check_answer()
         if progress.writing:
             await self._sight.recall()
             return self._attempts.current()
-        await admission.check_entry(self._parts, self._view)
+        await self._enter()
         if self._lease.stopping:
             raise Ended(HandOver())
         await self._sight.look_around()
@@ -107,8 +109,22 @@ class Run:
         mode = self._making.mode(scenario)
         if mode is not Mode.AUTO:
             foresight = Foresight(self._record, self._sight, self._making, self._walk)
-            raise Ended(await foresight.run(scenario, mode))
+            finish = await foresight.run(scenario, mode)
+            if mode is Mode.OBSERVE:
+                raise Ended(finish)
+            await approval.settle(foresight.plans)
         return scenario
+
+    async def _enter(self) -> None:
+        """Raise Ended when an entry guard refuses; a pause while people are asked holds the run instead."""
+        asked = self._making.approval.asked
+        try:
+            await admission.check_entry(self._parts, self._view, asked=asked)
+        except Ended as ended:
+            if asked and isinstance(ended.ending, Finish) and ended.ending.reason is Reason.PAUSED:
+                held = self._making.approval.hold(ended.ending)
+                raise Ended(held or ended.ending) from ended
+            raise
 
 
 class Stretch(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from bridge.engine.sight import Sight
 from bridge.engine.walk import Walk
 from bridge.errors import InvalidInput, PermanentError, UnknownValue
 from bridge.model.mode import Mode
+from bridge.model.plan import Plan
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.runbook import Attempt, Scenario, Step, Wait
@@ -27,12 +28,16 @@ class Foresight:
         self._sight = sight
         self._making = making
         self._walk = walk
+        self._asked = False
         self._problem: Exception | None = None
+        self.plans: dict[str, Plan] = {}
+        """Every plan that could be made, by its key."""
         self._seen = 0
         """How many steps could be planned, or will only be known later."""
 
     async def run(self, scenario: Scenario, mode: Mode) -> Finish:
         """Journal every plan that can be made now. Raises when nothing at all can be planned, or is allowed."""
+        self._asked = mode is Mode.APPROVE
         for attempt in scenario.attempts:
             await self._attempt(scenario, attempt)
         if self._problem is not None and not self._seen:
@@ -84,8 +89,9 @@ class Foresight:
             await self._say(key, f"{step.action} at most {step.loop.at_most} times, until {step.loop.until}")
         else:
             jobs = [Job(key=key)]
-        for each in await self._making.draft(step, jobs):
+        for each in await self._making.draft(step, jobs, asked=self._asked):
             await self._making.note(each)
+            self.plans[each.job.key] = each.plan
             self._seen += 1
 
     async def _say(self, key: str, text: str) -> None:

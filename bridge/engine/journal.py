@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from bridge.engine.places import place_of, proof_key, step_key
+from bridge.model import approval
+from bridge.model.approval import Standing
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason
@@ -146,6 +148,8 @@ class Progress(msgspec.Struct, kw_only=True):
     fixed_since: dict[str, float] = {}
     """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
     permit: Permit | None = None
+    approval: Standing = msgspec.field(default_factory=Standing)
+    """What people were asked, and what they answered."""
     undo: Undo | None = None
     """What is being put back, or was last."""
     retries: int = 0
@@ -191,6 +195,10 @@ def after(state: Progress, entry: Entry) -> Progress:
         state.fixed_since = _fixed_since(state, data.get("fixed_since"))
     elif kind == RETRY:
         state.retries += 1
+    elif kind in approval.KINDS:
+        state.approval = approval.after(state.approval, kind, data)
+        if kind == approval.ASKED:
+            _planned_anew(state)
     elif kind in _WAYS:
         _WAYS[kind](state, data)
     elif kind in _ABOUT_STEPS:
@@ -218,12 +226,21 @@ def _taken_up(state: Progress) -> Progress:
     # Nothing was written: after a wait or a death everything is looked at afresh. What a verification had left of
     # its time stays, or a run that has nothing to write would look for ever.
     anew = Progress(
-        retries=state.retries, permit=state.permit, deadlines=state.deadlines, fixed_since=state.fixed_since
+        retries=state.retries,
+        permit=state.permit,
+        approval=state.approval,
+        deadlines=state.deadlines,
+        fixed_since=state.fixed_since,
     )
     if state.begun:
         anew.begun, anew.scenario, anew.place = True, state.scenario, state.place
         anew.tried, anew.rounds, anew.over = state.tried, state.rounds, state.over
     return anew
+
+
+def _planned_anew(state: Progress) -> None:
+    """What was not begun is planned, and looked at by the guards, again after people were asked."""
+    state.pieces = {key: piece for key, piece in state.pieces.items() if piece.begun or piece.plan.empty}
 
 
 # -- the way through the runbook

@@ -14,6 +14,7 @@ import msgspec
 
 from bridge.engine import admission
 from bridge.engine import journal as kinds
+from bridge.engine.approval import Approval
 from bridge.engine.ending import Ended, Finish, HandOver, NotMade, Park
 from bridge.engine.failures import ending_for
 from bridge.engine.journal import Piece, Progress
@@ -57,6 +58,7 @@ class Making:
         self._sight = sight
         self._runbook = runbook
         self._remediation = sight.view.remediation
+        self.approval = Approval(parts, record, self._remediation)
 
     @property
     def _progress(self) -> Progress:
@@ -83,7 +85,7 @@ class Making:
 
     # -- planning
 
-    async def draft(self, step: Step, jobs: Sequence[Job]) -> list[Drafted]:
+    async def draft(self, step: Step, jobs: Sequence[Job], *, asked: bool = False) -> list[Drafted]:
         """Return what the jobs would change, allowed by every plan guard; reads only. Raises Ended when denied."""
         drafted = []
         for job in jobs:
@@ -91,7 +93,9 @@ class Making:
             drafted.append(Drafted(job, await self._steps.plan(step, params), params))
         changing = [each.plan for each in drafted if not each.plan.empty]
         if changing:
-            await admission.check_plan(self._parts, self._remediation, _together(changing), self._sight.context)
+            await admission.check_plan(
+                self._parts, self._remediation, _together(changing), self._sight.context, asked=asked
+            )
         return drafted
 
     async def note(self, drafted: Drafted) -> None:
@@ -101,13 +105,13 @@ class Making:
         data = {"step": job.key, "plan": msgspec.to_builtins(plan), "hash": plan.hash, "params": drafted.params}
         await self._record.write(kinds.PLANNED, text, data={**data, **job.more})
 
-    async def _plan(self, step: Step, jobs: Sequence[Job]) -> None:
+    async def _plan(self, step: Step, jobs: Sequence[Job], *, asked: bool) -> None:
         jobs = [job for job in jobs if job.key not in self._progress.pieces]
         if not jobs:
             return
         # An earlier step, or time, changed the world: this one is planned on what is there now.
         await self._sight.refresh()
-        drafted = await self.draft(step, jobs)
+        drafted = await self.draft(step, jobs, asked=asked)
         if self._progress.permit is None and any(not each.plan.empty for each in drafted):
             permit = await admission.admit(self._parts, self._remediation)
             await self._record.write(
@@ -115,6 +119,18 @@ class Making:
             )
         for each in drafted:
             await self.note(each)
+
+    def _held_up(self, ended: Ended) -> Ended:
+        """Return a wait where a run that changed something already is only deferred: it is not left half done."""
+        ending = ended.ending
+        if (
+            self._progress.changed
+            and isinstance(ending, Finish)
+            and ending.reason is Reason.BUDGET_SPENT
+            and ending.wait_until is not None
+        ):
+            return Ended(Park(ending.wait_until, ending.reason, ending.detail))
+        return ended
 
     # -- making
 
@@ -143,7 +159,7 @@ class Making:
         self._parts.metrics.step_finished(step.action, result, self._parts.clock.monotonic() - began)
 
     async def _make(self, scenario: Scenario, step: Step, jobs: Sequence[Job]) -> tuple[Verification, str]:
-        await self._plan(step, jobs)
+        await self._plan(step, jobs, asked=self.mode(scenario) is Mode.APPROVE)
         pieces = [self._steps.piece(job.key) for job in jobs]
         if all(_nothing_to_do(piece) for piece in pieces):
             text = "; ".join(f"{piece.plan.action}: {piece.plan.summary}" for piece in pieces[:5])
@@ -152,7 +168,7 @@ class Making:
             return Verification(Answer.FIXED), Answer.FIXED.value
         await self._steps.lock(*(piece.plan for piece in pieces), also=self._target_locks)
         if not any(piece.begun for piece in pieces):
-            await self._brake(scenario)
+            await self._brake(scenario, pieces)
         self._sight.stale = True
         if len(pieces) == 1:
             answer = await self._one(step, pieces[0].key)
@@ -160,11 +176,22 @@ class Making:
             answer = await self._several(step, [piece.key for piece in pieces if not _nothing_to_do(piece)])
         return answer, answer.answer.value
 
-    async def _brake(self, scenario: Scenario) -> None:
-        """Raise Ended when a person has said meanwhile that nothing is to be written: by a pause, or by the mode."""
-        await admission.check_brakes(self._parts, self._sight.view)
-        if (mode := self.mode(scenario)) is not Mode.AUTO:
-            reason = Reason.OBSERVE_ONLY if mode is Mode.OBSERVE else Reason.APPROVAL_NEEDED
+    async def _brake(self, scenario: Scenario, pieces: Sequence[Piece]) -> None:
+        """Raise Ended when a person has said meanwhile that nothing is to be written: by a pause, or by the mode.
+
+        In mode approve, when people did not agree to just these changes: then they are asked.
+        """
+        mode = self.mode(scenario)
+        try:
+            await admission.check_brakes(self._parts, self._sight.view)
+        except Ended as ended:
+            if mode is Mode.APPROVE and isinstance(ended.ending, Finish):
+                raise Ended(self.approval.hold(ended.ending) or ended.ending) from ended
+            raise
+        if mode is Mode.APPROVE:
+            await self.approval.settle({piece.key: piece.plan for piece in pieces})
+        elif mode is not Mode.AUTO:
+            reason = Reason.OBSERVE_ONLY
             if self._progress.changed:
                 raise Ended(Finish(Outcome.SUPPRESSED, reason, f"mode {mode.value} since: nothing more was changed"))
             raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value} since: nothing was changed"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import msgspec
 import structlog
@@ -15,6 +16,7 @@ from bridge.engine.execute import Stretch, run_remediation
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.model import approval
 from bridge.model.breaker import Permit
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
@@ -171,9 +173,12 @@ class Worker:
         elif isinstance(ending, Park):
             kind = kinds.RETRY if ending.retry else kinds.PARKED
             reason = ending.reason.value if ending.reason else ""
-            data = {"fixed_since": ending.fixed_since}
+            data: dict[str, Any] = {"fixed_since": ending.fixed_since}
+            if ending.question is not None:
+                kind, data = approval.ASKED, {"question": msgspec.to_builtins(ending.question)}
             entry = Entry(kind=kind, worker=claim.worker, text=ending.detail, reason=reason, data=data)
-            await queue.park(claim, ending.due_at, entry)
+            await queue.park(claim, ending.due_at, entry, ending.question)
+            await self._tell_asked(stretch, ending)
         elif isinstance(ending, HandOver):
             text = "this worker stops; another one carries on"
             data = {"fixed_since": ending.fixed_since}
@@ -220,6 +225,15 @@ class Worker:
             finished_at=now,
         )
         await parts.notifier.notify(done, text, page=ending.escalated)
+
+    async def _tell_asked(self, stretch: Stretch | None, ending: Park) -> None:
+        """Tell people of a question that they were not told of before."""
+        if stretch is None or ending.question is None:
+            return
+        before = stretch.progress.approval.question
+        if before is None or before.digest != ending.question.digest:
+            self._parts.metrics.decision(Reason.APPROVAL_NEEDED)
+            await self._parts.notifier.notify(stretch.view, ending.detail, page=Reason.APPROVAL_NEEDED.pages)
 
     async def _leave_breaker(self, permit: Permit | None, ending: Finish) -> None:
         if permit is None:

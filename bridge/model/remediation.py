@@ -69,6 +69,10 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     attempts_window: float = 3600.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    approvers: int = 1
+    """Mode approve: how many different people have to agree."""
+    approve_within: float = 1800.0
+    """Mode approve: seconds after which no answer means no."""
     requested_by: str = ""
     why: str = ""
     override: tuple[str, ...] = ()

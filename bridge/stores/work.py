@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.errors import LeaseLost
+from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
 from bridge.model.remediation import SCHEMA, Entry, Outcome
@@ -46,8 +47,16 @@ class RedisWorkQueue(Views):
     async def renew(self, claim: Claim) -> None:
         await self._owned(claim, "renew", claim.worker, claim.entry)
 
-    async def park(self, claim: Claim, due_at: float | None, entry: Entry) -> None:
-        await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry))
+    async def park(self, claim: Claim, due_at: float | None, entry: Entry, question: Question | None = None) -> None:
+        asked: tuple[Arg, ...] = ()
+        if question is not None:
+            asked = (question.digest, question.need, milliseconds(question.until))
+        await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry), *asked)
+
+    async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
+        agree = int(answer.agree)
+        reply = await self._link.script("answer", remediation, answer.by, agree, answer.digest, answer.why, text)
+        return Answered(Said(reply[0].decode()), int(reply[1]), int(reply[2]))
 
     async def hand_over(self, claim: Claim, entry: Entry) -> None:
         await self._owned(claim, "hand_over", claim.entry, stamped(entry))

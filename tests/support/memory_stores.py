@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bridge.errors import CircuitOpen, LeaseLost
+from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts, Pause
 from bridge.model.reason import Reason
@@ -34,6 +35,8 @@ class Row:
         self.entries: list[Entry] = []
         self.token = 0
         self.evidence: bytes | None = None
+        self.question: Question | None = None
+        self.answers: dict[str, bool] = {}
         self.wait_until: float | None = None
 
     def change(self, **fields: Any) -> None:
@@ -140,11 +143,45 @@ class MemoryWork:
         self._owned(claim)
         self.renewals += 1
 
-    async def park(self, claim: Claim, due_at: float | None, entry: Entry) -> None:
+    async def park(self, claim: Claim, due_at: float | None, entry: Entry, question: Question | None = None) -> None:
         row = await self._write(claim, entry)
         row.token = 0
+        if question is not None:
+            if row.question is None or row.question.digest != question.digest:
+                row.answers = {}
+            row.question = question
         row.change(state=State.PARKED, due_at=due_at, worker="")
         await self.point(f"after {entry.kind}")
+
+    async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
+        self._up()
+        row = self.rows.get(remediation)
+        if row is None:
+            return Answered(Said.GONE)
+        question, agreed = row.question, sum(row.answers.values())
+        if row.view.state is State.DONE:
+            return Answered(Said.DONE)
+        if question is None:
+            return Answered(Said.NOT_ASKED)
+        said = self._said(row, question, answer)
+        if said is not Said.TAKEN:
+            return Answered(said, agreed, question.need)
+        row.answers[answer.by] = answer.agree
+        agreed = sum(row.answers.values())
+        data = {"by": answer.by, "agree": answer.agree, "why": answer.why, "question": question.digest}
+        row.entries.append(Entry(kind="answered", at=self._clock.now(), text=text, data=data))
+        if (not answer.agree or agreed >= question.need) and row.view.state is State.PARKED:
+            await self.wake(remediation)
+        return Answered(said, agreed, question.need)
+
+    def _said(self, row: Row, question: Question, answer: Answer) -> Said:
+        if answer.digest not in ("", question.digest):
+            return Said.CHANGED
+        if row.answers.get(answer.by) is answer.agree:
+            return Said.ALREADY
+        if False in row.answers.values() or sum(row.answers.values()) >= question.need:
+            return Said.SETTLED
+        return Said.LATE if self._clock.now() >= question.until else Said.TAKEN
 
     async def hand_over(self, claim: Claim, entry: Entry) -> None:
         row = await self._write(claim, entry)

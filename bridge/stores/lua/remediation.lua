@@ -8,6 +8,8 @@
 -- reverts         sorted set by due time: what will undo temporary changes; revert:ID a hash: doc, v, qk;
 --                 rem:ID:reverts the set of those of a remediation
 -- queue:KEY       list: remediations of one queue key; the head alone is out (in `work`, claimed or parked)
+-- rem:ID:answers  hash: who -> "1" agrees, "0" does not, with what the run asks people (its fields ask, ask_need and
+--                 ask_until)
 -- parked          sorted set by due time; rem:ID:locks the locks that it holds
 local WORK = P .. 'work'
 
@@ -77,6 +79,17 @@ local function forget_revert(id)
   call('DEL', P .. 'revert:' .. id)
 end
 
+-- What a run reserved of the disruption budget: spent from now on when it wrote something, else given back.
+local function settle_budget(id, wrote)
+  local item = call('HGET', P .. 'budget', id)
+  if not item then return end
+  if wrote then
+    call('HSET', P .. 'budget', id, (string.gsub(item, '^%d+', text(NOW), 1)))
+  else
+    call('HDEL', P .. 'budget', id)
+  end
+end
+
 -- Record the end, let go of everything, start the next of its queue.
 local function close(id, outcome, reason, detail, escalated)
   local key = rem(id)
@@ -91,12 +104,13 @@ local function close(id, outcome, reason, detail, escalated)
   leave(id, field[1])
   for _, target in ipairs(call('HKEYS', key .. ':targets')) do leave(id, field[1] .. '#' .. target) end
   unlock(id)
+  settle_budget(id, field[4] == '1')
   if outcome == 'undone' then
     for _, revert in ipairs(call('SMEMBERS', key .. ':reverts')) do forget_revert(revert) end
   end
   call('DEL', key .. ':reverts')
   if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', KEEP_RUNS) end
-  for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence'}) do
+  for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence', ':answers'}) do
     call('EXPIRE', key .. tail, KEEP_REMEDIATIONS)
   end
   call('EXPIRE', P .. 'journal:' .. id, KEEP_REMEDIATIONS)
@@ -155,6 +169,11 @@ local function detach(id, incident, reason, detail)
   local key = rem(id)
   if call('SREM', key .. ':open', incident) == 0 then return false end
   drop_target(id, incident)
+  if call('EXISTS', P .. 'told:' .. id) == 1 then
+    -- A look that began before this is not kept: it saw the incident open.
+    call('HINCRBY', P .. 'told:' .. id, 'v:notices', 1)
+    call('ZADD', P .. 'watch:notices', 'LT', text(NOW), id)
+  end
   if call('HGET', key, 'state') == 'done' or call('SCARD', key .. ':open') > 0 then return false end
   if cancel(id, reason, detail) then return true end
   wake(id)
