@@ -9,6 +9,7 @@ from bridge.ports.catalogue import (
     EntryGuard,
     Notifier,
     PlanGuard,
+    ReservingGuard,
 )
 from bridge.ports.clock import (
     Clock,
@@ -18,13 +19,16 @@ from bridge.ports.cluster import (
     Clusters,
 )
 from bridge.ports.stores import (
+    Audit,
     Breakers,
+    Budgets,
     Copies,
     Guardbook,
     Intake,
     IntakeQueue,
     Journal,
     Locks,
+    Notices,
     Refusals,
     ReplayMemory,
     StoreHealth,
@@ -35,7 +39,9 @@ __all__ = [
     "Action",
     "ActionContext",
     "Applier",
+    "Audit",
     "Breakers",
+    "Budgets",
     "Clock",
     "Cluster",
     "Clusters",
@@ -48,10 +54,12 @@ __all__ = [
     "IntakeQueue",
     "Journal",
     "Locks",
+    "Notices",
     "Notifier",
     "PlanGuard",
     "Refusals",
     "ReplayMemory",
+    "ReservingGuard",
     "StoreHealth",
     "WorkQueue",
 ]
