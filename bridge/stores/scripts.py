@@ -47,6 +47,8 @@ def _constants(options: StoreOptions) -> str:
     values: Mapping[str, float] = {
         "KEEP_REMEDIATIONS": options.keep_remediations,
         "KEEP_DECISIONS": options.keep_decisions,
+        "KEEP_AUDIT": options.keep_audit,
+        "MAX_AUDIT": options.max_audit,
         "KEEP_RUNS": options.keep_runs,
         "MAX_DECISIONS": options.max_decisions,
         "MAX_DEAD": options.max_dead_letters,
