@@ -42,6 +42,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     attempts_window: float = 3600.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    approvers: int = 1
+    approve_within: float | None = None
     group: Mapping[str, str] | None = None
     """The labels by which the route groups, as far as the alert has them; None where it does not group."""
 
@@ -78,6 +80,8 @@ def assign(alert: Alert, wish: Wish, *, clusters: ClusterMap, new_id: Callable[[
         attempts_window=wish.attempts_window,
         allow_drift=wish.allow_drift,
         allow_irreversible=wish.allow_irreversible,
+        approvers=max(wish.approvers, wish.runbook.approvers),
+        approve_within=wish.approve_within or wish.runbook.approve_within,
         requested_by=alert.requested_by,
         why=alert.why,
         override=alert.override,

@@ -90,7 +90,7 @@ class Foresight:
         else:
             jobs = [Job(key=key)]
         for each in await self._making.draft(step, jobs, asked=self._asked):
-            await self._making.note(each)
+            await self._making.note(each, foreseen=True)
             self.plans[each.job.key] = each.plan
             self._seen += 1
 

@@ -291,6 +291,8 @@ def _failure(data: dict[str, Any]) -> Failure:
 
 
 def _planned(state: Progress, key: str, data: dict[str, Any]) -> None:
+    if data.get("foreseen"):
+        return
     plan = msgspec.convert(data["plan"], Plan)
     state.pieces[key] = Piece(key=key, place=state.place, plan=plan, params=data.get("params", {}))
     state.latest = key

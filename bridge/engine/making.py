@@ -23,6 +23,7 @@ from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
 from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.model.intake import Claim
 from bridge.model.mode import Mode, strictest
 from bridge.model.plan import Plan, Undo
 from bridge.model.reason import Reason
@@ -85,25 +86,32 @@ class Making:
 
     # -- planning
 
-    async def draft(self, step: Step, jobs: Sequence[Job], *, asked: bool = False) -> list[Drafted]:
-        """Return what the jobs would change, allowed by every plan guard; reads only. Raises Ended when denied."""
+    async def draft(
+        self, step: Step, jobs: Sequence[Job], *, asked: bool = False, claim: Claim | None = None
+    ) -> list[Drafted]:
+        """Return what the jobs would change, allowed by every plan guard; reads only. Raises Ended when denied.
+
+        With the claim what they disturb is reserved, for they are about to be made.
+        """
         drafted = []
         for job in jobs:
             params = self._steps.params(step, self._sight.variables(**job.more))
             drafted.append(Drafted(job, await self._steps.plan(step, params), params))
         changing = [each.plan for each in drafted if not each.plan.empty]
         if changing:
+            plan, context = _together(changing), self._sight.context
             await admission.check_plan(
-                self._parts, self._remediation, _together(changing), self._sight.context, asked=asked
+                self._parts, self._remediation, plan, context, asked=asked, claim=claim, key=jobs[0].key
             )
         return drafted
 
-    async def note(self, drafted: Drafted) -> None:
-        """Journal a plan."""
+    async def note(self, drafted: Drafted, *, foreseen: bool = False) -> None:
+        """Journal a plan; one that is only `foreseen` is made again before it is carried out."""
         plan, job = drafted.plan, drafted.job
         text = plan.summary if plan.changes or plan.waits else f"nothing to change: {plan.summary}"
         data = {"step": job.key, "plan": msgspec.to_builtins(plan), "hash": plan.hash, "params": drafted.params}
-        await self._record.write(kinds.PLANNED, text, data={**data, **job.more})
+        more = {**job.more, "foreseen": True} if foreseen else job.more
+        await self._record.write(kinds.PLANNED, text, data={**data, **more})
 
     async def _plan(self, step: Step, jobs: Sequence[Job], *, asked: bool) -> None:
         jobs = [job for job in jobs if job.key not in self._progress.pieces]
@@ -111,7 +119,10 @@ class Making:
             return
         # An earlier step, or time, changed the world: this one is planned on what is there now.
         await self._sight.refresh()
-        drafted = await self.draft(step, jobs, asked=asked)
+        try:
+            drafted = await self.draft(step, jobs, asked=asked, claim=self._steps.claim)
+        except Ended as ended:
+            raise self._held_up(ended) from ended
         if self._progress.permit is None and any(not each.plan.empty for each in drafted):
             permit = await admission.admit(self._parts, self._remediation)
             await self._record.write(

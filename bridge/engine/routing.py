@@ -61,5 +61,7 @@ def _of(match: Match, runbook: Runbook, alert: Alert) -> Wish:
         attempts_window=match.attempts_window,
         allow_drift=match.allow_drift,
         allow_irreversible=match.allow_irreversible,
+        approvers=match.approvers,
+        approve_within=match.approve_within,
         group=match.group(alert.labels) if match.group_by else None,
     )

@@ -282,6 +282,10 @@ class Runbook(Strict):
     """Where the people's version of it stands; shown in reports, never fetched."""
     mode: Mode | None = None
     """How far it may go; the strictest of process, route, runbook and step wins."""
+    approvers: int = Field(default=1, ge=1, le=20)
+    """Mode approve: how many different people have to agree to the plan; a route may want more."""
+    approve_within: DayAtMost = 1800.0
+    """Mode approve: how long people are asked; no answer by then means no. A route may say otherwise."""
     params: dict[str, Parameter] = {}
     """What routes can set."""
     target: TargetSpec
