@@ -76,6 +76,8 @@ AFTER_RELOAD = (
     Reason.OWN_PART,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
+    Reason.BUDGET_SPENT,
+    Reason.BUDGET_TOO_SMALL,
 )
 """What an open incident waits on that a new configuration may have ended."""
 
@@ -284,7 +286,7 @@ class Bridge:
             actions=known.actions,
             collectors=known.collectors,
             entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
-            plan_guards=lambda: plan_guards(self.holder.current, os.environ),
+            plan_guards=lambda: plan_guards(self.holder.current, os.environ, stores.budgets),
             process_mode=lambda: self.holder.current.settings.mode,
             clock=self._clock,
             notifier=LogNotifier(),

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from bridge.model.budget import BudgetSettings
 from bridge.model.fields import Name as Name
 from bridge.model.fields import Positive as Positive
 from bridge.model.fields import Texts as Texts
@@ -317,6 +318,8 @@ class Settings(Strict):
     tls_pairs: dict[Name, TlsPairSpec] = Field(default={})
     """Certificates with their keys, by the names that runbooks call them; read when they are used."""
     notify: Notify = Notify()
+    budgets: BudgetSettings = BudgetSettings()
+    """What may be disturbed within a window, all routes together."""
     protected_namespaces: Texts = ("kube-system",)
     drain_protected: bool = False
     """Whether the drain of a node may evict pods of protected namespaces, as `kubectl drain` does: their controllers

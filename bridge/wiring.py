@@ -9,6 +9,7 @@ from pathlib import Path
 from bridge.configuration.configuration import Configuration
 from bridge.engine.assign import ClusterMap
 from bridge.engine.copies import Watched
+from bridge.guards.budget import BudgetGuard
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
 from bridge.guards.protected import ProtectedGuard
@@ -30,12 +31,14 @@ from bridge.outside.options import (
     SqlPeer,
     TlsPair,
 )
-from bridge.ports import PlanGuard
+from bridge.ports import Budgets, PlanGuard
 from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
 
 _SENTINEL_PORT = 26379
-_TAKEN_UP = frozenset({"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own"})
+_TAKEN_UP = frozenset(
+    {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "budgets"}
+)
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
 
@@ -231,8 +234,13 @@ def _peer_tls(spec: PeerTlsSpec | None) -> PeerTls | None:
     return PeerTls(spec.ca_file, spec.cert_file, spec.key_file) if spec else None
 
 
-def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[PlanGuard]:
-    """Return the plan guards in their order, for the configuration of now."""
+def plan_guards(
+    configuration: Configuration, env: Mapping[str, str], budgets: Budgets | None = None
+) -> list[PlanGuard]:
+    """Return the plan guards in their order, for the configuration of now; the budget comes last, where there is one.
+
+    What another guard denies is to cost nothing.
+    """
     settings, own = configuration.settings, configuration.settings.own
     parts = OwnParts(
         cluster=own.cluster,
@@ -243,7 +251,8 @@ def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[Pl
         redis=own.redis,
     )
     protected = ProtectedGuard(settings.protected_namespaces, drains=settings.drain_protected)
-    return [protected, OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
+    guards: list[PlanGuard] = [protected, OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
+    return [*guards, BudgetGuard(budgets, settings.budgets)] if budgets is not None else guards
 
 
 def needs_restart(started: Settings, new: Settings) -> list[str]:

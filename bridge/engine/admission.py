@@ -9,10 +9,11 @@ from bridge.engine.ending import Ended, Finish
 from bridge.engine.parts import Parts
 from bridge.errors import CircuitOpen
 from bridge.model.breaker import Permit
-from bridge.model.intake import GuardFacts
+from bridge.model.intake import Claim, GuardFacts
 from bridge.model.plan import Plan
 from bridge.model.reason import OVERRIDABLE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
+from bridge.ports import ReservingGuard
 
 
 async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = False) -> GuardFacts:
@@ -50,14 +51,25 @@ async def check_brakes(parts: Parts, view: RemediationView) -> None:
 
 
 async def check_plan(
-    parts: Parts, remediation: Remediation, plan: Plan, context: RunContext, *, asked: bool = False
+    parts: Parts,
+    remediation: Remediation,
+    plan: Plan,
+    context: RunContext,
+    *,
+    asked: bool = False,
+    claim: Claim | None = None,
+    key: str = "",
 ) -> None:
     """Return when every plan guard allows the plan; raise Ended otherwise.
 
-    `asked`: people have to agree to the plan before it is made, which is what some of it may need.
+    `asked`: people have to agree to the plan before it is made, which is what some of it may need. With a claim and
+    a key the plan is about to be made: guards that keep something for that do so under the key.
     """
     for guard in parts.plan_guards():
-        verdict = await guard.check(remediation, plan, context)
+        if claim is not None and isinstance(guard, ReservingGuard):
+            verdict = await guard.reserve(claim, key, remediation, plan, context)
+        else:
+            verdict = await guard.check(remediation, plan, context)
         if asked and verdict.reason is Reason.UNDO_NONE:
             continue
         if not verdict.allowed and not _overridden(verdict, remediation):

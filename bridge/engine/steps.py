@@ -33,6 +33,7 @@ from bridge.errors import (
     TargetReplaced,
     TemporaryError,
 )
+from bridge.model.intake import Claim
 from bridge.model.plan import Made, Plan, Repeat
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, Remediation, Revert
@@ -66,6 +67,11 @@ class Steps:
         self._maker = Maker(parts, lease, applier, context, remediation=rem.id)
         self._snapshot = snapshot
         self.putback = PutBack(parts, lease, record, self._maker)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim under which the run works."""
+        return self._lease.claim
 
     def params(self, step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the step's parameters with their expressions evaluated; raises UnknownValue."""
@@ -138,6 +144,8 @@ class Steps:
             data["made"] = made.change
         if made.result:
             data["result"] = made.result
+        if made.version:
+            data["version"] = made.version
         revert = self._revert(key, made, until)
         if revert is not None:
             text += f"; undone by itself in {revert.after / 60:g} min"

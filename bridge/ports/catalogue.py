@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from bridge.model.intake import GuardFacts
+from bridge.model.intake import Claim, GuardFacts
 from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Made, Plan, Repeat, Undo
@@ -210,6 +210,17 @@ class PlanGuard(Protocol):
     name: str
 
     async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict: ...
+
+
+@runtime_checkable
+class ReservingGuard(PlanGuard, Protocol):
+    """A plan guard that keeps something for a plan that is about to be made; `check` alone keeps nothing."""
+
+    async def reserve(
+        self, claim: Claim, key: str, remediation: Remediation, plan: Plan, context: ActionContext
+    ) -> Verdict:
+        """Answer as `check`, and when it allows keep what the plan `key` of this run needs. Raises LeaseLost."""
+        ...
 
 
 class Notifier(Protocol):

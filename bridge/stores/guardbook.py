@@ -42,6 +42,9 @@ class RedisGuardbook:
         await self._link.command("HSET", self._link.key("pauses"), pause.scope, ENCODER.encode(pause))
 
     async def resume(self, scope: str) -> bool:
+        if scope == "all":
+            # What made `halt_after` halt is looked at by a person now: it must not halt again at the next run.
+            await self._link.command("DEL", self._link.key("budget:wanted"))
         return bool(await self._link.command("HDEL", self._link.key("pauses"), scope))
 
     async def pauses(self) -> list[Pause]:

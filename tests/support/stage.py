@@ -161,7 +161,7 @@ class Stage:
             actions=known.actions,
             collectors=known.collectors,
             entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
-            plan_guards=lambda: plan_guards(self._configuration, {}),
+            plan_guards=lambda: plan_guards(self._configuration, {}, self.stores.budgets),
             process_mode=lambda: self._configuration.settings.mode,
             clock=self.clock,
             notifier=LogNotifier(),
