@@ -19,19 +19,21 @@ from bridge.model.fields import Name as Name
 from bridge.model.fields import Positive as Positive
 from bridge.model.fields import Texts as Texts
 from bridge.model.fields import as_list
+from bridge.model.maintenance import Maintenance
 from bridge.model.mode import Mode
 from bridge.model.peers import (
     CommandSpec,
     ExecSpec,
     Http,
-    Notify,
     PeerSentinels,
     RedisPeerSpec,
     SqlPeerSpec,
     TlsPairSpec,
 )
 from bridge.model.principal import Role
+from bridge.model.run_limits import RunLimitSettings
 from bridge.model.runbook import Duration, Strict
+from bridge.model.telling import AlertmanagerSpec, Notify
 
 _SIZE = re.compile(r"(\d{1,12})\s*(|B|[kKMG]i?B)\Z")
 _FACTORS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20} | {
@@ -242,6 +244,12 @@ class Prometheus(Strict):
     timeout: Annotated[Duration, Field(gt=0, le=60)] = 10.0
 
 
+class Alertmanager(AlertmanagerSpec):
+    """The Alertmanager whose alerts we get: for pages that are held while a repair runs."""
+
+    url: HttpUrl
+
+
 class Own(Strict):
     """What alertbridge itself consists of in a cluster; never a target."""
 
@@ -307,6 +315,9 @@ class Settings(Strict):
     redis: RedisSettings = RedisSettings()
     clusters: Clusters = Clusters()
     prometheus: Prometheus | None = None
+    alertmanager: Alertmanager | None = None
+    external_url: HttpUrl | Literal[""] = ""
+    """Where people reach this server: what links in messages begin with."""
     http: Http = Http()
     sql: dict[Name, SqlPeerSpec] = Field(default={})
     """Databases, by the names that runbooks call them."""
@@ -320,6 +331,10 @@ class Settings(Strict):
     notify: Notify = Notify()
     budgets: BudgetSettings = BudgetSettings()
     """What may be disturbed within a window, all routes together."""
+    run_limits: RunLimitSettings = RunLimitSettings()
+    """How often anything runs for one alert, one target, by one runbook; beside what routes say."""
+    maintenance: Annotated[tuple[Maintenance, ...], Field(max_length=200)] = ()
+    """One-off windows in which nothing is done."""
     protected_namespaces: Texts = ("kube-system",)
     drain_protected: bool = False
     """Whether the drain of a node may evict pods of protected namespaces, as `kubectl drain` does: their controllers

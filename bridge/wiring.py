@@ -37,7 +37,7 @@ from bridge.stores.options import Endpoint, StoreOptions
 
 _SENTINEL_PORT = 26379
 _TAKEN_UP = frozenset(
-    {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "budgets"}
+    {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "external_url", "budgets"}
 )
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
@@ -206,6 +206,9 @@ def outside_settings(configuration: Configuration) -> OutsideSettings:
         },
         exec_allow=settings.exec.allow,
         tls_pairs={name: TlsPair(each.cert_file, each.key_file) for name, each in settings.tls_pairs.items()},
+        alertmanager=settings.alertmanager.url if settings.alertmanager else "",
+        alertmanager_token=secrets.get("alertmanager/token", ""),
+        alertmanager_deadline=settings.alertmanager.timeout if settings.alertmanager else 10.0,
         channels={
             name: Channel(url=secrets.get(f"notify/{name}", ""), deadline=each.timeout)
             for name, each in settings.notify.channels.items()
@@ -260,8 +263,10 @@ def needs_restart(started: Settings, new: Settings) -> list[str]:
     differ = [
         name
         for name in Settings.model_fields
-        if name not in _TAKEN_UP and name != "clusters" and getattr(started, name) != getattr(new, name)
+        if name not in _TAKEN_UP | {"clusters", "notify"} and getattr(started, name) != getattr(new, name)
     ]
+    if started.notify.channels != new.notify.channels:
+        differ.append("notify.channels")
     if started.clusters.connections != new.clusters.connections:
         differ.append("clusters.connections")
     return sorted(differ)

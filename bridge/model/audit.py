@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from bridge.model.plan import Change, Operation
+from bridge.model.redact import mask
 from bridge.model.remediation import Decision, Entry
 
 
@@ -34,3 +38,26 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     decision: Decision | None = None
     note: Note | None = None
+
+
+def told(change: Change) -> dict[str, Any]:
+    """Return a change as the trail tells it: object, operation, before and after, without credentials."""
+    plain = mask(msgspec.to_builtins(change))
+    fields = [field for field in plain["fields"] if field.get("change", True)]
+    before: Any = {field["pointer"]: field.get("before") for field in fields}
+    after: Any = {field["pointer"]: field.get("after") for field in fields}
+    manifest = plain.get("manifest")
+    if change.operation is Operation.CREATE:
+        before, after = None, manifest
+    elif change.operation in (Operation.DELETE, Operation.EVICT):
+        before, after = manifest or before or None, None
+    elif change.operation is Operation.CALL:
+        before, after = None, plain["call"]
+    return {
+        "operation": change.operation.value,
+        "object": str(change.ref),
+        "uid": change.ref.uid,
+        "summary": plain["summary"],
+        "before": before,
+        "after": after,
+    }

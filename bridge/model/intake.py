@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 import msgspec
@@ -115,6 +116,23 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[float, ...] = ()
     """Times of this runbook's runs with a write for this target, newest last, within the longest window kept."""
     open_incidents: int = 0
+    runs: Mapping[str, tuple[float, ...]] = {}
+    """`alert`, `target`, `runbook`: times of all runs with a write for it in the last day, newest last; of several
+    alerts those of the busiest."""
+    silences: tuple[Silence, ...] = ()
+    """Active silences of others that cover the alert."""
+    silences_unknown: str = ""
+    """Why Alertmanager could not be asked; empty when it was, or is not to be."""
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """An active silence of Alertmanager's."""
+
+    id: str
+    by: str
+    why: str
+    until: float
+    """Unix seconds."""
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,7 +58,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     thread: str = ""
     """What belongs together: channels that can keep messages of one thread together do."""
     sign: str = ""
-    """`acknowledge` or `resolve` for channels that keep incidents of their own; else they are opened."""
+    """`resolve` for channels that keep incidents of their own; else they are opened."""
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):

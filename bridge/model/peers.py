@@ -209,6 +209,3 @@ class ChannelSpec(Strict):
             raise ValueError("expected one of `url_file` and `url_env`, the place of its address")
         return self
 
-
-class Notify(Strict):
-    channels: dict[Name, ChannelSpec] = Field(default={})

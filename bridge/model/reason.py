@@ -32,6 +32,10 @@ class Reason(Enum):
     PAUSED = ("paused", False, "paused by an operator")
     COOLDOWN = ("cooldown", False, "the same runbook ran for this target a short while ago")
     ATTEMPTS_SPENT = ("attempts_spent", True, "the attempts for this target in the window are spent")
+    HOLD_OFF = ("hold_off", False, "held off: it acts only when the alert still fires after a while")
+    MAINTENANCE = ("maintenance", False, "a maintenance window covers it")
+    SILENCED = ("silenced", False, "an Alertmanager silence covers the alert")
+    SILENCES_UNKNOWN = ("silences_unknown", False, "Alertmanager could not be asked whether the alert is silenced")
     # Plan guards
     PROTECTED_NAMESPACE = ("protected_namespace", True, "the namespace is protected")
     PROTECTED_OBJECT = ("protected_object", True, "the object is marked as not to be changed by automation")
@@ -97,6 +101,9 @@ _BY_VALUE = {reason.value: reason for reason in Reason}
 
 OVERRIDABLE = (
     Reason.PAUSED,
+    Reason.MAINTENANCE,
+    Reason.SILENCED,
+    Reason.SILENCES_UNKNOWN,
     Reason.COOLDOWN,
     Reason.ATTEMPTS_SPENT,
     Reason.OUT_OF_DATE,

@@ -71,6 +71,8 @@ class _Orders(Strict):
     approvers: Annotated[int, Field(ge=1, le=20)] | None = None
     approve_within: DayAtMost | None = None
     group_by: Annotated[tuple[str, ...] | None, BeforeValidator(_grouping)] = None
+    hold_off: Duration | None = None
+    """Act only on what still fires so long after it was first received."""
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
 
@@ -120,6 +122,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     cooldown: float = 600.0
     max_attempts: int = 3
     attempts_window: float = 3600.0
+    hold_off: float = 0.0
     allow_drift: bool = False
     allow_irreversible: bool = False
     approvers: int = 1
@@ -139,7 +142,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _INHERITED = (
-    *("runbook", "mode", "cooldown", "max_attempts", "attempts_window"),
+    *("runbook", "mode", "cooldown", "max_attempts", "attempts_window", "hold_off"),
     *("allow_drift", "allow_irreversible", "approvers", "approve_within", "group_by"),
 )
 

@@ -9,6 +9,7 @@ from bridge.errors import Hung, InvalidInput, PermanentError, TemporaryError
 from bridge.kube.circuit import Circuit
 from bridge.model.outside import Copy, ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.target import ObjectRef
+from bridge.outside.alertmanager import Alertmanager
 from bridge.outside.allow import arguments_match
 from bridge.outside.command import Commands
 from bridge.outside.http import HttpPeers, Session, origin_of
@@ -56,6 +57,12 @@ class Outside:
         self._redis = RedisPeers(settings.redis)
         self._commands = Commands(settings.commands)
         self._channels = Channels(settings.channels)
+        self.alertmanager = Alertmanager(
+            self._session,
+            settings.alertmanager,
+            settings.alertmanager_token,
+            deadline=settings.alertmanager_deadline,
+        )
 
     @property
     def prometheus(self) -> bool:
