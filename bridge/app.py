@@ -32,10 +32,6 @@ from bridge.engine.periodic import Job, run_jobs
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import ConfigurationError, KubeError
-from bridge.guards.attempts import AttemptsGuard
-from bridge.guards.cooldown import CooldownGuard
-from bridge.guards.freshness import FreshnessGuard
-from bridge.guards.pause import PauseGuard
 from bridge.ingest.auth import Authenticator
 from bridge.ingest.counters import Counters
 from bridge.ingest.pace import GiveWay
@@ -54,6 +50,7 @@ from bridge.wiring import (
     cluster_map,
     connection_limits,
     credentials,
+    entry_guards,
     kept_copies,
     needs_restart,
     outside_settings,
@@ -77,6 +74,8 @@ AFTER_RELOAD = (
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
     Reason.BUDGET_SPENT,
+    Reason.MAINTENANCE,
+    Reason.SILENCES_UNKNOWN,
     Reason.BUDGET_TOO_SMALL,
 )
 """What an open incident waits on that a new configuration may have ended."""
@@ -242,6 +241,7 @@ class Bridge:
             journal=stores.journal,
             guardbook=stores.guardbook,
             refusals=stores.refusals,
+            audit=stores.audit,
             health=stores.health,
             metrics=self.metrics,
             clock=self._clock,
@@ -285,7 +285,7 @@ class Bridge:
             prometheus=outside.prometheus,
             actions=known.actions,
             collectors=known.collectors,
-            entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
+            entry_guards=entry_guards(lambda: self.holder.current),
             plan_guards=lambda: plan_guards(self.holder.current, os.environ, stores.budgets),
             process_mode=lambda: self.holder.current.settings.mode,
             clock=self._clock,

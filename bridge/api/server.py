@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from bridge.api.audit import AuditQuery, AuditRecord, AuditTrail
 from bridge.api.health import HealthHandlers
 from bridge.api.openapi import openapi
 from bridge.api.operation import Authenticator, Call, Operation, handler_of, refuse
@@ -38,7 +39,7 @@ from bridge.api.schemas import (
 )
 from bridge.model.principal import Role
 from bridge.model.reason import OVERRIDABLE
-from bridge.ports import Clock, Guardbook, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
+from bridge.ports import Audit, Clock, Guardbook, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
 from bridge.telemetry import Metrics
 
 ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -69,6 +70,7 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     journal: Journal
     guardbook: Guardbook
     refusals: Refusals
+    audit: Audit
     health: StoreHealth
     metrics: Metrics
     clock: Clock
@@ -102,11 +104,15 @@ def operations(parts: ApiParts) -> list[Operation]:
         clock=parts.clock,
         reload=parts.reload,
     )
+    trail = AuditTrail(parts.audit, parts.queue, parts.journal)
     table = [
         *_about_runs(Remediations(parts.queue, parts.journal, parts.stopping)),
         *_by_hand(hand, parts.trigger_body),
+        *_looking_back(trail),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
     ]
+
+    table = [trail.noted(op) if op.method == "POST" else op for op in table]
 
     async def document(_call: Call) -> web.Response:
         return web.Response(body=encoded, content_type="application/json")
@@ -207,6 +213,21 @@ def _by_hand(hand: Operations, trigger_body: type) -> list[Operation]:
             problems=(404, 503),
         ),
         _post("/-/reload", "reload", "Read the configuration again", hand.reload, Reloaded, problems=(422,)),
+    ]
+
+
+def _looking_back(trail: AuditTrail) -> list[Operation]:
+    return [
+        _get(
+            "/api/v1/audit",
+            "export_audit",
+            "Every decision and every write, one JSON object a line",
+            trail.export,
+            AuditRecord,
+            query=AuditQuery,
+            media=("application/x-ndjson",),
+            problems=(503,),
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from bridge import __version__
-from bridge.cli import by_hand, catalogue, files, plan, rbac, remediations, servers
+from bridge.cli import by_hand, catalogue, files, plan, rbac, remediations, servers, trail
 from bridge.errors import AlertbridgeError, ConfigurationError, InvalidInput
 from bridge.model.text import printable
 
@@ -73,5 +73,6 @@ for _command in (
     by_hand.pause,
     by_hand.resume,
     by_hand.explain,
+    trail.audit,
 ):
     main.add_command(_command)

@@ -182,6 +182,15 @@ def explanation(of: Json) -> str:
     return "\n".join(lines)
 
 
+def audit_line(of: Json) -> str:
+    """Return one record of the audit trail as a line."""
+    about = of.get("object") or of.get("target") or of.get("fingerprint") or ""
+    what = " - ".join(part for part in (of.get("text", ""), of.get("why", "")) if part)
+    version = f" (resourceVersion {of['resource_version']})" if of.get("resource_version") else ""
+    words = (second(of["at"]), of["kind"].ljust(10), of["who"], of.get("remediation", ""), about, what + version)
+    return "  ".join(printable(word) for word in words if word)
+
+
 def _cut(text: str, longest: int = 100) -> str:
     return (text or "-") if len(text) <= longest else f"{text[: longest - 3]}..."
 

@@ -17,6 +17,7 @@ from bridge.errors import StoreUnavailable
 from bridge.ingest.limits import RequestLimits
 from bridge.ingest.trigger import TriggerBody, accept_trigger
 from bridge.model.alert import Alert
+from bridge.model.audit import Happened, Note
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
 from bridge.model.principal import Principal, Role
@@ -71,6 +72,7 @@ class Memory:
         self.pausing: dict[str, Pause] = {}
         self.accepted: list[Alert] = []
         self.woken: list[Reason] = []
+        self.notes: list[Happened] = []
 
     def _up(self) -> None:
         if self.down:
@@ -130,11 +132,27 @@ class Memory:
     async def pauses(self) -> list[Pause]:
         return list(self.pausing.values())
 
+    async def record(self, note: Note) -> None:
+        self.notes.append(Happened(at=NOW, note=note))
+
+    async def trail(self, *, since: float, until: float) -> AsyncIterator[Happened]:
+        self._up()
+        for one in self.notes:
+            if since <= one.at < until:
+                yield one
+
     async def recent(self, *, limit: int) -> list[Refusal]:
         one = Refusal(
             at=NOW, source="am", sender="alertmanager", reason=Refused.BAD_TIME, detail="x", index=0, excerpt="{"
         )
         return [one][:limit]
+
+
+class Trail:
+    """Its audit trail."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.record, self.read = memory.record, memory.trail
 
 
 class FixedClock:
@@ -150,6 +168,7 @@ def parts(memory: Memory, **more: Any) -> ApiParts:
     """Return everything the API stands on, over `memory`."""
     everything: dict[str, Any] = {
         **dict.fromkeys(("waiting", "queue", "journal", "guardbook", "refusals", "health"), memory),
+        "audit": Trail(memory),
         "authenticator": Tokens(),
         "metrics": Metrics("1"),
         "clock": FixedClock(),
