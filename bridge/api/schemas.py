@@ -281,6 +281,29 @@ class Cancelled(msgspec.Struct, frozen=True):
     id: str
 
 
+class AnswerTaken(msgspec.Struct, frozen=True):
+    """Where the question stands with this answer in it."""
+
+    id: str
+    answer: str
+    """approve or deny."""
+    again: bool
+    """Whether this person had said so before: nobody counts twice."""
+    agreed: int
+    """How many people agree by now."""
+    needed: int
+
+
+class UndoTaken(msgspec.Struct, frozen=True):
+    """What it changed is being put back."""
+
+    id: str
+    undo: str
+    """The remediation that puts it back."""
+    again: bool
+    """Whether somebody had asked for it before: it is done once."""
+
+
 class Reloaded(msgspec.Struct, frozen=True):
     """The configuration was read again and is in use."""
 
@@ -339,6 +362,20 @@ class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """End the pause of this scope."""
 
     scope: Scope = "all"
+
+
+class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why, and which plan was seen."""
+
+    why: Sentence = ""
+    plan: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{16})?$")] = ""
+    """Digest of the question that was seen, as its journal entry says it: another plan is not answered then."""
+
+
+class UndoRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why it is to be put back."""
+
+    why: Sentence = ""
 
 
 class CancelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

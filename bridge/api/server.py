@@ -10,13 +10,18 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from bridge.api.answers import Answers
 from bridge.api.audit import AuditQuery, AuditRecord, AuditTrail
 from bridge.api.health import HealthHandlers
 from bridge.api.openapi import openapi
 from bridge.api.operation import Authenticator, Call, Operation, handler_of, refuse
 from bridge.api.operations import Operations, Reload, Trigger
+from bridge.api.page import Page
+from bridge.api.people import Acknowledged, AckRequest, NoticeList, People
 from bridge.api.remediations import Remediations
 from bridge.api.schemas import (
+    AnswerRequest,
+    AnswerTaken,
     Cancelled,
     CancelRequest,
     Explanation,
@@ -35,11 +40,13 @@ from bridge.api.schemas import (
     Resumed,
     ResumeRequest,
     Triggered,
+    UndoRequest,
+    UndoTaken,
     Welcome,
 )
 from bridge.model.principal import Role
 from bridge.model.reason import OVERRIDABLE
-from bridge.ports import Audit, Clock, Guardbook, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
+from bridge.ports import Audit, Clock, Guardbook, IntakeQueue, Journal, Notices, Refusals, StoreHealth, WorkQueue
 from bridge.telemetry import Metrics
 
 ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -70,6 +77,7 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     journal: Journal
     guardbook: Guardbook
     refusals: Refusals
+    notices: Notices
     audit: Audit
     health: StoreHealth
     metrics: Metrics
@@ -90,6 +98,7 @@ def add_api(app: web.Application, parts: ApiParts) -> None:
             add(path, _checked(op, parts.authenticator))
         if path != "/":  # the receiver takes its POST
             app.router.add_route("*", path, _wrong_method([op.method for op in there]))
+    Page(parts.authenticator, parts.queue, parts.journal).add(app, ID)
     app.router.add_route("*", "/api/{rest:.*}", _not_there)
     app.router.add_route("*", "/-/{rest:.*}", _not_there)
 
@@ -107,6 +116,8 @@ def operations(parts: ApiParts) -> list[Operation]:
     trail = AuditTrail(parts.audit, parts.queue, parts.journal)
     table = [
         *_about_runs(Remediations(parts.queue, parts.journal, parts.stopping)),
+        *_answers(Answers(parts.queue, parts.journal)),
+        *_about_people(People(parts.notices, parts.queue)),
         *_by_hand(hand, parts.trigger_body),
         *_looking_back(trail),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
@@ -165,6 +176,43 @@ def _about_runs(runs: Remediations) -> list[Operation]:
             parameter=ID,
             problems=(409, 503),
         ),
+    ]
+
+
+def _about_people(people: People) -> list[Operation]:
+    return [
+        _get(
+            f"{_ONE}/notices",
+            "read_notices",
+            "What people were told of it, and who has taken it on",
+            people.notices,
+            NoticeList,
+            parameter=ID,
+            problems=(503,),
+        ),
+        _post(
+            f"{_ONE}/ack",
+            "acknowledge_remediation",
+            "Take it on: nobody further is called",
+            people.ack,
+            Acknowledged,
+            body=AckRequest,
+            body_required=False,
+            parameter=ID,
+            problems=(503,),
+        ),
+    ]
+
+
+def _answers(answers: Answers) -> list[Operation]:
+    more: dict[str, Any] = {"body_required": False, "parameter": ID, "problems": (409, 503)}
+    agree, refuse, undo = (f"{_ONE}/{verb}" for verb in ("approve", "deny", "undo"))
+    said: dict[str, Any] = {"body": AnswerRequest, **more}
+    wish: dict[str, Any] = {"body": UndoRequest, **more}
+    return [
+        _post(agree, "approve_remediation", "Agree to the plan it waits with", answers.approve, AnswerTaken, **said),
+        _post(refuse, "deny_remediation", "Say no to the plan it waits with", answers.deny, AnswerTaken, **said),
+        _post(undo, "undo_remediation", "Put back what it changed", answers.undo, UndoTaken, **wish),
     ]
 
 

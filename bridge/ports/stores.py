@@ -28,7 +28,7 @@ from bridge.model.notice import Ack, Deliveries, Due, Notice, Sending
 from bridge.model.outside import Copy
 from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, Undoing
 from bridge.model.target import ObjectRef
 
 
@@ -141,6 +141,13 @@ class WorkQueue(Protocol):
         """
         ...
 
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        """Create what puts back all that a finished remediation changed, once; `entry` begins its journal.
+
+        `moot`: ids of what would undo temporary changes of it by itself; that is forgotten.
+        """
+        ...
+
     async def hand_over(self, claim: Claim, entry: Entry) -> None:
         """Journal `entry` and give the remediation back at once for another worker. Raises LeaseLost."""
         ...
@@ -237,6 +244,10 @@ class Guardbook(Protocol):
     async def resume(self, scope: str) -> bool: ...
 
     async def pauses(self) -> list[Pause]: ...
+
+    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
+        """Return True to the first remediation that asks (however often it does), and to no other for so long."""
+        ...
 
     async def explain(self, fingerprint: str) -> list[Decision]:
         """Return every decision that is kept about this fingerprint, of all sources, oldest first."""

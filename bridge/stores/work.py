@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.errors import LeaseLost
 from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
-from bridge.model.remediation import SCHEMA, Entry, Outcome
-from bridge.stores.codec import milliseconds, stamped
+from bridge.model.remediation import SCHEMA, Entry, Outcome, Remediation, Undoing
+from bridge.stores.codec import ENCODER, milliseconds, stamped
 from bridge.stores.groups import Groups
 from bridge.stores.link import Arg, Link
 from bridge.stores.views import Views
@@ -57,6 +59,10 @@ class RedisWorkQueue(Views):
         agree = int(answer.agree)
         reply = await self._link.script("answer", remediation, answer.by, agree, answer.digest, answer.why, text)
         return Answered(Said(reply[0].decode()), int(reply[1]), int(reply[2]))
+
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        args: tuple[Arg, ...] = (record.undo_of, record.id, SCHEMA, ENCODER.encode(record), stamped(entry), *moot)
+        return Undoing((await self._link.script("undo", *args)).decode())
 
     async def hand_over(self, claim: Claim, entry: Entry) -> None:
         await self._owned(claim, "hand_over", claim.entry, stamped(entry))

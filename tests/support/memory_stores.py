@@ -17,7 +17,7 @@ from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts, Pause
 from bridge.model.reason import Reason
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, State
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, State, Undoing
 from bridge.ports import Clock
 from tests.support.flaky_cluster import Point, nothing
 
@@ -183,6 +183,20 @@ class MemoryWork:
             return Said.SETTLED
         return Said.LATE if self._clock.now() >= question.until else Said.TAKEN
 
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        row = self.rows.get(record.undo_of)
+        if row is None:
+            return Undoing.GONE
+        if record.id in self.rows:
+            return Undoing.AGAIN
+        if row.view.state is not State.DONE:
+            return Undoing.NOT_DONE
+        for name in moot:
+            self.reverts.pop(name, None)
+        made = self.add(msgspec.structs.replace(record, created_at=self._clock.now()), incidents=())
+        made.entries.append(msgspec.structs.replace(entry, at=self._clock.now()))
+        return Undoing.TAKEN
+
     async def hand_over(self, claim: Claim, entry: Entry) -> None:
         row = await self._write(claim, entry)
         row.token = 0
@@ -317,6 +331,7 @@ class MemoryGuardbook:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.known: dict[str, Any] = {}
+        self.told: dict[str, tuple[str, float]] = {}
 
     async def facts(self, remediation: Remediation) -> GuardFacts:
         return GuardFacts(now=self._clock.now(), **self.known)
@@ -329,6 +344,13 @@ class MemoryGuardbook:
 
     async def pauses(self) -> list[Pause]:
         return list(self.known.get("pauses", ()))
+
+    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
+        holder, until = self.told.get(about, (remediation, 0.0))
+        if holder != remediation and until > self._clock.now():
+            return False
+        self.told[about] = (remediation, self._clock.now() + seconds)
+        return True
 
     async def explain(self, fingerprint: str) -> list[Decision]:
         return []

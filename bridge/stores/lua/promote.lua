@@ -11,11 +11,7 @@ for _, id in ipairs(over) do
   local kept = call('HMGET', P .. 'revert:' .. id, 'doc', 'v', 'qk')
   forget_revert(id)
   if kept[1] and call('EXISTS', rem(id)) == 0 then
-    -- No alert joins it, and it counts as no attempt of the runbook: both keys are its own.
-    call('HSET', rem(id), 'doc', kept[1], 'v', kept[2], 'jk', 'undo|' .. id, 'qk', kept[3], 'rk', 'undo|' .. id,
-      'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '')
-    call('ZADD', P .. 'index', text(NOW), id)
-    if call('RPUSH', P .. 'queue:' .. kept[3], id) == 1 then enqueue(id) end
+    create_undo(id, kept[1], kept[2], kept[3])
   end
 end
 return #due + #over

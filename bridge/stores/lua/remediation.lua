@@ -79,6 +79,27 @@ local function forget_revert(id)
   call('DEL', P .. 'revert:' .. id)
 end
 
+-- Where the runs of an alert, of a target (by whatever runbook) and of a runbook (for whatever target) are counted.
+-- What only puts back something is no attempt.
+local function run_keys(id)
+  local document = call('HGET', rem(id), 'doc')
+  local doc = document and cjson.decode(document)
+  if not doc or (doc.undo_of or '') ~= '' then return {} end
+  local keys = {{sort = 'runbook', key = P .. 'runs:runbook|' .. doc.runbook}}
+  local targets = {}
+  for _, target in ipairs(call('HKEYS', rem(id) .. ':targets')) do targets[#targets + 1] = cjson.decode(target) end
+  if #targets == 0 then targets[1] = doc.target end
+  for _, target in ipairs(targets) do
+    keys[#keys + 1] = {sort = 'target', key = P .. 'runs:target|' .. table.concat({target.cluster, target.kind,
+      target.namespace, target.name}, '|')}
+  end
+  for _, incident in ipairs(call('SMEMBERS', rem(id) .. ':inc')) do
+    local fingerprint = string.match(incident, '([^/]*)/[^/]*$')
+    if fingerprint then keys[#keys + 1] = {sort = 'alert', key = P .. 'runs:alert|' .. fingerprint} end
+  end
+  return keys
+end
+
 -- What a run reserved of the disruption budget: spent from now on when it wrote something, else given back.
 local function settle_budget(id, wrote)
   local item = call('HGET', P .. 'budget', id)
@@ -88,6 +109,14 @@ local function settle_budget(id, wrote)
   else
     call('HDEL', P .. 'budget', id)
   end
+end
+
+-- What undoes a remediation. No alert joins it, and it counts as no attempt of the runbook: both keys are its own.
+local function create_undo(id, doc, version, queue)
+  call('HSET', rem(id), 'doc', doc, 'v', version, 'jk', 'undo|' .. id, 'qk', queue, 'rk', 'undo|' .. id,
+    'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '')
+  call('ZADD', P .. 'index', text(NOW), id)
+  if call('RPUSH', P .. 'queue:' .. queue, id) == 1 then enqueue(id) end
 end
 
 -- Record the end, let go of everything, start the next of its queue.
