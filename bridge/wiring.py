@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bridge.configuration.configuration import Configuration
 from bridge.engine.assign import ClusterMap
 from bridge.engine.copies import Watched
+from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.budget import BudgetGuard
+from bridge.guards.cooldown import CooldownGuard
+from bridge.guards.freshness import FreshnessGuard
+from bridge.guards.hold_off import HoldOffGuard
+from bridge.guards.maintenance import MaintenanceGuard
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
+from bridge.guards.pause import PauseGuard
 from bridge.guards.protected import ProtectedGuard
 from bridge.guards.reversible import ReversibleGuard
+from bridge.guards.run_limits import RunLimitsGuard
+from bridge.guards.silence import SilenceGuard
 from bridge.ingest.credentials import Credential
 from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
 from bridge.model.peers import PeerTlsSpec, RedisPeerSpec
 from bridge.model.target import ObjectRef
+from bridge.model.telling import HoldSpec
 from bridge.outside.http import allowed_origins
 from bridge.outside.options import (
     Channel,
@@ -31,13 +40,14 @@ from bridge.outside.options import (
     SqlPeer,
     TlsPair,
 )
-from bridge.ports import Budgets, PlanGuard
+from bridge.ports import Budgets, EntryGuard, PlanGuard
 from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
 
 _SENTINEL_PORT = 26379
 _TAKEN_UP = frozenset(
-    {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "external_url", "budgets"}
+    {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "external_url"}
+    | {"budgets", "run_limits", "maintenance"}
 )
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
@@ -174,6 +184,12 @@ def kept_copies(configuration: Configuration) -> list[Watched]:
     return found
 
 
+def hold_page(configuration: Configuration) -> HoldSpec | None:
+    """Return how pages are held while a repair runs; None: they are not."""
+    alertmanager = configuration.settings.alertmanager
+    return alertmanager.hold_page if alertmanager is not None else None
+
+
 def outside_settings(configuration: Configuration) -> OutsideSettings:
     """Return what may be reached beyond Kubernetes; a host that is allowed is so by http and by https."""
     settings, secrets = configuration.settings, configuration.secrets.peers
@@ -235,6 +251,20 @@ def _redis_peer(name: str, spec: RedisPeerSpec, secrets: Mapping[str, str]) -> R
 
 def _peer_tls(spec: PeerTlsSpec | None) -> PeerTls | None:
     return PeerTls(spec.ca_file, spec.cert_file, spec.key_file) if spec else None
+
+
+def entry_guards(configuration: Callable[[], Configuration]) -> list[EntryGuard]:
+    """Return the entry guards in their order; they use the configuration of now."""
+    return [
+        PauseGuard(),
+        MaintenanceGuard(lambda: configuration().settings.maintenance),
+        SilenceGuard(),
+        HoldOffGuard(),
+        FreshnessGuard(),
+        CooldownGuard(),
+        AttemptsGuard(),
+        RunLimitsGuard(lambda: configuration().settings.run_limits),
+    ]
 
 
 def plan_guards(

@@ -20,3 +20,5 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     created_by: str
     comment: str = ""
+    ends_at: float | None = None
+    """Unix seconds."""

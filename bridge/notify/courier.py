@@ -1,8 +1,8 @@
 """Carry messages from the outbox to their channels. A job of each worker, one for each channel.
 
-A channel that fails or hangs costs nobody else anything: its messages wait, are tried again with back-off, and are given
-up in the end, which `show` and the metrics tell. Sending is at least once: a process that dies between the service's
-answer and its note sends the message again.
+A channel that fails or hangs costs nobody else anything: its messages wait, are tried again with back-off, and are
+given up in the end, which `show` and the metrics tell. Sending is at least once: a process that dies between the
+service's answer and its note sends the message again.
 """
 
 from __future__ import annotations

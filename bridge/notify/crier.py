@@ -1,7 +1,7 @@
 """Look at remediations with news, and write what is to be told of them to the outbox. A job of each worker.
 
-Nothing is sent here, and no remediation waits for it: what was decided is in the journal, which makes a remediation due
-here in the same script. A crash loses nothing, and of two that look at the same one is kept.
+Nothing is sent here, and no remediation waits for it: what was decided is in the journal, which makes a remediation
+due here in the same script. A crash loses nothing, and of two that look at the same one is kept.
 """
 
 from __future__ import annotations

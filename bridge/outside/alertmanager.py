@@ -1,4 +1,4 @@
-"""The API (v2) of the configured Alertmanager: its alerts, and silences. Behind no breaker: callers are jobs that wait.
+"""The API (v2) of the configured Alertmanager: its alerts, and silences. Behind no breaker: callers are jobs.
 
 Source: Alertmanager's OpenAPI document, api/v2/openapi.yaml.
 """
@@ -54,7 +54,10 @@ class Alertmanager:
         found = await self._call("GET", "silences")
         return [
             Silence(
-                id=str(each["id"]), created_by=str(each.get("createdBy", "")), comment=str(each.get("comment", ""))
+                id=str(each["id"]),
+                created_by=str(each.get("createdBy", "")),
+                comment=str(each.get("comment", "")),
+                ends_at=_seconds(each.get("endsAt")),
             )
             for each in found or []
             if (each.get("status") or {}).get("state") == "active"
@@ -68,7 +71,7 @@ class Alertmanager:
     async def silence(
         self, labels: Mapping[str, str], *, now: float, until: float, comment: str, renew: str = ""
     ) -> str:
-        """Silence the alert with exactly these labels; return the silence's id. `renew` is one that gets a new end."""
+        """Silence the alert with exactly these labels; return the silence's id. `renew` names one to prolong."""
         body = {
             "matchers": [
                 {"name": name, "value": value, "isRegex": False, "isEqual": True} for name, value in labels.items()
@@ -136,6 +139,13 @@ def _read(status: int, data: bytes, missing: bool) -> Any:
 
 def _moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def _seconds(moment: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
 
 
 def _quoted(value: str) -> str:

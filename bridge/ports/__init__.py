@@ -10,6 +10,7 @@ from bridge.ports.catalogue import (
     Notifier,
     PlanGuard,
     ReservingGuard,
+    Silencer,
 )
 from bridge.ports.clock import (
     Clock,
@@ -18,6 +19,7 @@ from bridge.ports.cluster import (
     Cluster,
     Clusters,
 )
+from bridge.ports.silences import Silences
 from bridge.ports.stores import (
     Audit,
     Breakers,
@@ -60,6 +62,8 @@ __all__ = [
     "Refusals",
     "ReplayMemory",
     "ReservingGuard",
+    "Silencer",
+    "Silences",
     "StoreHealth",
     "WorkQueue",
 ]

@@ -13,6 +13,7 @@ from bridge.model.permission import Permission
 from bridge.model.plan import Change, Made, Plan, Repeat, Undo
 from bridge.model.reason import Verdict
 from bridge.model.remediation import Remediation, RemediationView
+from bridge.model.silence import ActiveAlert, Silence
 from bridge.model.target import Target
 from bridge.model.verification import Verification
 from bridge.ports.clock import Clock
@@ -221,6 +222,28 @@ class ReservingGuard(PlanGuard, Protocol):
     ) -> Verdict:
         """Answer as `check`, and when it allows keep what the plan `key` of this run needs. Raises LeaseLost."""
         ...
+
+
+class Silencer(Protocol):
+    """The Alertmanager whose alerts we get. Every method raises TemporaryError and PermanentError."""
+
+    async def alerts(self, matchers: Mapping[str, str]) -> list[ActiveAlert]:
+        """Return the firing alerts with these labels, the silenced ones too."""
+        ...
+
+    async def started_at(self) -> float:
+        """Return since when it runs, unix seconds: what fired before is known to it only once it was sent again."""
+        ...
+
+    async def silences(self) -> list[Silence]: ...
+
+    async def silence(
+        self, labels: Mapping[str, str], *, now: float, until: float, comment: str, renew: str = ""
+    ) -> str:
+        """Silence the alert with exactly these labels; return the id, which may change when one is renewed."""
+        ...
+
+    async def lift(self, silence: str) -> None: ...
 
 
 class Notifier(Protocol):

@@ -20,6 +20,7 @@ from bridge.model.alert import Alert
 from bridge.model.audit import Happened, Note
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
+from bridge.model.notice import Ack, Deliveries, Delivery
 from bridge.model.principal import Principal, Role
 from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal, Refused
@@ -141,6 +142,14 @@ class Memory:
             if since <= one.at < until:
                 yield one
 
+    async def acknowledge(self, remediation: str, ack: Ack) -> Ack | None:
+        self._up()
+        return Ack(by=ack.by, why=ack.why, at=NOW) if remediation in self.views else None
+
+    async def deliveries(self, remediation: str) -> Deliveries:
+        lost = Delivery(name="escalated-1/on-call", channel="on-call", state="lost", at=NOW, attempts=9, error="no")
+        return Deliveries(ack=Ack(by="ann", at=NOW), messages=(lost,))
+
     async def recent(self, *, limit: int) -> list[Refusal]:
         one = Refusal(
             at=NOW, source="am", sender="alertmanager", reason=Refused.BAD_TIME, detail="x", index=0, excerpt="{"
@@ -167,7 +176,7 @@ async def reload() -> tuple[int, int]:
 def parts(memory: Memory, **more: Any) -> ApiParts:
     """Return everything the API stands on, over `memory`."""
     everything: dict[str, Any] = {
-        **dict.fromkeys(("waiting", "queue", "journal", "guardbook", "refusals", "health"), memory),
+        **dict.fromkeys(("waiting", "queue", "journal", "guardbook", "refusals", "health", "notices"), memory),
         "audit": Trail(memory),
         "authenticator": Tokens(),
         "metrics": Metrics("1"),

@@ -1,4 +1,4 @@
-"""What people are told, in memory, with the meaning that ports gives it; held by the same contract test as Redis's."""
+"""What people are told, in memory, with the meaning of ports; held by the same contract test as Redis's."""
 
 from __future__ import annotations
 
