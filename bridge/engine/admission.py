@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from bridge.engine.context import RunContext
-from bridge.engine.ending import Ended, Finish
+from bridge.engine.ending import Ended, Ending, Finish, Park
 from bridge.engine.parts import Parts
-from bridge.errors import CircuitOpen
+from bridge.errors import AlertbridgeError, CircuitOpen, StoreUnavailable
 from bridge.model.breaker import Permit
 from bridge.model.intake import Claim, GuardFacts
 from bridge.model.plan import Plan
@@ -25,16 +25,46 @@ async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = Fals
     facts = await parts.guardbook.facts(remediation)
     if view.writing:
         # This run announced a write before (which was refused): its own attempt must not speak against it.
-        facts = msgspec.structs.replace(facts, attempts=facts.attempts[:-1])
+        runs = {sort: times[:-1] for sort, times in facts.runs.items()}
+        facts = msgspec.structs.replace(facts, attempts=facts.attempts[:-1], runs=runs)
     if view.incidents and not view.open_incidents:
         raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
+    facts = await _with_silences(parts, remediation, facts)
     for guard in parts.entry_guards:
         verdict = guard.check(remediation, facts)
         if asked and verdict.reason is Reason.OUT_OF_DATE:
             continue
         if not verdict.allowed and not _overridden(verdict, remediation):
-            raise Ended(_refused(guard.name, verdict))
+            raise Ended(await _entry_refused(parts, view, guard.name, verdict))
     return facts
+
+
+async def _with_silences(parts: Parts, remediation: Remediation, facts: GuardFacts) -> GuardFacts:
+    if parts.silences is None or remediation.requested_by:
+        return facts
+    try:
+        silences = tuple(await parts.silences.covering(remediation.labels))
+    except StoreUnavailable:
+        raise
+    except AlertbridgeError as error:
+        return msgspec.structs.replace(facts, silences_unknown=str(error))
+    return msgspec.structs.replace(facts, silences=silences)
+
+
+async def _entry_refused(parts: Parts, view: RemediationView, guard: str, verdict: Verdict) -> Ending:
+    """Return how a run ends, or waits, that is not let in."""
+    finish = _refused(guard, verdict)
+    if verdict.reason is Reason.HOLD_OFF and verdict.retry_at is not None:
+        # A wait of this run and not of its incident: a resolve cancels it.
+        return Park(verdict.retry_at, verdict.reason, finish.detail)
+    if verdict.reason is Reason.ATTEMPTS_SPENT:
+        # A person is told once, and not again for each alert until there is an attempt again.
+        remediation, target = view.remediation, view.remediation.target
+        about = f"{verdict.reason.value}|{remediation.runbook}|{target.cluster}|{target}"
+        seconds = max(60.0, (verdict.retry_at or 0.0) - parts.clock.now())
+        first = await parts.guardbook.first_to_tell(about, remediation.id, seconds)
+        return msgspec.structs.replace(finish, quiet=not first)
+    return finish
 
 
 async def check_brakes(parts: Parts, view: RemediationView) -> None:

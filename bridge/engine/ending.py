@@ -18,10 +18,12 @@ class Finish(msgspec.Struct, frozen=True):
     reason: Reason
     detail: str = ""
     wait_until: float | None = None
+    quiet: bool = False
+    """People were told of the same thing a short while ago."""
 
     @property
     def escalated(self) -> bool:
-        return self.reason.pages
+        return self.reason.pages and not self.quiet
 
 
 class Park(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from bridge.model.breaker import BreakerPolicy
 from bridge.model.mode import Mode
 from bridge.ports import (
     Action,
+    AlertRules,
     Breakers,
     Clock,
     Clusters,
@@ -22,6 +23,7 @@ from bridge.ports import (
     Locks,
     Notifier,
     PlanGuard,
+    Silences,
     WorkQueue,
 )
 from bridge.telemetry import Metrics
@@ -74,7 +76,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     process_mode: Callable[[], Mode | None]
     clock: Clock
     notifier: Notifier
+    silences: Silences | None = None
+    """Where people may have silenced an alert; None: nowhere that could be asked."""
     metrics: Metrics
+    rules: AlertRules | None = None
+    """What is known of the rules of alerts; None: nothing."""
     retry: RetryPolicy = RetryPolicy()
     runbook_breaker: BreakerPolicy = BreakerPolicy(threshold=5, window=3600.0, cooldown=900.0, probe_timeout=3600.0)
     limits: Limits = Limits()

@@ -9,6 +9,7 @@ import msgspec
 
 from bridge.model.alert import Alert
 from bridge.model.remediation import Decision, Remediation
+from bridge.model.silence import Silence
 
 
 class Seen(Enum):
@@ -123,16 +124,6 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Active silences of others that cover the alert."""
     silences_unknown: str = ""
     """Why Alertmanager could not be asked; empty when it was, or is not to be."""
-
-
-class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """An active silence of Alertmanager's."""
-
-    id: str
-    by: str
-    why: str
-    until: float
-    """Unix seconds."""
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from bridge.ports.catalogue import (
     Action,
     ActionContext,
+    AlertRules,
     Applier,
     Collector,
     Connections,
@@ -40,6 +41,7 @@ from bridge.ports.stores import (
 __all__ = [
     "Action",
     "ActionContext",
+    "AlertRules",
     "Applier",
     "Audit",
     "Breakers",

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from bridge.model.decay import Rule
 from bridge.model.intake import Claim, GuardFacts
 from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.permission import Permission
@@ -250,3 +251,18 @@ class Notifier(Protocol):
     """Tells people. Never raises and never delays a remediation."""
 
     async def notify(self, view: RemediationView, text: str, *, page: bool) -> None: ...
+
+
+class AlertRules(Protocol):
+    """What is known of how alerts come about and come to us."""
+
+    async def rule(self, labels: Mapping[str, str]) -> Rule | None:
+        """Return the rule that fires the alert with these labels; None where there is none, or nobody to ask.
+
+        Raises TemporaryError and PermanentError.
+        """
+        ...
+
+    async def group_interval(self) -> float:
+        """Return for how long a resolve may be held before it is sent to us, seconds; raises as `rule`."""
+        ...

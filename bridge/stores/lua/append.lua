@@ -9,6 +9,11 @@ if ARGV[6] == '1' and call('HGET', rem(id), 'writing') ~= '1' then
   call('RPUSH', runs, string.format('%.3f', NOW / 1000))
   call('LTRIM', runs, -100, -1)
   call('EXPIRE', runs, KEEP_RUNS)
+  for _, run in ipairs(run_keys(id)) do
+    call('RPUSH', run.key, string.format('%.3f', NOW / 1000))
+    call('LTRIM', run.key, -1000, -1)
+    call('EXPIRE', run.key, 86400)
+  end
 end
 call('HSET', rem(id), 'updated', text(NOW))
 journal(id, ARGV[5])
