@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ from bridge.ingest.trigger import TriggerBody
 from bridge.kube.clusters import KubeClusters
 from bridge.model.principal import Principal
 from bridge.model.reason import Reason
+from bridge.notify.courier import Courier
+from bridge.notify.crier import Crier
+from bridge.notify.hold import PageHolder
 from bridge.notify.log import LogNotifier
 from bridge.outside.alertmanager import CREATED_BY
 from bridge.outside.reach import Outside, reaches
@@ -53,6 +57,7 @@ from bridge.wiring import (
     connection_limits,
     credentials,
     entry_guards,
+    hold_page,
     kept_copies,
     needs_restart,
     outside_settings,
@@ -162,6 +167,7 @@ class Bridge:
         self._dispatcher: Dispatcher | None = None
         self._worker: Worker | None = None
         self._copies: CopyKeeper | None = None
+        self._about_people: list[Job] = []
 
     @classmethod
     async def start(cls, holder: ConfigurationHolder, metrics: Metrics, *, roles: Collection[str] = ROLES) -> Bridge:
@@ -245,6 +251,7 @@ class Bridge:
             journal=stores.journal,
             guardbook=stores.guardbook,
             refusals=stores.refusals,
+            notices=stores.notices,
             audit=stores.audit,
             health=stores.health,
             metrics=self.metrics,
@@ -301,6 +308,7 @@ class Bridge:
             name=self._name, concurrency=settings.concurrency, claim=settings.claim, grace=settings.grace
         )
         self._worker = Worker(parts, options)
+        self._about_people = self._people(stores, outside)
         self._copies = CopyKeeper(lambda: kept_copies(self.holder.current), clusters, stores.copies)
         self._keep("worker", self._work(clusters, self._worker))
 
@@ -328,8 +336,38 @@ class Bridge:
             ]
         if "worker" in self._roles:
             jobs.append(Job("promote", 0.25, stores.work.promote))
+        jobs += self._about_people
         if self._copies is not None:
             jobs.append(Job("copies", EVERY, self._copies.look))
+        return jobs
+
+    def _people(self, stores: Stores, outside: Outside) -> list[Job]:
+        """Return the jobs that tell people. Each channel has its own, so that one that hangs delays no other."""
+        crier = Crier(
+            stores.notices,
+            stores.work,
+            stores.journal,
+            lambda: self.holder.current.settings.notify,
+            external_url=lambda: self.holder.current.settings.external_url,
+            holds=lambda: hold_page(self.holder.current) is not None,
+            clock=self._clock,
+        )
+        courier = Courier(stores.notices, outside.notify, clock=self._clock, metrics=self.metrics)
+        holder = PageHolder(
+            stores.notices,
+            stores.work,
+            stores.journal,
+            stores.intake,
+            outside.alertmanager,
+            lambda: hold_page(self.holder.current),
+            clock=self._clock,
+            metrics=self.metrics,
+        )
+        jobs = [Job("tell", 1.0, crier.look), Job("hold pages", 0.5, holder.look)]
+        jobs += [
+            Job(f"send to {channel}", 1.0, partial(courier.deliver, channel))
+            for channel in self._settings.notify.channels
+        ]
         return jobs
 
     async def _set_clock(self, stores: Stores) -> None:
@@ -341,6 +379,7 @@ class Bridge:
         try:
             self.metrics.queue(await stores.work.depth())
             self.metrics.breakers(await stores.breakers.states())
+            self.metrics.notices_waiting(await stores.notices.waiting())
         except Exception:
             self.metrics.store_down()
             raise

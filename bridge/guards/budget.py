@@ -52,9 +52,7 @@ def _verdict(answer: BudgetAnswer) -> Verdict:
     if answer.granted:
         return Verdict.allow()
     if answer.halted:
-        detail = (
-            f"{answer.asked:g} targets were to be disturbed in the window, halt_after is {answer.most:g}"
-        )
+        detail = f"{answer.asked:g} targets were to be disturbed in the window, halt_after is {answer.most:g}"
         return Verdict.defer(Reason.HALTED, f"{detail}: everything is paused until a person resumes")
     detail = f"{answer.scope}: {answer.what} would be {answer.asked:g} in the window, at most {answer.most:g} may be"
     if answer.retry_at is None:
