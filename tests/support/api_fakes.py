@@ -17,6 +17,7 @@ from bridge.errors import StoreUnavailable
 from bridge.ingest.limits import RequestLimits
 from bridge.ingest.trigger import TriggerBody, accept_trigger
 from bridge.model.alert import Alert
+from bridge.model.approval import Answer, Answered, Said
 from bridge.model.audit import Happened, Note
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
@@ -24,7 +25,7 @@ from bridge.model.notice import Ack, Deliveries, Delivery
 from bridge.model.principal import Principal, Role
 from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal, Refused
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State, Undoing
 from bridge.model.target import Target
 from bridge.telemetry import Metrics
 
@@ -73,6 +74,10 @@ class Memory:
         self.pausing: dict[str, Pause] = {}
         self.accepted: list[Alert] = []
         self.woken: list[Reason] = []
+        self.answered: list[Answer] = []
+        self.undone: list[Remediation] = []
+        self.said: Answered | None = None
+        """What becomes of every answer, in place of being taken."""
         self.notes: list[Happened] = []
 
     def _up(self) -> None:
@@ -103,6 +108,22 @@ class Memory:
 
     async def cancel(self, remediation: str, by: str) -> bool:
         return self.views[remediation].state is State.QUEUED
+
+    async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
+        self._up()
+        if remediation not in self.views:
+            return Answered(Said.GONE)
+        if self.said is not None:
+            return self.said
+        self.answered.append(answer)
+        data = {"by": answer.by, "agree": answer.agree, "why": answer.why, "question": answer.digest}
+        self.entries.append(Entry(kind="answered", at=NOW, text=text, data=data))
+        return Answered(Said.TAKEN, int(answer.agree), 2)
+
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        self._up()
+        self.undone.append(record)
+        return Undoing.TAKEN
 
     async def read(self, remediation: str) -> list[Entry]:
         return self.entries
