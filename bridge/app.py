@@ -294,6 +294,7 @@ class Bridge:
             clusters=clusters,
             connections=reaches(clusters.get, self._clock, outside, stores.copies),
             prometheus=outside.prometheus,
+            rules=outside.rules,
             actions=known.actions,
             collectors=known.collectors,
             silences=Silenced(outside.alertmanager, ours=CREATED_BY) if outside.alertmanager.configured else None,

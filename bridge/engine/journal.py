@@ -145,6 +145,8 @@ class Progress(msgspec.Struct, kw_only=True):
     """Steps that are over without a plan of their own (left out, waited, looped), with what expressions see."""
     deadlines: dict[str, float] = {}
     """Key to the unix time at which a verification or a wait gives up."""
+    own_time: dict[str, tuple[float, float]] = {}
+    """Key to when a proof began, and when its own time is over, which a rule that looks back may prolong."""
     fixed_since: dict[str, float] = {}
     """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
     permit: Permit | None = None
@@ -231,6 +233,7 @@ def _taken_up(state: Progress) -> Progress:
         approval=state.approval,
         deadlines=state.deadlines,
         fixed_since=state.fixed_since,
+        own_time=state.own_time,
     )
     if state.begun:
         anew.begun, anew.scenario, anew.place = True, state.scenario, state.place
@@ -343,6 +346,8 @@ def _stale(state: Progress, key: str, data: dict[str, Any]) -> None:
 
 def _verifying(state: Progress, key: str, data: dict[str, Any]) -> None:
     state.deadlines[key] = data["until"]
+    if "own" in data:
+        state.own_time[key] = (data["began"], data["own"])
     state.fixed_since.pop(key, None)
     state.latest = key
     state.begun = state.begun or key in state.pieces

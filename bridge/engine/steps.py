@@ -200,11 +200,18 @@ class Steps:
 
         return await watch(anew, how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease)
 
-    async def deadline(self, key: str, seconds: float, text: str, *, kind: str = kinds.VERIFYING) -> float:
-        """Return when the verification (or wait) with this key gives up; journalled when it begins."""
+    async def deadline(
+        self, key: str, seconds: float, text: str, *, kind: str = kinds.VERIFYING, own: float | None = None
+    ) -> float:
+        """Return when the verification (or wait) with this key gives up; journalled when it begins.
+
+        `own`: the part of the seconds that it has anyway, without what a rule that looks back adds.
+        """
         if key not in self._record.progress.deadlines:
-            until = self._parts.clock.now() + seconds
-            await self._record.write(kind, text, data={"step": key, "until": until})
+            now = self._parts.clock.now()
+            until = now + seconds
+            more = {} if own is None else {"began": now, "own": now + own}
+            await self._record.write(kind, text, data={"step": key, "until": until, **more})
         return self._record.progress.deadlines[key]
 
     async def look(self, call: Look) -> Verification:

@@ -269,6 +269,9 @@ class VerifySpec(Strict):
     """How often it is looked at."""
     settle: Duration = 0.0
     """`fixed` has to hold for this long without a break."""
+    decay: Duration = 3600.0
+    """How much longer than `within` it may be waited for where the alert's rule, or a query, looks back on the time
+    before the repair; 0: never."""
 
 
 class Runbook(Strict):

@@ -18,6 +18,7 @@ from bridge.outside.options import OutsideSettings
 from bridge.outside.pairs import read_pair
 from bridge.outside.prometheus import Prometheus, Sample
 from bridge.outside.redis import RedisPeers
+from bridge.outside.rules import AlertRules
 from bridge.outside.served import served_certificate
 from bridge.outside.sql import SqlPeers
 from bridge.ports import Breakers, Clock, Cluster, Copies
@@ -57,6 +58,14 @@ class Outside:
         self._redis = RedisPeers(settings.redis)
         self._commands = Commands(settings.commands)
         self._channels = Channels(settings.channels)
+        self.rules = AlertRules(
+            self._session,
+            settings.prometheus,
+            settings.prometheus_token,
+            alertmanager=settings.alertmanager,
+            alertmanager_token=settings.alertmanager_token,
+            deadline=settings.deadline,
+        )
         self.alertmanager = Alertmanager(
             self._session,
             settings.alertmanager,
