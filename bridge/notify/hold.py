@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 EVERY = 5.0
 """Seconds between two looks while a silence stands."""
+IDLE = 300.0
+"""And while none does, beside the looks that news bring."""
 _NEAR = frozenset({"admitted", "applying"})
 """Kinds of journal entries after which a write is near; see engine/journal.py."""
 _MOST = 20
@@ -73,10 +75,10 @@ class PageHolder:
         entries = await self._journal.read(due.remediation)
         view = await self._queue.get(due.remediation)
         before = msgspec.json.decode(due.kept, type=Holding) if due.kept else Holding()
-        after, again = before, view is not None
+        after, pause = before, None
         if view is not None:
-            after, again = await self._hold(view, entries, before)
-        look_at = self._clock.now() + EVERY if after.silences or again else None
+            after, pause = await self._hold(view, entries, before)
+        look_at = None if pause is None else self._clock.now() + pause
         kept = msgspec.json.encode(after)
         if not await self._notices.keep("holds", due, kept, read=len(entries), look_at=look_at):
             await self._drop(after, before)
@@ -88,8 +90,10 @@ class PageHolder:
             if held.silence not in known:
                 await self._lift(held)
 
-    async def _hold(self, view: RemediationView, entries: Sequence[Entry], state: Holding) -> tuple[Holding, bool]:
-        """Return what stands afterwards, and whether to look again though nothing does."""
+    async def _hold(
+        self, view: RemediationView, entries: Sequence[Entry], state: Holding
+    ) -> tuple[Holding, float | None]:
+        """Return what stands afterwards, and after how long to look again (None: never)."""
         spec, now = self._spec(), self._clock.now()
         silences = {incident: held for incident, held in state.silences.items() if held.until > now}
         wanted = spec is not None and _wanted(view, entries)
@@ -98,7 +102,8 @@ class PageHolder:
             state = msgspec.structs.replace(state, began=now)
         try:
             if not silences and not wanted:
-                return state, False
+                # It may be let in, or agreed to, later; its journal tells.
+                return state, None if view.state is State.DONE else IDLE
             firing = await self._firing(view)
             state = await self._take_in(view, state, firing)
             if wanted and spec is not None and state.began is not None:
@@ -106,7 +111,10 @@ class PageHolder:
         except (TemporaryError, PermanentError) as error:
             self._metrics.page_hold("failed")
             log.warning("a page cannot be held", remediation=view.remediation.id, error=str(error))
-        return await self._lift_over(view, state, wanted=wanted), wanted
+        state = await self._lift_over(view, state, wanted=wanted)
+        if state.silences or wanted:
+            return state, EVERY
+        return state, None if view.state is State.DONE else IDLE
 
     # -- what stands
 
