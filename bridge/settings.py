@@ -34,6 +34,7 @@ from bridge.model.principal import Role
 from bridge.model.run_limits import RunLimitSettings
 from bridge.model.runbook import Duration, Strict
 from bridge.model.telling import AlertmanagerSpec, Notify
+from bridge.model.trust import TrustSettings
 
 _SIZE = re.compile(r"(\d{1,12})\s*(|B|[kKMG]i?B)\Z")
 _FACTORS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20} | {
@@ -331,6 +332,8 @@ class Settings(Strict):
     notify: Notify = Notify()
     budgets: BudgetSettings = BudgetSettings()
     """What may be disturbed within a window, all routes together."""
+    trust: TrustSettings = TrustSettings()
+    """When a runbook that does not help stops by itself."""
     run_limits: RunLimitSettings = RunLimitSettings()
     """How often anything runs for one alert, one target, by one runbook; beside what routes say."""
     maintenance: Annotated[tuple[Maintenance, ...], Field(max_length=200)] = ()

@@ -12,6 +12,7 @@ from bridge.engine.copies import Watched
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.budget import BudgetGuard
 from bridge.guards.cooldown import CooldownGuard
+from bridge.guards.effectiveness import EffectivenessGuard
 from bridge.guards.freshness import FreshnessGuard
 from bridge.guards.hold_off import HoldOffGuard
 from bridge.guards.maintenance import MaintenanceGuard
@@ -47,7 +48,7 @@ from bridge.stores.options import Endpoint, StoreOptions
 _SENTINEL_PORT = 26379
 _TAKEN_UP = frozenset(
     {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "external_url"}
-    | {"budgets", "run_limits", "maintenance"}
+    | {"budgets", "run_limits", "maintenance", "trust"}
 )
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
@@ -261,6 +262,7 @@ def entry_guards(configuration: Callable[[], Configuration]) -> list[EntryGuard]
         SilenceGuard(),
         HoldOffGuard(),
         FreshnessGuard(),
+        EffectivenessGuard(),
         CooldownGuard(),
         AttemptsGuard(),
         RunLimitsGuard(lambda: configuration().settings.run_limits),

@@ -93,7 +93,7 @@ class Operations:
         request: ResumeRequest = call.body
         if not await self._guardbook.resume(request.scope):
             raise Refused(404, f"{request.scope} is not paused")
-        woken = await self._waiting.wake((Reason.PAUSED, Reason.HALTED))
+        woken = await self._waiting.wake((Reason.PAUSED, Reason.HALTED, Reason.RUNBOOK_STOPPED))
         log.warning("resumed", scope=request.scope, by=call.principal.name, woken=woken)
         return Resumed(request.scope, woken)
 

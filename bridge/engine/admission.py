@@ -15,6 +15,9 @@ from bridge.model.reason import OVERRIDABLE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
 from bridge.ports import ReservingGuard
 
+_TELL_AGAIN = 86400.0
+"""Seconds after which a person is told once more of what only a person can end."""
+
 
 async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = False) -> GuardFacts:
     """Return the facts when every entry guard allows the run; raise Ended otherwise.
@@ -29,7 +32,7 @@ async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = Fals
         facts = msgspec.structs.replace(facts, attempts=facts.attempts[:-1], runs=runs)
     if view.incidents and not view.open_incidents:
         raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
-    facts = await _with_silences(parts, remediation, facts)
+    facts = await _with_silences(parts, remediation, await _with_trust(parts, remediation, facts))
     for guard in parts.entry_guards:
         verdict = guard.check(remediation, facts)
         if asked and verdict.reason is Reason.OUT_OF_DATE:
@@ -37,6 +40,16 @@ async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = Fals
         if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(await _entry_refused(parts, view, guard.name, verdict))
     return facts
+
+
+async def _with_trust(parts: Parts, remediation: Remediation, facts: GuardFacts) -> GuardFacts:
+    if parts.trust is None or remediation.requested_by:
+        # Who asks for it by hand knows what he asks for.
+        return facts
+    alert = remediation.labels.get("alertname", "")
+    return msgspec.structs.replace(
+        facts, trust=await parts.trust.judge(remediation.runbook, alert, parts.trust_policy())
+    )
 
 
 async def _with_silences(parts: Parts, remediation: Remediation, facts: GuardFacts) -> GuardFacts:
@@ -57,11 +70,13 @@ async def _entry_refused(parts: Parts, view: RemediationView, guard: str, verdic
     if verdict.reason is Reason.HOLD_OFF and verdict.retry_at is not None:
         # A wait of this run and not of its incident: a resolve cancels it.
         return Park(verdict.retry_at, verdict.reason, finish.detail)
-    if verdict.reason is Reason.ATTEMPTS_SPENT:
+    if verdict.reason in (Reason.ATTEMPTS_SPENT, Reason.RUNBOOK_STOPPED):
         # A person is told once, and not again for each alert until there is an attempt again.
         remediation, target = view.remediation, view.remediation.target
-        about = f"{verdict.reason.value}|{remediation.runbook}|{target.cluster}|{target}"
-        seconds = max(60.0, (verdict.retry_at or 0.0) - parts.clock.now())
+        about = f"{verdict.reason.value}|{remediation.runbook}"
+        if verdict.reason is Reason.ATTEMPTS_SPENT:
+            about += f"|{target.cluster}|{target}"
+        seconds = _TELL_AGAIN if verdict.retry_at is None else max(60.0, verdict.retry_at - parts.clock.now())
         first = await parts.guardbook.first_to_tell(about, remediation.id, seconds)
         return msgspec.structs.replace(finish, quiet=not first)
     return finish

@@ -119,12 +119,14 @@ class Run:
         """Raise Ended when an entry guard refuses; a pause while people are asked holds the run instead."""
         asked = self._making.approval.asked
         try:
-            await admission.check_entry(self._parts, self._view, asked=asked)
+            facts = await admission.check_entry(self._parts, self._view, asked=asked)
         except Ended as ended:
             if asked and isinstance(ended.ending, Finish) and ended.ending.reason is Reason.PAUSED:
                 held = self._making.approval.hold(ended.ending)
                 raise Ended(held or ended.ending) from ended
             raise
+        if facts.trust.lowered is not None:
+            self._making.ceiling = facts.trust.lowered.mode
 
 
 class Stretch(msgspec.Struct, frozen=True):

@@ -59,6 +59,8 @@ class Making:
         self._sight = sight
         self._runbook = runbook
         self._remediation = sight.view.remediation
+        self.ceiling: Mode | None = None
+        """How far it may go at most, by how often its runbook helped."""
         self.approval = Approval(parts, record, self._remediation)
 
     @property
@@ -68,7 +70,8 @@ class Making:
     def mode(self, scenario: Scenario) -> Mode:
         """Return how far the scenario may go; its strictest step counts, so that none is left half done."""
         modes = [step.mode for step in scenario.all_steps]
-        return strictest(self._parts.process_mode(), self._remediation.mode, self._runbook.mode, *modes)
+        said = (self._parts.process_mode(), self._remediation.mode, self._runbook.mode, self.ceiling)
+        return strictest(*said, *modes)
 
     async def hold_locks(self) -> None:
         """Prolong the locks of all that was changed, and of the targets; park where another run has one by now."""

@@ -9,6 +9,7 @@ import msgspec
 from bridge.engine.retry import RetryPolicy
 from bridge.model.breaker import BreakerPolicy
 from bridge.model.mode import Mode
+from bridge.model.trust import TrustSettings
 from bridge.ports import (
     Action,
     AlertRules,
@@ -24,6 +25,7 @@ from bridge.ports import (
     Notifier,
     PlanGuard,
     Silences,
+    Trustbook,
     WorkQueue,
 )
 from bridge.telemetry import Metrics
@@ -76,6 +78,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     process_mode: Callable[[], Mode | None]
     clock: Clock
     notifier: Notifier
+    trust: Trustbook | None = None
+    trust_policy: Callable[[], TrustSettings] = TrustSettings
     silences: Silences | None = None
     """Where people may have silenced an alert; None: nowhere that could be asked."""
     metrics: Metrics

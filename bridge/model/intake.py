@@ -10,6 +10,7 @@ import msgspec
 from bridge.model.alert import Alert
 from bridge.model.remediation import Decision, Remediation
 from bridge.model.silence import Silence
+from bridge.model.trust import Trust
 
 
 class Seen(Enum):
@@ -122,6 +123,8 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     alerts those of the busiest."""
     silences: tuple[Silence, ...] = ()
     """Active silences of others that cover the alert."""
+    trust: Trust = Trust()
+    """By how often the runbook helped."""
     silences_unknown: str = ""
     """Why Alertmanager could not be asked; empty when it was, or is not to be."""
 

@@ -33,6 +33,7 @@ class Reason(Enum):
     COOLDOWN = ("cooldown", False, "the same runbook ran for this target a short while ago")
     ATTEMPTS_SPENT = ("attempts_spent", True, "the attempts for this target in the window are spent")
     HOLD_OFF = ("hold_off", False, "held off: it acts only when the alert still fires after a while")
+    RUNBOOK_STOPPED = ("runbook_stopped", True, "its last runs did not help: it waits for a person to resume it")
     MAINTENANCE = ("maintenance", False, "a maintenance window covers it")
     SILENCED = ("silenced", False, "an Alertmanager silence covers the alert")
     SILENCES_UNKNOWN = ("silences_unknown", False, "Alertmanager could not be asked whether the alert is silenced")
@@ -101,6 +102,7 @@ _BY_VALUE = {reason.value: reason for reason in Reason}
 
 OVERRIDABLE = (
     Reason.PAUSED,
+    Reason.RUNBOOK_STOPPED,
     Reason.MAINTENANCE,
     Reason.SILENCED,
     Reason.SILENCES_UNKNOWN,

@@ -35,6 +35,7 @@ from bridge.ports.stores import (
     Refusals,
     ReplayMemory,
     StoreHealth,
+    Trustbook,
     WorkQueue,
 )
 
@@ -67,5 +68,6 @@ __all__ = [
     "Silencer",
     "Silences",
     "StoreHealth",
+    "Trustbook",
     "WorkQueue",
 ]

@@ -30,6 +30,7 @@ from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal
 from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, Undoing
 from bridge.model.target import ObjectRef
+from bridge.model.trust import Lowered, Stopped, Trust, TrustSettings
 
 
 class Intake(Protocol):
@@ -292,6 +293,26 @@ class Budgets(Protocol):
 
     async def settle(self, claim: Claim, *, wrote: bool) -> None:
         """Count what the run reserved from now on as spent, or give it back. The end of a run does it by itself."""
+        ...
+
+
+class Trustbook(Protocol):
+    """Whether runbooks help. The end of a run that wrote something counts by itself; what only undoes does not."""
+
+    async def judge(self, runbook: str, alert: str, policy: TrustSettings) -> Trust:
+        """Return what holds for this runbook for alerts of this name, by the runs until now; lowers what is due."""
+        ...
+
+    async def restore(self, runbook: str) -> bool:
+        """A person trusts it again, for every alert; what it did before does not count any more."""
+        ...
+
+    async def stopped(self) -> Mapping[str, Stopped]:
+        """Return the runbooks that run no more."""
+        ...
+
+    async def lowered(self) -> Mapping[tuple[str, str], Lowered]:
+        """Return by alert and runbook what may not go as far as its route says."""
         ...
 
 

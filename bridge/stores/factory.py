@@ -23,6 +23,7 @@ from bridge.stores.locks import RedisLocks
 from bridge.stores.memory import RedisRefusals, RedisReplayMemory
 from bridge.stores.notices import RedisNotices
 from bridge.stores.options import StoreOptions
+from bridge.stores.trust import RedisTrustbook
 from bridge.stores.work import RedisWorkQueue
 
 
@@ -37,6 +38,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     guardbook: RedisGuardbook
     breakers: RedisBreakers
     budgets: RedisBudgets
+    trust: RedisTrustbook
     health: RedisHealth
     refusals: RedisRefusals
     replays: RedisReplayMemory
@@ -96,6 +98,7 @@ def connect(
         guardbook=RedisGuardbook(link),
         breakers=RedisBreakers(link),
         budgets=RedisBudgets(link),
+        trust=RedisTrustbook(link),
         health=RedisHealth(link),
         refusals=RedisRefusals(link),
         replays=RedisReplayMemory(link),

@@ -50,7 +50,11 @@ class RedisGuardbook:
         if scope == "all":
             # What made `halt_after` halt is looked at by a person now: it must not halt again at the next run.
             await self._link.command("DEL", self._link.key("budget:wanted"))
-        return bool(await self._link.command("HDEL", self._link.key("pauses"), scope))
+        resumed = bool(await self._link.command("HDEL", self._link.key("pauses"), scope))
+        sort, _, name = scope.partition(":")
+        # Whoever resumes a runbook trusts it again.
+        restored = bool(await self._link.script("trust_restore", name)) if sort == "runbook" else False
+        return resumed or restored
 
     async def pauses(self) -> list[Pause]:
         """Return the pauses in force; those whose time is over are dropped."""

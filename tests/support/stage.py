@@ -156,6 +156,8 @@ class Stage:
             prometheus=False,
             actions=known.actions,
             collectors=known.collectors,
+            trust=self.stores.trust,
+            trust_policy=lambda: self._configuration.settings.trust,
             entry_guards=entry_guards(lambda: self._configuration),
             plan_guards=lambda: plan_guards(self._configuration, {}, self.stores.budgets),
             process_mode=lambda: self._configuration.settings.mode,

@@ -119,6 +119,20 @@ local function create_undo(id, doc, version, queue)
   if call('RPUSH', P .. 'queue:' .. queue, id) == 1 then enqueue(id) end
 end
 
+-- Whether a run that wrote something helped: counted for its runbook, and for its alert and runbook.
+local HELPED = {succeeded = '1', failed = '0', unknown = '0', undone = '0'}
+local function keep_result(id, outcome)
+  local document, helped = call('HGET', rem(id), 'doc'), HELPED[outcome]
+  local doc = document and cjson.decode(document)
+  if not helped or not doc or (doc.undo_of or '') ~= '' then return end
+  local alert = (doc.labels or {}).alertname or ''
+  for _, name in ipairs({'trust:runbook|' .. doc.runbook, 'trust:pair|' .. alert .. '|' .. doc.runbook}) do
+    call('LPUSH', P .. name, helped)
+    call('LTRIM', P .. name, 0, 99)
+    call('EXPIRE', P .. name, KEEP_REMEDIATIONS)
+  end
+end
+
 -- Record the end, let go of everything, start the next of its queue.
 local function close(id, outcome, reason, detail, escalated)
   local key = rem(id)
@@ -134,6 +148,7 @@ local function close(id, outcome, reason, detail, escalated)
   for _, target in ipairs(call('HKEYS', key .. ':targets')) do leave(id, field[1] .. '#' .. target) end
   unlock(id)
   settle_budget(id, field[4] == '1')
+  if field[4] == '1' then keep_result(id, outcome) end
   if outcome == 'undone' then
     for _, revert in ipairs(call('SMEMBERS', key .. ':reverts')) do forget_revert(revert) end
   end
