@@ -36,6 +36,7 @@ def list_(client: Any, state: str | None, limit: int, output: str) -> None:
 def show(client: Any, id_: str, follow: bool, evidence: Path | None, output: str) -> None:
     """Show one remediation: what was found, planned, done and proved."""
     from bridge import printing
+    from bridge.printing import people
 
     if evidence is not None:
         _save(client, id_, evidence, output)
@@ -44,7 +45,12 @@ def show(client: Any, id_: str, follow: bool, evidence: Path | None, output: str
         raise SystemExit(follow_journal(client, id_, output))
     detail = client.get(f"/api/v1/remediations/{segment(id_)}")
     entries = client.get(f"/api/v1/remediations/{segment(id_)}/journal")["entries"]
-    tell(output, {**detail, "journal": entries}, lambda: printing.remediation(detail, entries))
+    told = client.get(f"/api/v1/remediations/{segment(id_)}/notices")
+    tell(
+        output,
+        {**detail, "journal": entries, "people": told},
+        lambda: printing.remediation(detail, entries) + people.told(told),
+    )
 
 
 def _save(client: Any, id_: str, place: Path, output: str) -> None:

@@ -97,7 +97,7 @@ def variables(
 ) -> dict[str, Any]:
     """Return what a template may name."""
     made = view.remediation
-    page = external_url and f"{external_url}/api/v1/remediations/{made.id}"
+    page = external_url and f"{external_url}/r/{made.id}"
     return {
         "event": event.value,
         "headline": _headline(event, view, level),

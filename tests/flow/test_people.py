@@ -76,7 +76,7 @@ async def test_a_repair_is_told_with_its_plan_its_end_and_a_link(scene: MakeScen
         assert told["thread"] == name
         assert "--- deployment/shop/web" in told["message"]
         assert "kubectl.kubernetes.io/restartedAt" in told["message"]
-        assert f"https://bridge.example/api/v1/remediations/{name}" in told["message"]
+        assert f"https://bridge.example/r/{name}" in told["message"]
         assert await on.telling.states(name) == {"done/team": "sent"}
 
 
