@@ -204,6 +204,8 @@ class Explanation(msgspec.Struct, frozen=True):
     fingerprint: str
     incidents: list[IncidentItem]
     decisions: list[DecisionItem]
+    story: list[str] = []
+    """The decisions as sentences, with their times (UTC)."""
 
 
 class PauseItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -299,6 +299,8 @@ class Runbook(Strict):
     """What may be the matter, and what to do about it."""
     verify: VerifySpec | None = None
     """How it is proved that it worked."""
+    checklist: tuple[str, ...] = Field(default=(), max_length=100)
+    """What only a person can do, before and after: it stands in the incident report, to be ticked off."""
     escalate: str = ""
     """What the person who is woken should know or do first."""
     expires: Duration = 3600.0

@@ -167,18 +167,8 @@ def explanation(of: Json) -> str:
         lines.append(f"    started {second(one['starts_at'])}, last seen {age(one['last_seen'])} ago")
         if one["waits_on"]:
             lines.append(f"    looked at again after: {printable(one['waits_on'])}")
-    rows = [
-        (
-            second(one["at"]),
-            one["reason"],
-            one["remediation"] or "-",
-            one["route"] or "-",
-            _cut(one["detail"]) or "-",
-        )
-        for one in of["decisions"]
-    ]
-    if rows:
-        lines += ["", table(("AT", "REASON", "REMEDIATION", "ROUTE", "DETAIL"), rows)]
+    if of["story"]:
+        lines += ["", *(f"  {printable(line)}" for line in of["story"])]
     return "\n".join(lines)
 
 
@@ -189,10 +179,6 @@ def audit_line(of: Json) -> str:
     version = f" (resourceVersion {of['resource_version']})" if of.get("resource_version") else ""
     words = (second(of["at"]), of["kind"].ljust(10), of["who"], of.get("remediation", ""), about, what + version)
     return "  ".join(printable(word) for word in words if word)
-
-
-def _cut(text: str, longest: int = 100) -> str:
-    return (text or "-") if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def routes(tree: str, ends: Sequence[Json]) -> str:

@@ -152,7 +152,8 @@ def test_pause_needs_a_reason_and_resume_ends_it(run) -> None:
 
 
 def test_explain_takes_a_fingerprint_or_labels(run) -> None:
-    assert "no_route" in run("explain", PRINT).stdout
+    assert "nothing was done: no route of the routing table" in run("explain", PRINT).stdout
+    assert run.json("explain", PRINT)["decisions"][0]["reason"] == "no_route"
     assert "nothing is kept" in run("explain", "alertname=Other").stderr
 
 
