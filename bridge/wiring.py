@@ -9,6 +9,7 @@ from pathlib import Path
 from bridge.configuration.configuration import Configuration
 from bridge.engine.assign import ClusterMap
 from bridge.engine.copies import Watched
+from bridge.guards.again import AgainGuard
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.budget import BudgetGuard
 from bridge.guards.cooldown import CooldownGuard
@@ -265,6 +266,7 @@ def entry_guards(configuration: Callable[[], Configuration]) -> list[EntryGuard]
         EffectivenessGuard(),
         CooldownGuard(),
         AttemptsGuard(),
+        AgainGuard(),
         RunLimitsGuard(lambda: configuration().settings.run_limits),
     ]
 

@@ -225,7 +225,7 @@ class Making:
         if self._steps.piece(key).failure is not None:
             raise NotMade(await self._give_up(key))
         try:
-            await self._steps.apply(key, step.until)
+            await self._steps.apply(key, step.until, step.hold)
         except (Ended, LeaseLost, StoreUnavailable):
             raise
         except Exception as error:
@@ -292,7 +292,7 @@ class Making:
 
     async def _item(self, step: Step, key: str) -> None:
         try:
-            await self._steps.apply(key, step.until)
+            await self._steps.apply(key, step.until, step.hold)
         except (Ended, LeaseLost, StoreUnavailable):
             raise
         except Exception as error:

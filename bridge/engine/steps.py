@@ -104,19 +104,19 @@ class Steps:
         """Return how far the plan with this key is; it was journalled before."""
         return self._record.progress.pieces[key]
 
-    async def apply(self, key: str, until: float | None = None) -> None:
+    async def apply(self, key: str, until: float | None = None, hold: float | None = None) -> None:
         """Make the changes of a journalled plan that were not made yet, each journalled before and after.
 
-        With `until` they are undone by themselves after so many seconds.
+        With `until` they are undone by themselves after so many seconds, and not before `hold` when all is well.
         """
         piece = self.piece(key)
         if piece.in_flight and piece.plan.repeat is Repeat.NEVER:
             text = f"{piece.plan.action} was interrupted while it was under way; it must not be repeated"
             raise Ended(Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, text))
         for number in range(piece.applied, len(piece.plan.changes)):
-            await self._make(key, number, until)
+            await self._make(key, number, until, hold or 0.0)
 
-    async def _make(self, key: str, number: int, until: float | None) -> None:
+    async def _make(self, key: str, number: int, until: float | None, hold: float) -> None:
         plan, doubtful = self.piece(key).plan, self.piece(key).doubtful
         change = plan.changes[number]
         if self._lease.stopping:
@@ -146,17 +146,17 @@ class Steps:
             data["result"] = made.result
         if made.version:
             data["version"] = made.version
-        revert = self._revert(key, made, until)
+        revert = self._revert(key, made, until, hold)
         if revert is not None:
             text += f"; undone by itself in {revert.after / 60:g} min"
         await self._record.write(kinds.APPLIED, text, data=data, revert=revert)
 
-    def _revert(self, key: str, made: Made, until: float | None) -> Revert | None:
+    def _revert(self, key: str, made: Made, until: float | None, hold: float) -> Revert | None:
         """Return what ends a temporary change; None where it is none of ours, or nothing undoes it."""
         if until is None or not made.wrote or made.change.inverse is None:
             return None
         back = undo_record(self._remediation, key, why=f"a change of {self._remediation.id} was temporary")
-        return Revert(after=until, remediation=back)
+        return Revert(after=until, hold=min(hold, until), remediation=back)
 
     async def put_back_half(self, key: str) -> Finish:
         """Put back what was made of a plan that could not be finished; return how the run ends with that."""

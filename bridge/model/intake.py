@@ -120,7 +120,7 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     open_incidents: int = 0
     runs: Mapping[str, tuple[float, ...]] = {}
     """`alert`, `target`, `runbook`: times of all runs with a write for it in the last day, newest last; of several
-    alerts those of the busiest."""
+    alerts those of the busiest. `undone`: when what this runbook changed for this target was put back last."""
     silences: tuple[Silence, ...] = ()
     """Active silences of others that cover the alert."""
     trust: Trust = Trust()

@@ -33,10 +33,15 @@ class Reason(Enum):
     COOLDOWN = ("cooldown", False, "the same runbook ran for this target a short while ago")
     ATTEMPTS_SPENT = ("attempts_spent", True, "the attempts for this target in the window are spent")
     HOLD_OFF = ("hold_off", False, "held off: it acts only when the alert still fires after a while")
-    RUNBOOK_STOPPED = ("runbook_stopped", True, "its last runs did not help: it waits for a person to resume it")
+    RUNBOOK_STOPPED = (
+        "runbook_stopped",
+        True,
+        "its last runs did not help: it runs no more until a person resumes it",
+    )
     MAINTENANCE = ("maintenance", False, "a maintenance window covers it")
     SILENCED = ("silenced", False, "an Alertmanager silence covers the alert")
     SILENCES_UNKNOWN = ("silences_unknown", False, "Alertmanager could not be asked whether the alert is silenced")
+    FIRES_AGAIN = ("fires_again", True, "it fires again after what was changed for it was put back")
     # Plan guards
     PROTECTED_NAMESPACE = ("protected_namespace", True, "the namespace is protected")
     PROTECTED_OBJECT = ("protected_object", True, "the object is marked as not to be changed by automation")
@@ -108,6 +113,7 @@ OVERRIDABLE = (
     Reason.SILENCES_UNKNOWN,
     Reason.COOLDOWN,
     Reason.ATTEMPTS_SPENT,
+    Reason.FIRES_AGAIN,
     Reason.OUT_OF_DATE,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,

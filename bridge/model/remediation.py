@@ -101,6 +101,8 @@ class Revert(msgspec.Struct, frozen=True, kw_only=True):
 
     after: float
     """Seconds from the entry that says that the change was made."""
+    hold: float = 0.0
+    """Seconds from then that the change stays at least, also when every alert resolves before."""
     remediation: Remediation
     """The record that is created when the time is over; its id is the same whoever asks for it."""
 

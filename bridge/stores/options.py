@@ -76,6 +76,9 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     look_again: float = 3600.0
     """The same for an incident whose remediation ended without acting (denied, observed, suppressed)."""
 
+    stability: float = 900.0
+    """How long all alerts of a remediation have to stay resolved before its temporary changes end early."""
+
     # ---- how long it is kept
     keep_remediations: float = 30 * DAY
     keep_decisions: float = 7 * DAY

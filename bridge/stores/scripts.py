@@ -58,5 +58,6 @@ def _constants(options: StoreOptions) -> str:
         "PACE_MS": options.pace * 1000,
         "RECHECK_MS": options.recheck * 1000,
         "LOOK_AGAIN_MS": options.look_again * 1000,
+        "STABILITY_MS": options.stability * 1000,
     }
     return "\n".join(f"local {name} = {value:.0f}" for name, value in values.items())

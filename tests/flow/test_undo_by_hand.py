@@ -21,7 +21,7 @@ SCALE = runbook(
 )
 ENV = {"action": "set_env", "with": {"set": {"LOG_LEVEL": "debug"}}, "until": "15m"}
 DEBUG = runbook("test/debug", scenarios=[{"name": "debug", "otherwise": True, "steps": [ENV]}])
-EVICT = {"action": "pod_evict", "with": {"at_most": 3}, "verify_within": "20s"}
+EVICT = {"action": "pod_evict", "with": {"only": "all", "at_most": 3}, "verify_within": "20s"}
 GONE = runbook("test/evict", scenarios=[{"name": "evict", "otherwise": True, "steps": [EVICT]}])
 ALERTS = {name: {"runbook": f"test/{book}", "mode": "auto", "allow_irreversible": True} for name, book in
           {"Slow": "scale", "TooQuiet": "debug", "WebDown": "restart", "Sick": "evict"}.items()}  # fmt: skip

@@ -21,4 +21,9 @@ for _, sort in ipairs(sorts) do
   facts[#facts + 1] = sort
   facts[#facts + 1] = most[sort]
 end
+local ended = call('GET', P .. 'ended:' .. ARGV[4])
+if ended then
+  facts[#facts + 1] = 'undone'
+  facts[#facts + 1] = {string.format('%.3f', tonumber(ended) / 1000)}
+end
 return facts

@@ -8,10 +8,10 @@ for _, id in ipairs(due) do
 end
 local over = call('ZRANGEBYSCORE', P .. 'reverts', '-inf', text(NOW), 'LIMIT', 0, ARGV[3])
 for _, id in ipairs(over) do
-  local kept = call('HMGET', P .. 'revert:' .. id, 'doc', 'v', 'qk')
+  local kept = call('HMGET', P .. 'revert:' .. id, 'doc', 'v', 'qk', 'rk')
   forget_revert(id)
   if kept[1] and call('EXISTS', rem(id)) == 0 then
-    create_undo(id, kept[1], kept[2], kept[3])
+    create_undo(id, kept[1], kept[2], kept[3], kept[4] or '')
   end
 end
 return #due + #over

@@ -112,9 +112,10 @@ local function settle_budget(id, wrote)
 end
 
 -- What undoes a remediation. No alert joins it, and it counts as no attempt of the runbook: both keys are its own.
-local function create_undo(id, doc, version, queue)
+-- `runs` is by what the runs are counted that it undoes: those that follow are told that it was undone.
+local function create_undo(id, doc, version, queue, runs)
   call('HSET', rem(id), 'doc', doc, 'v', version, 'jk', 'undo|' .. id, 'qk', queue, 'rk', 'undo|' .. id,
-    'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '')
+    'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '', 'ur', runs)
   call('ZADD', P .. 'index', text(NOW), id)
   if call('RPUSH', P .. 'queue:' .. queue, id) == 1 then enqueue(id) end
 end
@@ -133,10 +134,41 @@ local function keep_result(id, outcome)
   end
 end
 
+-- Move the end of what is still temporary of a remediation, and tell of it.
+local function move_reverts(id, due_of, sentence)
+  local moved
+  for _, name in ipairs(call('SMEMBERS', rem(id) .. ':reverts')) do
+    local now = call('ZSCORE', P .. 'reverts', name)
+    local times = call('HMGET', P .. 'revert:' .. name, 'due', 'least')
+    local due = now and times[1] and due_of(tonumber(now), tonumber(times[1]), tonumber(times[2]))
+    if due and due ~= tonumber(now) then
+      call('ZADD', P .. 'reverts', text(due), name)
+      moved = moved or due
+    end
+  end
+  if moved then
+    local left = math.max(0, math.floor((moved - NOW) / 60000 + 0.5))
+    journal(id, cjson.encode({kind = 'stability', text = sentence .. ' in ' .. text(left) .. ' min',
+      data = {due = moved / 1000}}))
+  end
+end
+
+-- All is well again: what is temporary ends when that has lasted, not before its least time and not after its most.
+local function calm(id)
+  move_reverts(id, function(now, most, least)
+    return math.min(now, math.max(least, NOW + STABILITY_MS))
+  end, 'every alert resolved: what is temporary is put back')
+end
+
+-- It fires again: what is temporary stays for as long as it may.
+local function stir(id)
+  move_reverts(id, function(_, most) return most end, 'it fires again: what is temporary is put back')
+end
+
 -- Record the end, let go of everything, start the next of its queue.
 local function close(id, outcome, reason, detail, escalated)
   local key = rem(id)
-  local field = call('HMGET', key, 'jk', 'qk', 'rk', 'writing', 'entry')
+  local field = call('HMGET', key, 'jk', 'qk', 'rk', 'writing', 'entry', 'ur')
   -- A new token: whoever still works on it finds that it is his no more.
   call('HSET', key, 'state', 'done', 'outcome', outcome, 'reason', reason, 'detail', detail,
     'escalated', escalated, 'finished', text(NOW), 'updated', text(NOW), 'worker', '',
@@ -152,9 +184,9 @@ local function close(id, outcome, reason, detail, escalated)
   if outcome == 'undone' then
     for _, revert in ipairs(call('SMEMBERS', key .. ':reverts')) do forget_revert(revert) end
   end
-  call('DEL', key .. ':reverts')
+  if (field[6] or '') ~= '' and outcome == 'undone' then call('SET', P .. 'ended:' .. field[6], text(NOW), 'EX', KEEP_RUNS) end
   if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', KEEP_RUNS) end
-  for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence', ':answers'}) do
+  for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence', ':answers', ':reverts'}) do
     call('EXPIRE', key .. tail, KEEP_REMEDIATIONS)
   end
   call('EXPIRE', P .. 'journal:' .. id, KEEP_REMEDIATIONS)
@@ -213,6 +245,7 @@ local function detach(id, incident, reason, detail)
   local key = rem(id)
   if call('SREM', key .. ':open', incident) == 0 then return false end
   drop_target(id, incident)
+  if reason == 'resolved' and call('SCARD', key .. ':open') == 0 then calm(id) end
   if call('EXISTS', P .. 'told:' .. id) == 1 then
     -- A look that began before this is not kept: it saw the incident open.
     call('HINCRBY', P .. 'told:' .. id, 'v:notices', 1)
