@@ -80,6 +80,8 @@ AFTER_RELOAD = (
     Reason.OWN_PART,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
+    Reason.ROLLOUT_IN_PROGRESS,
+    Reason.CHANGED_RECENTLY,
     Reason.BUDGET_SPENT,
     Reason.MAINTENANCE,
     Reason.SILENCES_UNKNOWN,
@@ -366,12 +368,13 @@ class Bridge:
             clock=self._clock,
             metrics=self.metrics,
         )
-        jobs = [Job("tell", 1.0, crier.look), Job("hold pages", 0.5, holder.look)]
-        jobs += [
-            Job(f"send to {channel}", 1.0, partial(courier.deliver, channel))
-            for channel in self._settings.notify.channels
+        channels = self._settings.notify.channels
+        return [
+            Job("tell", 1.0, crier.look),
+            Job("hold pages", 0.5, holder.look),
+            Job("stray messages", 60.0, lambda: courier.strays(channels)),
+            *(Job(f"send to {channel}", 1.0, partial(courier.deliver, channel)) for channel in channels),
         ]
-        return jobs
 
     async def _set_clock(self, stores: Stores) -> None:
         off = await self._clock.set_by(stores.health.time)

@@ -77,6 +77,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """How often somebody was called, repetitions too."""
     call_at: float | None = None
     """When the next level is called."""
+    acked: bool = False
+    resolved: bool = False
     called: tuple[str, ...] = ()
     """Channels on which somebody was called: they hear of the end as well."""
 

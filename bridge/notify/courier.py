@@ -7,11 +7,11 @@ service's answer and its note sends the message again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
-from bridge.errors import AlertbridgeError, CircuitOpen, InvalidInput, PermanentError, StoreUnavailable
+from bridge.errors import AlertbridgeError, CircuitOpen, PermanentError, StoreUnavailable
 from bridge.model.notice import Sending
 from bridge.model.outside import Message
 from bridge.ports import Clock, Notices
@@ -48,6 +48,12 @@ class Courier:
             sent += 1
         return sent
 
+    async def strays(self, known: Collection[str]) -> None:
+        """Try what waits for channels that the configuration no longer has, so that it is given up and seen."""
+        for channel in await self._notices.waiting():
+            if channel not in known:
+                await self.deliver(channel)
+
     async def _try(self, channel: str, sending: Sending) -> bool:
         """Send one message; False when the channel had better be left alone for a moment."""
         try:
@@ -65,7 +71,8 @@ class Courier:
     async def _failed(self, channel: str, sending: Sending, error: Exception) -> None:
         now = self._clock.now()
         retry_at: float | None = now + self._pause(sending.attempts, error)
-        if isinstance(error, InvalidInput | PermanentError) or now - sending.at > GIVE_UP:
+        # A channel that is not known here may be known to a newer process: only time says that it is gone.
+        if isinstance(error, PermanentError) or now - sending.at > GIVE_UP:
             retry_at = None
         text = str(error) if isinstance(error, AlertbridgeError) else f"{type(error).__name__}: {error}"
         await self._notices.failed(channel, sending, text, retry_at=retry_at)

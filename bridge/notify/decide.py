@@ -13,7 +13,7 @@ import msgspec
 from bridge.model.approval import ASKED, digest_of
 from bridge.model.notice import Ack, Event, Told
 from bridge.model.remediation import Entry, Outcome, RemediationView, State
-from bridge.model.telling import Ladder, Notify
+from bridge.model.telling import Level, Notify
 
 APPLYING = "applying"
 """The journal's word for a write that is about to be made; see engine/journal.py."""
@@ -134,48 +134,48 @@ class _Look:
         elif self._view.outcome in _ENDS or self._told.started_at is not None:
             self._tell("done", Event.DONE)
 
+    @property
+    def _resolved(self) -> bool:
+        return bool(self._view.incidents) and not self._view.open_incidents
+
     def _call(self) -> None:
-        if self._told.call_at is None:
-            return
-        if self._ack is not None:
-            self._set(call_at=None)
-            if self._told.calls:
-                self._tell("acknowledged", Event.ACKNOWLEDGED, self._told.called)
-        elif self._view.incidents and not self._view.open_incidents and self._told.calls:
-            self._set(call_at=None)
+        called = self._told.calls > 0
+        if called and self._resolved and not self._told.resolved:
+            self._set(resolved=True, call_at=None)
             self._tell("resolved", Event.RESOLVED, self._told.called)
-        elif self._told.call_at <= self._now:
+        elif self._ack is not None and not self._told.acked and (called or self._told.call_at is not None):
+            self._set(acked=True, call_at=None)
+            if called:
+                self._tell("acknowledged", Event.ACKNOWLEDGED, self._told.called)
+        elif self._told.call_at is not None and self._told.call_at <= self._now:
             self._call_next()
 
     def _call_next(self) -> None:
-        ladder = self._ladder()
-        calls, levels = self._told.calls + 1, ladder.levels if ladder else ()
+        calls = self._told.calls + 1
+        # What has resolved by itself wakes nobody: it is told by rules, and no ladder begins.
+        levels = () if self._resolved else self._levels()
         at = min(self._told.level, len(levels) - 1)
         level = levels[at] if levels else None
-        # By rules the first call alone: whoever is called later is named by the ladder.
-        channels = dict.fromkeys((*self._by_rules(first=calls == 1), *(level.channels if level else ())))
+        # By rules the first time alone: whoever is called later is named by the ladder.
+        by_rules = tuple(self._channels(Event.ESCALATED)) if calls == 1 else ()
+        channels = tuple(dict.fromkeys((*by_rules, *(level.channels if level else ()))))
         if channels:
             name = level.name if level else ""
-            self._say.append(
-                Say(name=f"escalated-{calls}", event=Event.ESCALATED, channels=tuple(channels), level=name)
-            )
+            self._say.append(Say(name=f"escalated-{calls}", event=Event.ESCALATED, channels=channels, level=name))
         self._set(
             level=min(self._told.level + 1, len(levels)),
             calls=calls,
             call_at=self._now + level.within if level and calls < MOST_CALLS else None,
             called=tuple(dict.fromkeys((*self._told.called, *channels))),
+            resolved=self._resolved,
         )
 
-    def _by_rules(self, *, first: bool) -> tuple[str, ...]:
-        return tuple(self._channels(Event.ESCALATED)) if first else ()
-
-    def _ladder(self) -> Ladder | None:
-        fits = (
-            ladder
-            for ladder in self._rules.escalation
-            if ladder.meets(self._rem.runbook, self._rem.labels, self._severity)
-        )
-        return next(fits, None)
+    def _levels(self) -> tuple[Level, ...]:
+        """Return the levels of the first ladder that fits."""
+        for ladder in self._rules.escalation:
+            if ladder.meets(self._rem.runbook, self._rem.labels, self._severity):
+                return ladder.levels
+        return ()
 
 
 def _short(plans: object) -> str:

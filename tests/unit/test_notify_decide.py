@@ -179,6 +179,26 @@ def test_a_resolve_ends_the_calls() -> None:
     assert line.heard[2:] == [(20, "resolved", ("team", "on-call", "lead"))]
 
 
+def test_what_was_acknowledged_is_told_again_when_it_resolves() -> None:
+    """Channels that keep incidents of their own close them then."""
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}])).end(Outcome.FAILED, escalated=True)
+    line.ack = Ack(by="ann", at=line.now)
+    line.look().change(open_incidents=()).look().look()
+    assert [word for _, word, _ in line.heard] == ["escalated L1", "acknowledged", "resolved"]
+
+
+def test_without_a_ladder_the_end_is_told_as_well() -> None:
+    line = Line(rules()).end(Outcome.FAILED, escalated=True).wait(600)
+    line.change(open_incidents=()).look().look()
+    assert line.heard == [(0, "escalated", ("team",)), (600, "resolved", ("team",))]
+
+
+def test_what_resolved_before_anybody_was_called_wakes_nobody() -> None:
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}])).change(open_incidents=())
+    line.end(Outcome.UNKNOWN, escalated=True).wait(600)
+    assert line.heard == [(0, "escalated", ("team",))]
+
+
 def test_without_an_alert_nothing_resolves_and_an_acknowledgement_is_waited_for() -> None:
     line = Line(rules(escalation=[{"levels": L1_TO_L4}])).change(incidents=(), open_incidents=())
     line.end(Outcome.FAILED, escalated=True).wait(20)
