@@ -193,6 +193,16 @@ class Metrics:
         self._duration = self._histogram(
             "remediation_seconds", "From a remediation's creation to its end", _LONG, "runbook"
         )
+        self._detect = self._histogram("time_to_detect_seconds", "From an alert's start to its remediation", _LONG)
+        self._respond = self._histogram(
+            "time_to_respond_seconds", "From a remediation's creation to its first write", _LONG, "runbook"
+        )
+        self._resolve = self._histogram(
+            "time_to_resolve_seconds", "From an alert's start to the proof that it is mended", _LONG, "runbook"
+        )
+        self._false = self._counter(
+            "false_positives_total", "Remediations that found nothing wrong when they looked", "runbook"
+        )
         self._escalations = self._counter("escalations_total", "Remediations handed to a person", "reason")
         self._steps = self._counter("steps_total", "Steps of runbooks by action and result", "action", "result")
         self._step_time = self._histogram("step_seconds", "Duration of a step, its verification too", _LONG, "action")
@@ -244,6 +254,21 @@ class Metrics:
         name = self._runbook(runbook)
         self._finished.labels(name, outcome.value).inc()
         self._duration.labels(name).observe(max(seconds, 0.0))
+
+    def detected(self, seconds: float) -> None:
+        """A remediation is taken up whose alert began `seconds` before it was created."""
+        self._detect.observe(max(seconds, 0.0))
+
+    def responded(self, runbook: str, seconds: float) -> None:
+        """A remediation writes for the first time, `seconds` after its creation."""
+        self._respond.labels(self._runbook(runbook)).observe(max(seconds, 0.0))
+
+    def resolved(self, runbook: str, seconds: float) -> None:
+        """A remediation helped; its alert began `seconds` ago."""
+        self._resolve.labels(self._runbook(runbook)).observe(max(seconds, 0.0))
+
+    def false_positive(self, runbook: str) -> None:
+        self._false.labels(self._runbook(runbook)).inc()
 
     def escalated(self, reason: Reason) -> None:
         self._escalations.labels(reason.value).inc()

@@ -19,6 +19,7 @@ from bridge.api.operations import Operations, Reload, Trigger
 from bridge.api.page import Page
 from bridge.api.people import Acknowledged, AckRequest, NoticeList, People
 from bridge.api.remediations import Remediations
+from bridge.api.reports import Reports, StatsAnswer, StatsQuery
 from bridge.api.schemas import (
     AnswerRequest,
     AnswerTaken,
@@ -46,6 +47,7 @@ from bridge.api.schemas import (
 )
 from bridge.model.principal import Role
 from bridge.model.reason import OVERRIDABLE
+from bridge.model.report import Report
 from bridge.ports import Audit, Clock, Guardbook, IntakeQueue, Journal, Notices, Refusals, StoreHealth, WorkQueue
 from bridge.telemetry import Metrics
 
@@ -119,7 +121,7 @@ def operations(parts: ApiParts) -> list[Operation]:
         *_answers(Answers(parts.queue, parts.journal)),
         *_about_people(People(parts.notices, parts.queue)),
         *_by_hand(hand, parts.trigger_body),
-        *_looking_back(trail),
+        *_looking_back(trail, Reports(parts.queue, parts.journal)),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
     ]
 
@@ -264,8 +266,27 @@ def _by_hand(hand: Operations, trigger_body: type) -> list[Operation]:
     ]
 
 
-def _looking_back(trail: AuditTrail) -> list[Operation]:
+def _looking_back(trail: AuditTrail, reports: Reports) -> list[Operation]:
     return [
+        _get(
+            f"{_ONE}/report",
+            "read_report",
+            "The incident report as Markdown; with Accept: application/json its parts",
+            reports.report,
+            Report,
+            media=("text/markdown", "application/json"),
+            parameter=ID,
+            problems=(503,),
+        ),
+        _get(
+            "/api/v1/stats",
+            "read_stats",
+            "How well it went: times to detect, respond and resolve, success rates, false positives",
+            reports.stats,
+            StatsAnswer,
+            query=StatsQuery,
+            problems=(503,),
+        ),
         _get(
             "/api/v1/audit",
             "export_audit",

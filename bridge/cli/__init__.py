@@ -78,5 +78,7 @@ for _command in (
     by_hand.resume,
     by_hand.explain,
     trail.audit,
+    trail.report,
+    trail.stats,
 ):
     main.add_command(_command)

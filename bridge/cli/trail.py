@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.shared import connected, echo
+from bridge.cli.shared import connected, echo, segment, tell
 
 
 @click.command()
@@ -24,6 +24,31 @@ def audit(client: Any, since: str | None, until: str | None, output: str) -> Non
     given = {"since": _moment(since, now, "--since"), "until": _moment(until, now, "--until")}
     for record in client.lines("/api/v1/audit", **given):
         echo(json.dumps(record) if output == "json" else printing.audit_line(record))
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@connected
+def report(client: Any, id_: str, output: str) -> None:
+    """Print the incident report, as Markdown for a post-mortem."""
+    path = f"/api/v1/remediations/{segment(id_)}/report"
+    if output == "json":
+        echo(json.dumps(client.get(path), indent=2, ensure_ascii=True))
+    else:
+        echo(client.download(path).decode("utf-8").rstrip("\n"))
+
+
+@click.command()
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=200, show_default=True, help="Of so many of the newest."
+)
+@connected
+def stats(client: Any, limit: int, output: str) -> None:
+    """Show how well it went: times to detect, respond and resolve, success rates, false positives."""
+    from bridge import printing
+
+    found = client.get("/api/v1/stats", limit=limit)
+    tell(output, found, lambda: printing.stats(found))
 
 
 def _moment(given: str | None, now: float, option: str) -> str | None:

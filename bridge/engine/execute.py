@@ -88,6 +88,8 @@ class Run:
         if not self._record.resumed:
             waited = self._parts.clock.now() - self._rem.created_at
             self._parts.metrics.remediation_started(self._rem.runbook, waited)
+            if self._rem.started_at and not self._rem.undo_of:
+                self._parts.metrics.detected(self._rem.created_at - self._rem.started_at)
         await self._record.write(kinds.STARTED, "taken up")
         return await self._attempts.run(await self._scenario())
 
@@ -109,22 +111,22 @@ class Run:
         mode = self._making.mode(scenario)
         if mode is not Mode.AUTO:
             foresight = Foresight(self._record, self._sight, self._making, self._walk)
-            finish = await foresight.run(scenario, mode)
+            try:
+                finish = await foresight.run(scenario, mode)
+            except Ended as ended:
+                raise approval.hold(ended) from ended
             if mode is Mode.OBSERVE:
                 raise Ended(finish)
             await approval.settle(foresight.plans)
         return scenario
 
     async def _enter(self) -> None:
-        """Raise Ended when an entry guard refuses; a pause while people are asked holds the run instead."""
+        """Raise Ended when an entry guard refuses; one that only defers holds a run that people were asked about."""
         asked = self._making.approval.asked
         try:
             facts = await admission.check_entry(self._parts, self._view, asked=asked)
         except Ended as ended:
-            if asked and isinstance(ended.ending, Finish) and ended.ending.reason is Reason.PAUSED:
-                held = self._making.approval.hold(ended.ending)
-                raise Ended(held or ended.ending) from ended
-            raise
+            raise self._making.approval.hold(ended) from ended
         if facts.trust.lowered is not None:
             self._making.ceiling = facts.trust.lowered.mode
 

@@ -34,6 +34,11 @@ class Record:
         """Whether a write was announced, though it may have been put back since."""
         self.progress: Progress = progress_of(entries)
 
+    @property
+    def written(self) -> bool:
+        """Whether a write was announced, by whoever worked on it."""
+        return self._written
+
     async def write(
         self,
         kind: str,

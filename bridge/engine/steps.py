@@ -124,6 +124,9 @@ class Steps:
         await self._lease.confirm()
         # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
         place = {"step": key, "change": number}
+        if not self._record.written:
+            waited = self._parts.clock.now() - self._remediation.created_at
+            self._parts.metrics.responded(self._remediation.runbook, waited)
         await self._record.write(kinds.APPLYING, change.summary, data=place)
         try:
             results = self.piece(key).results

@@ -210,6 +210,10 @@ class Worker:
         now = parts.clock.now()
         parts.metrics.decision(ending.reason)
         parts.metrics.remediation_finished(rem.runbook, ending.outcome, now - rem.created_at)
+        if ending.reason is Reason.NOTHING_TO_DO:
+            parts.metrics.false_positive(rem.runbook)
+        elif ending.outcome is Outcome.SUCCEEDED and not rem.undo_of:
+            parts.metrics.resolved(rem.runbook, now - (rem.started_at or rem.created_at))
         if ending.escalated:
             parts.metrics.escalated(ending.reason)
         log.info(

@@ -94,9 +94,7 @@ def _fired(decision: Decision) -> str:
 
 
 def _joined(decision: Decision) -> str:
-    return (
-        f"fired{_route(decision)}: it joined remediation {decision.remediation}, which was open for the same target"
-    )
+    return f"fired{_route(decision)}: it joined remediation {decision.remediation}, open for the same target"
 
 
 def _resolved(decision: Decision) -> str:

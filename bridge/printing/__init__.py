@@ -172,6 +172,38 @@ def explanation(of: Json) -> str:
     return "\n".join(lines)
 
 
+def stats(of: Json) -> str:
+    """Return what `stats` prints: the figures of all, then a table of the runbooks."""
+    all_ = of["stats"]
+    lines = [
+        f"{all_['remediations']} remediations since {second(of['since'])}, {all_['open']} of them open",
+        f"outcomes: {_pairs(all_['outcomes']) or '-'}; escalated: {all_['escalated']}; "
+        f"false positives: {all_['false_positives']}; success rate: {_percent(all_['success_rate'])}",
+    ]
+    for name in ("detect", "respond", "resolve"):
+        found = all_[f"time_to_{name}"]
+        times = ", ".join(f"{word} {span(found[word])}" for word in ("median", "p95", "longest") if found["count"])
+        lines.append(f"time to {name}: {times or '-'}")
+    rows = [
+        (
+            one["runbook"],
+            one["remediations"],
+            one["succeeded"],
+            one["failed"],
+            one["escalated"],
+            one["false_positives"],
+            _percent(one["success_rate"]),
+        )
+        for one in all_["runbooks"]
+    ]
+    headers = ("RUNBOOK", "RUNS", "SUCCEEDED", "FAILED", "ESCALATED", "FALSE", "RATE")
+    return "\n".join([*lines, *(["", table(headers, rows)] if rows else [])])
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
 def audit_line(of: Json) -> str:
     """Return one record of the audit trail as a line."""
     about = of.get("object") or of.get("target") or of.get("fingerprint") or ""

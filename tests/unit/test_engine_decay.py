@@ -1,4 +1,4 @@
-"""A proof that looks back: a good repair is not called not fixed for what was before it, a bad one is not waited on."""
+"""A proof that looks back: a good repair is not called bad for what was before it, a bad one is not waited on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class World(Bench):
         super().__init__()
         self.helps = helps
         self.mended_at: float | None = None
-        self.known: Rule | None | Exception = RULE
+        self.known: Rule | Exception | None = RULE
         self.asked: list[str] = []
         self.began = self.clock.now()
         taken = self.work.get
