@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.model.approval import Question
 from bridge.model.mode import Mode
@@ -264,3 +266,42 @@ def test_four_scales_become_one(runbook: str, labels: dict[str, str], expected: 
 def test_every_event_can_be_named_in_a_rule() -> None:
     given = rules(rules=[{"on": [event.value for event in Event], "channels": "team"}])
     assert len(given.rules[0].on) == len(Event)
+
+
+MOVES = st.lists(
+    st.one_of(
+        st.sampled_from(["applying", "applied", "finish", "fail", "ack", "resolve", "look"]),
+        st.floats(min_value=0.1, max_value=600.0),
+    ),
+    max_size=40,
+)
+
+
+@given(MOVES)
+def test_whatever_happens_in_whatever_order_nobody_hears_twice_and_nobody_is_called_in_vain(moves: list[Any]) -> None:
+    """Looks come at any time: no message has the name of another, and after an answer nobody further is called."""
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}]))
+    names: list[str] = []
+    for move in moves:
+        if isinstance(move, float):
+            line.now += move * 60
+        elif move in ("finish", "fail"):
+            outcome = Outcome.FAILED if move == "fail" else Outcome.SUCCEEDED
+            if line.view.state is not State.DONE:
+                line.change(state=State.DONE, outcome=outcome, escalated=move == "fail")
+                line.entries.append(Entry(kind="finished"))
+        elif move == "ack":
+            line.ack = line.ack or Ack(by="ann", at=line.now)
+        elif move == "resolve":
+            line.change(open_incidents=())
+        elif move != "look" and line.view.state is not State.DONE:
+            line.entries.append(Entry(kind=move))
+        answered = line.ack is not None or not line.view.open_incidents
+        found = look(line._rules, line.view, line.entries, line.ack, line.told, now=line.now)
+        line.told = found.told
+        names += [say.name for say in found.say]
+        called = [say for say in found.say if say.event is Event.ESCALATED and say.level]
+        assert len(called) <= 1
+        assert not (answered and called)
+        assert found.look_at is None or found.look_at > line.now
+    assert len(names) == len(set(names))
