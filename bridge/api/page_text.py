@@ -116,7 +116,7 @@ def _question(shown: Shown, standing: Standing) -> Iterator[str]:
         if shown.operator
         else '<p><label>An operator\'s token<br><input type="password" name="token" autocomplete="off"></label></p>'
     )
-    if question is not None and view.state is not State.DONE and not standing.covers(question.plans):
+    if question is not None and view.state is not State.DONE and standing.open:
         agreed = [name for name, agrees in standing.answers.items() if agrees]
         names = f" ({', '.join(sorted(agreed))})" if agreed else ""
         yield (

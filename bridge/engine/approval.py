@@ -42,8 +42,7 @@ class Approval:
     @property
     def waiting(self) -> bool:
         """Whether people were asked, and nothing was made of their answer yet."""
-        standing = self._standing
-        return standing.question is not None and not standing.covers(standing.question.plans)
+        return self._standing.open
 
     def check_answer(self) -> None:
         """Raise Ended when somebody said no, or nobody said anything in time."""
@@ -58,15 +57,22 @@ class Approval:
                 text = f"{agreed} of {standing.question.need} agreed in time, and no answer means no"
                 raise self._over(Reason.APPROVAL_TIMED_OUT, text)
 
-    def hold(self, ended: Finish) -> Park | None:
-        """Return the wait in place of an end by a pause, while people are asked; None when it was too long."""
-        standing, now = self._standing, self._parts.clock.now()
-        if standing.question is None or now >= standing.question.until + self._remediation.approve_within:
-            return None
-        if standing.agreed:
-            return Park(now + self._parts.limits.longest_pause, ended.reason, f"agreed to, and held: {ended.detail}")
-        due = min(standing.question.until, now + self._parts.limits.longest_pause)
-        return Park(due, ended.reason, f"held: {ended.detail}")
+    def hold(self, ended: Ended) -> Ended:
+        """Return a wait where people were asked, and a guard (a pause, a rollout of somebody) only puts the run off.
+
+        What they agreed to is not lost by it; but nobody's yes is good for ever.
+        """
+        standing, finish = self._standing, ended.ending
+        if not isinstance(finish, Finish) or finish.outcome is not Outcome.SUPPRESSED or standing.question is None:
+            return ended
+        now, until = self._parts.clock.now(), standing.question.until
+        last = until + self._remediation.approve_within if standing.agreed else until
+        if now >= last:
+            return ended
+        # A pause ends when somebody resumes, which wakes no run that waits.
+        due = finish.wait_until if finish.wait_until and finish.reason is not Reason.PAUSED else 0.0
+        due = min(max(due, now + self._parts.limits.longest_pause), last)
+        return Ended(Park(due, finish.reason, f"{'agreed to, and ' if standing.agreed else ''}held: {finish.detail}"))
 
     async def settle(self, plans: Mapping[str, Plan]) -> None:
         """Return when people agreed to every change of the plans, by their keys; raise Ended otherwise."""
@@ -100,7 +106,7 @@ class Approval:
         text = f"{people} to agree to plan {question.digest}"
         if same:
             return f"{text}: {sum(standing.answers.values())} did so far"
-        if standing.question is not None and not standing.covers(standing.question.plans):
+        if standing.question is not None and standing.open:
             return f"{text}: the plan has changed since {standing.question.digest} was shown"
         return text
 

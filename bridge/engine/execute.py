@@ -18,6 +18,7 @@ from bridge.engine.apply import ChangeApplier
 from bridge.engine.attempts import Attempts
 from bridge.engine.context import RunContext
 from bridge.engine.ending import Ended, Ending, Finish, HandOver
+from bridge.engine.events import Teller
 from bridge.engine.failures import ending_for
 from bridge.engine.foresee import Foresight
 from bridge.engine.journal import Progress
@@ -75,6 +76,8 @@ class Run:
             target=self._rem.target,
             reach=SnapshotReach(reach, snapshot),
         )
+        if parts.events is not None:
+            record.heard = Teller(parts.events, reach.cluster, self._view, runbook.target.api_version).heard
         applier = ChangeApplier(reach.cluster)
         steps = Steps(parts, self._lease, record, context, self._rem, applier, snapshot)
         self._sight = Sight(parts, self._view, record, runbook, context, snapshot)

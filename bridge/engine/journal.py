@@ -201,7 +201,9 @@ def after(state: Progress, entry: Entry) -> Progress:
         state.approval = approval.after(state.approval, kind, data)
         if kind == approval.ASKED:
             _planned_anew(state)
-    elif kind in _WAYS:
+    if kind in _GOING_ON:
+        state.approval.open = False
+    if kind in _WAYS:
         _WAYS[kind](state, data)
     elif kind in _ABOUT_STEPS:
         _ABOUT_STEPS[kind](state, _key(state, data.get("step")), data)
@@ -378,6 +380,8 @@ def _round(state: Progress, key: str, data: dict[str, Any]) -> None:
     state.begun = True
 
 
+_GOING_ON = frozenset({APPLYING, VERIFYING, WAITING})
+"""After these nobody is waited for any more."""
 _WAYS = {
     SCENARIO: _scenario,
     TRYING: _trying,

@@ -140,11 +140,11 @@ class Making:
         if (
             self._progress.changed
             and isinstance(ending, Finish)
-            and ending.reason is Reason.BUDGET_SPENT
+            and ending.reason in (Reason.BUDGET_SPENT, Reason.ROLLOUT_IN_PROGRESS)
             and ending.wait_until is not None
         ):
             return Ended(Park(ending.wait_until, ending.reason, ending.detail))
-        return ended
+        return self.approval.hold(ended)
 
     # -- making
 
@@ -199,9 +199,7 @@ class Making:
         try:
             await admission.check_brakes(self._parts, self._sight.view)
         except Ended as ended:
-            if mode is Mode.APPROVE and isinstance(ended.ending, Finish):
-                raise Ended(self.approval.hold(ended.ending) or ended.ending) from ended
-            raise
+            raise self.approval.hold(ended) from ended
         if mode is Mode.APPROVE:
             await self.approval.settle({piece.key: piece.plan for piece in pieces})
         elif mode is not Mode.AUTO:

@@ -85,6 +85,8 @@ class Standing(msgspec.Struct, kw_only=True):
     """Somebody's no: it is final, whatever is asked afterwards."""
     covered: dict[str, str] = {}
     """Plans that people agreed to: step's key to hash."""
+    open: bool = False
+    """Whether the run waits with the last question: not once it went on, for whatever reason."""
     asked: int = 0
     """How many different questions there were."""
 
@@ -104,11 +106,11 @@ def after(state: Standing, kind: str, data: Mapping[str, Any]) -> Standing:
         question = msgspec.convert(data["question"], Question)
         if state.question is None or state.question.digest != question.digest:
             state.answers, state.asked = {}, state.asked + 1
-        state.question = question
+        state.question, state.open = question, True
     elif kind == ANSWERED:
         _answered(state, data)
     elif kind == APPROVED:
-        state.covered = {**state.covered, **data["plans"]}
+        state.covered, state.open = {**state.covered, **data["plans"]}, False
     return state
 
 

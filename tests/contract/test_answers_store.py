@@ -145,10 +145,20 @@ async def test_an_answer_too_late_and_one_that_nobody_asked_for_change_nothing(a
     await asking.ask(within=-1.0)
     assert (await asking.say("ann"))[0] is Said.LATE
     await asking.again()
-    await asking.work.finish(asking.claim, Outcome.DENIED, Reason.APPROVAL_TIMED_OUT, step("finished"), escalated=True)
+    await asking.work.finish(
+        asking.claim, Outcome.DENIED, Reason.APPROVAL_TIMED_OUT, step("finished"), escalated=True
+    )
     assert (await asking.say("ann"))[0] is Said.DONE
     assert (await asking.work.answer("nobody", Answer(by="ann", agree=True), "")).said is Said.GONE
     assert await asking.answers() == []
+
+
+async def test_once_it_writes_no_answer_changes_anything(asking: Asking) -> None:
+    await asking.ask()
+    await asking.say("ann")
+    await asking.again()
+    await asking.journal.append(asking.claim, step("applying"), writing=True)
+    assert (await asking.say("bob", False))[0] is Said.NOT_ASKED
 
 
 def _plain(question: Question) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def set_replicas(stage: Stage, count: int) -> None:
     found: Any = stage.cluster.get("deployments.apps", "shop", "web")
     found["spec"]["replicas"] = count
     stage.cluster.apply({key: found[key] for key in ("apiVersion", "kind", "metadata", "spec")})
-    stage.clock.jump(5)
+    stage.clock.jump(60)
 
 
 async def test_nothing_is_written_before_a_person_agrees_and_then_just_what_was_shown(stage: Stage) -> None:

@@ -274,6 +274,7 @@ class MemoryWork:
             self.reverts[revert.remediation.id] = (due, claim.remediation, revert.remediation)
         if writing:
             row.change(writing=True)
+            row.question = None
         await self.point(f"after {entry.kind}")
 
     async def read(self, remediation: str) -> list[Entry]:

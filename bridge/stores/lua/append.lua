@@ -15,6 +15,8 @@ if ARGV[6] == '1' and call('HGET', rem(id), 'writing') ~= '1' then
     call('EXPIRE', run.key, 86400)
   end
 end
+-- What is written was agreed to, or needs nobody: no answer changes that any more.
+if ARGV[6] == '1' then call('HDEL', rem(id), 'ask') end
 call('HSET', rem(id), 'updated', text(NOW))
 journal(id, ARGV[5])
 if ARGV[7] and call('ZADD', P .. 'reverts', 'NX', text(NOW + tonumber(ARGV[8])), ARGV[7]) == 1 then
