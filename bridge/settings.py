@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bridge.model.budget import BudgetSettings
+from bridge.model.changes import ChangeSettings
 from bridge.model.fields import Name as Name
 from bridge.model.fields import Positive as Positive
 from bridge.model.fields import Texts as Texts
@@ -264,6 +265,8 @@ class Own(Strict):
     """Names in that namespace."""
     redis: Texts = ()
     """Workloads of its Redis, as `namespace/name`."""
+    uids: Texts = ()
+    """Uids of objects that are its own whatever they are called. In a pod its own is added: POD_UID."""
 
 
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -332,6 +335,8 @@ class Settings(Strict):
     notify: Notify = Notify()
     budgets: BudgetSettings = BudgetSettings()
     """What may be disturbed within a window, all routes together."""
+    changes: ChangeSettings = ChangeSettings()
+    """What is done about what somebody else is changing, or just changed."""
     trust: TrustSettings = TrustSettings()
     """When a runbook that does not help stops by itself."""
     run_limits: RunLimitSettings = RunLimitSettings()

@@ -12,6 +12,7 @@ from bridge.engine.copies import Watched
 from bridge.guards.again import AgainGuard
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.budget import BudgetGuard
+from bridge.guards.changes import ChangesGuard
 from bridge.guards.cooldown import CooldownGuard
 from bridge.guards.effectiveness import EffectivenessGuard
 from bridge.guards.freshness import FreshnessGuard
@@ -49,7 +50,7 @@ from bridge.stores.options import Endpoint, StoreOptions
 _SENTINEL_PORT = 26379
 _TAKEN_UP = frozenset(
     {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "external_url"}
-    | {"budgets", "run_limits", "maintenance", "trust"}
+    | {"budgets", "run_limits", "maintenance", "trust", "changes"}
 )
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
@@ -286,9 +287,16 @@ def plan_guards(
         node=env.get("NODE_NAME", ""),
         workloads=own.workloads,
         redis=own.redis,
+        uids=(*own.uids, *filter(None, (env.get("POD_UID", ""),))),
     )
     protected = ProtectedGuard(settings.protected_namespaces, drains=settings.drain_protected)
-    guards: list[PlanGuard] = [protected, OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
+    guards: list[PlanGuard] = [
+        protected,
+        OwnPartGuard(parts),
+        OwnerGuard(),
+        ReversibleGuard(),
+        ChangesGuard(settings.changes),
+    ]
     return [*guards, BudgetGuard(budgets, settings.budgets)] if budgets is not None else guards
 
 

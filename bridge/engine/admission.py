@@ -15,6 +15,8 @@ from bridge.model.reason import OVERRIDABLE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
 from bridge.ports import ReservingGuard
 
+_FOR_PEOPLE = frozenset({Reason.UNDO_NONE, Reason.CHANGED_RECENTLY, Reason.ROLLOUT_IN_PROGRESS})
+"""What a plan guard leaves to the people who are asked anyway."""
 _TELL_AGAIN = 86400.0
 """Seconds after which a person is told once more of what only a person can end."""
 
@@ -115,7 +117,7 @@ async def check_plan(
             verdict = await guard.reserve(claim, key, remediation, plan, context)
         else:
             verdict = await guard.check(remediation, plan, context)
-        if asked and verdict.reason is Reason.UNDO_NONE:
+        if asked and verdict.reason in _FOR_PEOPLE:
             continue
         if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(_refused(guard.name, verdict))

@@ -22,6 +22,8 @@ class OwnParts(msgspec.Struct, frozen=True, kw_only=True):
     """Names in that namespace."""
     redis: tuple[str, ...] = ()
     """Workloads and volumes of its Redis, as `namespace/name`."""
+    uids: tuple[str, ...] = ()
+    """Of objects that are its own whatever they are called."""
 
 
 class OwnPartGuard:
@@ -44,6 +46,8 @@ class OwnPartGuard:
         if change.external:
             # A peer that is called like us is none of our objects; our own Redis is no peer of any runbook.
             return None
+        if ref.uid and ref.uid in own.uids:
+            return "alertbridge itself (by its uid)"
         if own.cluster and ref.cluster != own.cluster:
             return None
         if _within(f"{ref.namespace}/{ref.name}", own.redis):

@@ -8,13 +8,13 @@ from bridge.errors import KubeNotFound
 from bridge.model.plan import Change, Operation, Plan
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
-from bridge.model.workload import annotations_of
+from bridge.model.workload import annotations_of, labels_of
 from bridge.ports import ActionContext
 
 PROTECTED_BY_DEFAULT = ("kube-system",)
 _DRAIN = "drain"
 MODE = "alertbridge.io/mode"
-"""With the value `off` on an object, nothing changes it."""
+"""Annotation or label: with the value `off` on an object, nothing changes it."""
 
 
 class ProtectedGuard:
@@ -38,7 +38,7 @@ class ProtectedGuard:
                 return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref}: namespace {place} is protected{mend}")
         for change in plan.changes:
             if await _marked_off(change, context):
-                return Verdict.deny(Reason.PROTECTED_OBJECT, f"{change.ref} has the annotation {MODE}: off")
+                return Verdict.deny(Reason.PROTECTED_OBJECT, f"{change.ref} has the mark {MODE}: off")
         return Verdict.allow()
 
     def _protected(self, change: Change) -> str | None:
@@ -55,4 +55,4 @@ async def _marked_off(change: Change, context: ActionContext) -> bool:
     except KubeNotFound:
         # The applier will say so; there is nothing to protect.
         return False
-    return annotations_of(document).get(MODE, "").lower() == "off"
+    return "off" in (marks.get(MODE, "").lower() for marks in (annotations_of(document), labels_of(document)))

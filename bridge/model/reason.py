@@ -47,6 +47,8 @@ class Reason(Enum):
     PROTECTED_OBJECT = ("protected_object", True, "the object is marked as not to be changed by automation")
     OWN_PART = ("own_part", True, "the target is a part of alertbridge itself")
     OWNER_WOULD_REVERT = ("owner_would_revert", True, "an owner of the object would undo the change")
+    ROLLOUT_IN_PROGRESS = ("rollout_in_progress", False, "the target is being rolled out by somebody else")
+    CHANGED_RECENTLY = ("changed_recently", True, "somebody else changed the target a short while ago")
     BUDGET_SPENT = ("budget_spent", False, "the disruption budget has no room for it now")
     BUDGET_TOO_SMALL = (
         "budget_too_small",
@@ -117,6 +119,8 @@ OVERRIDABLE = (
     Reason.OUT_OF_DATE,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
+    Reason.ROLLOUT_IN_PROGRESS,
+    Reason.CHANGED_RECENTLY,
     Reason.BUDGET_SPENT,
 )
 """What an operator may override for one run by hand: limits of automation.
