@@ -15,7 +15,6 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from bridge.configuration import Configuration, ConfigurationHolder, load
 from bridge.engine.clock import SystemClock
 from bridge.engine.copies import EVERY, CopyKeeper
 from bridge.engine.dispatch import Dispatcher
+from bridge.engine.events import Events
 from bridge.engine.parts import Parts
 from bridge.engine.periodic import Job, run_jobs
 from bridge.engine.routing import ConfiguredRouting
@@ -43,9 +43,7 @@ from bridge.ingest.trigger import TriggerBody
 from bridge.kube.clusters import KubeClusters
 from bridge.model.principal import Principal
 from bridge.model.reason import Reason
-from bridge.notify.courier import Courier
-from bridge.notify.crier import Crier
-from bridge.notify.hold import PageHolder
+from bridge.notify.jobs import PeopleJob, people_jobs
 from bridge.notify.log import LogNotifier
 from bridge.outside.alertmanager import CREATED_BY
 from bridge.outside.reach import Outside, reaches
@@ -57,7 +55,6 @@ from bridge.wiring import (
     connection_limits,
     credentials,
     entry_guards,
-    hold_page,
     kept_copies,
     needs_restart,
     outside_settings,
@@ -80,8 +77,6 @@ AFTER_RELOAD = (
     Reason.OWN_PART,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
-    Reason.ROLLOUT_IN_PROGRESS,
-    Reason.CHANGED_RECENTLY,
     Reason.ROLLOUT_IN_PROGRESS,
     Reason.CHANGED_RECENTLY,
     Reason.BUDGET_SPENT,
@@ -171,7 +166,7 @@ class Bridge:
         self._dispatcher: Dispatcher | None = None
         self._worker: Worker | None = None
         self._copies: CopyKeeper | None = None
-        self._about_people: list[Job] = []
+        self._about_people: list[PeopleJob] = []
 
     @classmethod
     async def start(cls, holder: ConfigurationHolder, metrics: Metrics, *, roles: Collection[str] = ROLES) -> Bridge:
@@ -299,6 +294,7 @@ class Bridge:
             connections=reaches(clusters.get, self._clock, outside, stores.copies),
             prometheus=outside.prometheus,
             rules=outside.rules,
+            events=Events(self._clock, observe=settings.events.observe) if settings.events.enabled else None,
             actions=known.actions,
             collectors=known.collectors,
             silences=Silenced(outside.alertmanager, ours=CREATED_BY) if outside.alertmanager.configured else None,
@@ -315,7 +311,17 @@ class Bridge:
             name=self._name, concurrency=settings.concurrency, claim=settings.claim, grace=settings.grace
         )
         self._worker = Worker(parts, options)
-        self._about_people = self._people(stores, outside)
+        self._about_people = people_jobs(
+            lambda: self.holder.current.settings,
+            notices=stores.notices,
+            queue=stores.work,
+            journal=stores.journal,
+            intake=stores.intake,
+            send=outside.notify,
+            silencer=outside.alertmanager,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
         self._copies = CopyKeeper(lambda: kept_copies(self.holder.current), clusters, stores.copies)
         self._keep("worker", self._work(clusters, self._worker))
 
@@ -343,40 +349,10 @@ class Bridge:
             ]
         if "worker" in self._roles:
             jobs.append(Job("promote", 0.25, stores.work.promote))
-        jobs += self._about_people
+        jobs += [Job(*each) for each in self._about_people]
         if self._copies is not None:
             jobs.append(Job("copies", EVERY, self._copies.look))
         return jobs
-
-    def _people(self, stores: Stores, outside: Outside) -> list[Job]:
-        """Return the jobs that tell people. Each channel has its own, so that one that hangs delays no other."""
-        crier = Crier(
-            stores.notices,
-            stores.work,
-            stores.journal,
-            lambda: self.holder.current.settings.notify,
-            external_url=lambda: self.holder.current.settings.external_url,
-            holds=lambda: hold_page(self.holder.current) is not None,
-            clock=self._clock,
-        )
-        courier = Courier(stores.notices, outside.notify, clock=self._clock, metrics=self.metrics)
-        holder = PageHolder(
-            stores.notices,
-            stores.work,
-            stores.journal,
-            stores.intake,
-            outside.alertmanager,
-            lambda: hold_page(self.holder.current),
-            clock=self._clock,
-            metrics=self.metrics,
-        )
-        channels = self._settings.notify.channels
-        return [
-            Job("tell", 1.0, crier.look),
-            Job("hold pages", 0.5, holder.look),
-            Job("stray messages", 60.0, lambda: courier.strays(channels)),
-            *(Job(f"send to {channel}", 1.0, partial(courier.deliver, channel)) for channel in channels),
-        ]
 
     async def _set_clock(self, stores: Stores) -> None:
         off = await self._clock.set_by(stores.health.time)

@@ -306,6 +306,15 @@ class Retention(Strict):
     """Times of past runs, for cooldown and attempts."""
 
 
+class EventSettings(Strict):
+    """Kubernetes Events on what is changed, for people who look with `kubectl describe`."""
+
+    enabled: bool = False
+    """Takes the permission to create Events: `alertbridge rbac` prints it."""
+    observe: bool = False
+    """Also what would have been done, in mode observe: otherwise nothing is written there, no Event either."""
+
+
 class Settings(Strict):
     """All process settings, with defaults that are safe for a first start."""
 
@@ -343,6 +352,7 @@ class Settings(Strict):
     """How often anything runs for one alert, one target, by one runbook; beside what routes say."""
     maintenance: Annotated[tuple[Maintenance, ...], Field(max_length=200)] = ()
     """One-off windows in which nothing is done."""
+    events: EventSettings = EventSettings()
     protected_namespaces: Texts = ("kube-system",)
     drain_protected: bool = False
     """Whether the drain of a node may evict pods of protected namespaces, as `kubectl drain` does: their controllers

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from bridge.engine.events import Events
 from bridge.engine.retry import RetryPolicy
 from bridge.model.breaker import BreakerPolicy
 from bridge.model.mode import Mode
@@ -85,6 +86,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     rules: AlertRules | None = None
     """What is known of the rules of alerts; None: nothing."""
+    events: Events | None = None
+    """Tells of writes on their objects; None: nobody does."""
     retry: RetryPolicy = RetryPolicy()
     runbook_breaker: BreakerPolicy = BreakerPolicy(threshold=5, window=3600.0, cooldown=900.0, probe_timeout=3600.0)
     limits: Limits = Limits()

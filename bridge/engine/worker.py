@@ -12,6 +12,7 @@ from structlog.contextvars import bound_contextvars
 
 from bridge.engine import journal as kinds
 from bridge.engine.ending import Finish, HandOver, Park
+from bridge.engine.events import Teller
 from bridge.engine.execute import Stretch, run_remediation
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
@@ -197,8 +198,22 @@ class Worker:
             await queue.finish(
                 claim, ending.outcome, ending.reason, entry, escalated=ending.escalated, wait_until=ending.wait_until
             )
+        self._tell_cluster(stretch, ending, entry.text)
         await self._leave_breaker(stretch.progress.permit, ending)
         await self._tell(stretch.view, ending, entry.text)
+
+    def _tell_cluster(self, stretch: Stretch, ending: Finish, text: str) -> None:
+        """Leave an Event on the target, where that is wanted and anything was done."""
+        if self._parts.events is None:
+            return
+        rem = stretch.view.remediation
+        try:
+            cluster = self._parts.connections(rem.target.cluster).cluster
+            version = str(rem.runbook_doc.get("target", {}).get("api_version", "apps/v1"))
+            teller = Teller(self._parts.events, cluster, stretch.view, version)
+            teller.ended(ending.outcome, text, changed=stretch.progress.changed)
+        except Exception as error:
+            log.debug("no event was left", error=str(error))
 
     async def _over(self, claim: Claim) -> bool:
         """Whether the end was recorded by an earlier try whose reply was lost: people still have to be told."""

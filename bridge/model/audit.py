@@ -56,6 +56,7 @@ def told(change: Change) -> dict[str, Any]:
     return {
         "operation": change.operation.value,
         "object": str(change.ref),
+        "ref": msgspec.to_builtins(change.ref),
         "uid": change.ref.uid,
         "summary": plain["summary"],
         "before": before,
