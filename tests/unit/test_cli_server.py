@@ -97,6 +97,16 @@ def test_cancel_says_no_with_status_1(run) -> None:
     assert "409" in refused.stderr
 
 
+def test_people_answer_by_command(run) -> None:
+    assert "r1: 1 of 2 agree" in run("approve", "r1", "--plan", "0123456789abcdef", "--why", "go on").stdout
+    assert "r1 is denied" in run("deny", "r1").stdout
+    first, second = run.memory.answered
+    assert (first.agree, first.digest, first.why, second.agree) == (True, "0123456789abcdef", "go on", False)
+    refused = run("undo", "r2")
+    assert refused.exit_code == 1
+    assert "only what is over can be undone" in refused.stderr
+
+
 def test_what_does_not_exist_is_status_1(run) -> None:
     result = run("show", "../pause")
     assert result.exit_code == 1
