@@ -31,7 +31,6 @@ from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
 from bridge.model.peers import PeerTlsSpec, RedisPeerSpec
 from bridge.model.target import ObjectRef
-from bridge.model.telling import HoldSpec
 from bridge.outside.http import allowed_origins
 from bridge.outside.options import (
     Channel,
@@ -185,12 +184,6 @@ def kept_copies(configuration: Configuration) -> list[Watched]:
                 )
             )
     return found
-
-
-def hold_page(configuration: Configuration) -> HoldSpec | None:
-    """Return how pages are held while a repair runs; None: they are not."""
-    alertmanager = configuration.settings.alertmanager
-    return alertmanager.hold_page if alertmanager is not None else None
 
 
 def outside_settings(configuration: Configuration) -> OutsideSettings:
