@@ -52,7 +52,7 @@ class RedisWorkQueue(Views):
     async def park(self, claim: Claim, due_at: float | None, entry: Entry, question: Question | None = None) -> None:
         asked: tuple[Arg, ...] = ()
         if question is not None:
-            asked = (question.digest, question.need, milliseconds(question.until))
+            asked = (question.digest, question.need, milliseconds(question.until), entry.reason, entry.text)
         await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry), *asked)
 
     async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:

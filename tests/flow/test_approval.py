@@ -88,6 +88,7 @@ def set_replicas(stage: Stage, count: int) -> None:
 async def test_nothing_is_written_before_a_person_agrees_and_then_just_what_was_shown(stage: Stage) -> None:
     run = await asked(stage)
     assert stage.writes == []
+    assert await stage.reasons("WebDown", deployment="web") == ["created", "approval_needed"]
     view = await stage.stores.work.get(run)
     assert view is not None
     assert (view.worker, view.writing) == ("", False), "neither a claim nor a slot is held"
@@ -118,7 +119,7 @@ async def test_a_no_is_the_end(stage: Stage) -> None:
 async def test_no_answer_in_time_means_no_and_pages(stage: Stage) -> None:
     run = await asked(stage)
     await stage.advance(29 * MINUTE)
-    assert await stage.ends() == [("parked", "")]
+    assert await stage.ends() == [("parked", "approval_needed")]
     stage.clock.jump(2 * MINUTE)
     assert (await stage.stores.work.answer(run, Answer(by="ann", agree=True), "")).said is Said.LATE
     await stage.settle()
@@ -135,7 +136,7 @@ async def test_a_plan_that_changed_meanwhile_is_asked_about_again_and_the_answer
     set_replicas(stage, 5)
     assert await say(stage, run, "ann", digest=before) is Said.TAKEN
     assert stage.writes == []
-    assert await stage.ends() == [("parked", "")]
+    assert await stage.ends() == [("parked", "approval_needed")]
     (_, now) = await questions(stage, run)
 
     assert await say(stage, run, "ann", digest=before) is Said.CHANGED
@@ -218,7 +219,7 @@ async def test_a_plan_that_goes_stale_between_yes_and_write_is_asked_about_again
 
     stage._worker._parts = msgspec.structs.replace(stage._worker._parts, plan_guards=moved)
     await say(stage, run, "ann")
-    assert await stage.ends() == [("parked", "")]
+    assert await stage.ends() == [("parked", "approval_needed")]
     assert replicas(stage) == 5, "what was agreed to was for three"
     assert len(await questions(stage, run)) == 2
     await say(stage, run, "ann")
@@ -239,9 +240,9 @@ async def test_a_pause_while_people_are_asked_holds_what_they_agree_to(stage: St
     await stage.pause()
     await say(stage, run, "ann")
     assert stage.writes == []
-    assert await stage.ends() == [("parked", "")]
+    assert await stage.ends() == [("parked", "approval_needed")]
     await stage.advance(MINUTE)
-    assert await stage.ends() == [("parked", "")]
+    assert await stage.ends() == [("parked", "approval_needed")]
     await stage.resume()
     await stage.advance(MINUTE)
     assert await stage.ends() == [("succeeded", "verified")]
@@ -276,7 +277,7 @@ async def test_a_later_step_whose_changes_were_not_shown_is_asked_about_when_the
     count = replicas(stage)
     await say(stage, run, "ann")
     assert replicas(stage) == count + 1
-    assert await stage.ends() == [("parked", "")]
+    assert await stage.ends() == [("parked", "approval_needed")]
     await say(stage, run, "ann")
     assert replicas(stage) == count + 2
     assert await stage.ends() == [("succeeded", "verified")]

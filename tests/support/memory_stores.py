@@ -150,6 +150,7 @@ class MemoryWork:
             if row.question is None or row.question.digest != question.digest:
                 row.answers = {}
             row.question = question
+            row.change(reason=entry.reason, detail=entry.text)
         row.change(state=State.PARKED, due_at=due_at, worker="")
         await self.point(f"after {entry.kind}")
 

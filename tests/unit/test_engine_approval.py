@@ -198,3 +198,12 @@ async def test_nobodys_yes_is_good_for_ever(bench: Bench) -> None:
     await say(bench)
     assert await bench.run() == (Outcome.SUPPRESSED, Reason.BUDGET_SPENT)
     assert bench.writes == []
+
+
+async def test_who_triggered_it_is_not_its_only_approver_where_two_are_wanted(bench: Bench) -> None:
+    await asked(bench, approvers=2, requested_by="ann")
+    assert await say(bench, "ann") is Said.TAKEN
+    assert await say(bench, "ann") is Said.ALREADY
+    assert (await bench.stretch()).state is State.PARKED
+    assert await say(bench, "bob") is Said.TAKEN
+    assert await bench.run() == SUCCEEDED
