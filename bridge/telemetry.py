@@ -214,7 +214,7 @@ class Metrics:
         self._kube = self._counter("kube_requests_total", "Requests to Kubernetes", "cluster", "verb", "code")
         self._kube_time = self._histogram("kube_request_seconds", "Duration of Kubernetes requests", _SHORT, "verb")
         self._notices = self._counter(
-            "notices_total", "Tries to send a message to people: sent, failed, or lost (given up)", "channel", "result"
+            "notices_total", "Tries to send a message to people; lost: given up", "channel", "result"
         )
         self._holds = self._counter("page_holds_total", "Silences that hold pages while a repair runs", "result")
         self._busy = self._gauge("worker_busy", "Remediations that this process works on now")

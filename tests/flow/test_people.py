@@ -17,7 +17,6 @@ from tests.support.sink import Sink, open_sink
 from tests.support.stage import Stage
 from tests.support.telling import Telling, channels, webhook
 
-AUTO = {"runbook": "test/restart", "mode": "auto"}
 LADDER = [
     {
         "severity": "critical",
@@ -55,11 +54,14 @@ MakeScene = Callable[..., Any]
 @pytest.fixture
 def scene(redis_server: RedisServer, tmp_path: Path) -> MakeScene:
     @asynccontextmanager
-    async def make(*, addresses: dict[str, str] | None = None, **notify: Any) -> AsyncIterator[Scene]:
+    async def make(
+        *, addresses: dict[str, str] | None = None, mode: str = "auto", **notify: Any
+    ) -> AsyncIterator[Scene]:
         async with open_sink() as sink:
             urls = {name: webhook(sink.url, name) for name in ("team", "on_call", "lead")} | (addresses or {})
             given = {"rules": RULES, "escalation": LADDER, **notify, "channels": channels(tmp_path, **urls)}
-            async with Stage.open(redis_server, tmp_path, alerts={"WebDown": AUTO}, notify=given) as stage:
+            alerts = {"WebDown": {"runbook": "test/restart", "mode": mode}}
+            async with Stage.open(redis_server, tmp_path, alerts=alerts, notify=given) as stage:
                 stage.cluster.apply(deployment("web", "registry.example/web:1", namespace="shop"))
                 stage.clock.jump(10)
                 yield Scene(stage, sink)
@@ -193,3 +195,16 @@ async def test_a_storm_of_text_is_cut(scene: MakeScene) -> None:
     async with scene(templates={"done": {"text": "${labels.long}${labels.long}"}}) as on:
         await on.fire(deployment="web", long="x" * 4000)
         assert len(on.sink.requests[0]["message"]) < 1200
+
+
+async def test_people_are_asked_with_the_plan_and_how_to_answer(scene: MakeScene) -> None:
+    async with scene(rules=[{"on": "waiting", "channels": "team"}], mode="approve") as on:
+        name = await on.fire(deployment="web")
+        assert on.stage.writes == []
+        (told,) = on.sink.requests
+        assert told["title"].startswith("[critical] waits for approval")
+        assert "kubectl.kubernetes.io/restartedAt" in told["message"]
+        assert f"alertbridge approve {name}" in told["message"]
+        assert f"/r/{name}" in told["message"]
+        await on.telling.pass_time(5)
+        assert len(on.sink.requests) == 1
