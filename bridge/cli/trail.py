@@ -39,9 +39,7 @@ def report(client: Any, id_: str, output: str) -> None:
 
 
 @click.command()
-@click.option(
-    "--limit", type=click.IntRange(1, 500), default=200, show_default=True, help="Of so many of the newest."
-)
+@click.option("--limit", type=click.IntRange(1, 500), default=200, show_default=True, help="Of so many.")
 @connected
 def stats(client: Any, limit: int, output: str) -> None:
     """Show how well it went: times to detect, respond and resolve, success rates, false positives."""

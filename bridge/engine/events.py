@@ -1,7 +1,7 @@
-"""Tells what was done as Kubernetes Events on the objects that it was done to. Called by a run's record and by worker.
+"""Tells what was done as Kubernetes Events on the objects that it was done to. Called by record and by worker.
 
-For people who look with `kubectl describe`. Never a reason for anything: what cannot be told is not told, nobody waits
-for it, and it counts as no change. Source: Kubernetes API, core/v1 Event.
+For people who look with `kubectl describe`. Never a reason for anything: what cannot be told is not told, nobody
+waits for it, and it counts as no change. Source: Kubernetes API, core/v1 Event.
 """
 
 from __future__ import annotations
