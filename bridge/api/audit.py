@@ -93,7 +93,7 @@ class AuditTrail:
             raise Refused(503, f"{EXPORTS} exports run already")
         self._running += 1
         try:
-            return await self._send(call, _Teller(self._queue, self._journal).tell(self._audit, since, until))
+            return await self._send(call, TrailTeller(self._queue, self._journal).tell(self._audit, since, until))
         finally:
             self._running -= 1
 
@@ -156,7 +156,7 @@ def _line(record: AuditRecord) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
-class _Teller:
+class TrailTeller:
     """Makes records of what happened; remembers the remediations that it met last."""
 
     def __init__(self, queue: WorkQueue, journal: Journal) -> None:
