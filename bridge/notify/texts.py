@@ -18,7 +18,7 @@ from bridge.errors import InvalidInput, UnknownValue
 from bridge.model.notice import Ack, Event
 from bridge.model.outside import Message
 from bridge.model.plan_text import plan_lines
-from bridge.model.redact import mask
+from bridge.model.redact import mask, redact
 from bridge.model.remediation import Entry, Outcome, RemediationView
 from bridge.model.telling import Notify, TemplateSpec
 from bridge.model.text import printable
@@ -119,7 +119,7 @@ def variables(
         "reason": view.reason or "-",
         "detail": _detail(event, view, entries, ack),
         "plan": "\n".join(_plan(entries)),
-        "found": "\n".join(_data(entry.text) for entry in entries if entry.kind in ("evidence", "scenario")),
+        "found": "\n".join(_told(entry.text) for entry in entries if entry.kind in ("evidence", "scenario")),
         "elapsed": _span(now - made.created_at),
         "link": page,
         "next": _next(event, made.id),
@@ -141,7 +141,8 @@ def _filled(given: str, built_in: str, known: Mapping[str, Any]) -> str:
 def _headline(event: Event, view: RemediationView, level: str) -> str:
     if event is Event.DONE and view.outcome is not None:
         ends = {Outcome.SUCCEEDED: "repaired", Outcome.UNDONE: "put back", Outcome.CANCELLED: "cancelled"}
-        return ends.get(view.outcome, view.outcome.value)
+        undone = view.outcome is Outcome.SUCCEEDED and view.remediation.undo_of
+        return "put back" if undone else ends.get(view.outcome, view.outcome.value)
     return f"{_HEADLINES[event]} ({_data(level)})" if level else _HEADLINES[event]
 
 
@@ -157,9 +158,8 @@ def _detail(event: Event, view: RemediationView, entries: Sequence[Entry], ack: 
     if event is Event.RESOLVED:
         return "Every alert that asked for it has resolved. Nobody further is called."
     if view.outcome is not None:
-        return _data(view.detail)
-    last = next((entry.text for entry in reversed(entries) if entry.text), "")
-    return _data(last)
+        return _told(view.detail)
+    return _told(next((entry.text for entry in reversed(entries) if entry.text), ""))
 
 
 def _next(event: Event, name: str) -> str:
@@ -186,6 +186,11 @@ def _plan(entries: Sequence[Entry]) -> Iterator[str]:
                 return
             left -= 1
             yield line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
+
+
+def _told(text: str) -> str:
+    """Return what a run said, without what looks like a credential: a channel is read by more than operators."""
+    return _data(redact(text, longest=_LONGEST_VALUE))
 
 
 def _data(text: str) -> str:

@@ -377,7 +377,7 @@ class Notices(Protocol):
     """
 
     async def take(self, watch: str, *, limit: int) -> list[Due]:
-        """Take remediations of a list (`notices`, `holds`) whose time has come; each comes again unless it is kept."""
+        """Take remediations of a list (`notices`, `holds`) whose time has come; each comes again until it is kept."""
         ...
 
     async def keep(
