@@ -1,10 +1,12 @@
-"""Redis on a disk that is really full, and two primaries at once: what was answered is kept, the rest is refused."""
+"""A disk that is really full, two primaries, a failover under load: what was answered is kept, the rest refused."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +16,12 @@ import pytest
 from bridge.errors import StoreUnavailable
 from bridge.model.alert import Alert
 from bridge.model.intake import Seen
-from bridge.stores import Stores
+from bridge.stores import Endpoint, StoreOptions, Stores
 from tests.support.alerts import firing, transitions
 from tests.support.need import need
-from tests.support.processes import until
+from tests.support.processes import Processes, until
 from tests.support.redis import OpenStores, RedisServer, fresh_options
+from tests.support.sentinel import MASTER, SentinelSite
 
 
 class CrampedServer(RedisServer):
@@ -148,3 +151,51 @@ async def test_of_two_primaries_the_old_one_refuses_and_what_was_answered_is_wit
         await after.close()
         old.stop()
         new.stop()
+
+
+async def test_a_failover_under_load_loses_nothing_that_was_answered(tmp_path: Path, processes: Processes) -> None:
+    """Fault 9: the primary is killed while four senders send; what a replica confirmed is with the new primary."""
+    site = SentinelSite(tmp_path, processes)
+    endpoints = tuple(Endpoint("127.0.0.1", port) for port in site.ports)
+    opened = OpenStores(
+        StoreOptions(
+            mode="sentinel", sentinels=endpoints, sentinel_service=MASTER, min_replicas=1, deadline=1.0, claim=1.0
+        )
+    )
+    answered: set[str] = set()
+    tally = Counter[str]()
+    over = asyncio.Event()
+    try:
+        await site.start()
+
+        async def send(sender: int) -> None:
+            stores, number = await opened.open(), 0
+            while not over.is_set():
+                number += 1
+                taken = await accept(stores, firing(pod=f"s{sender}-{number}"), answered)
+                tally["refused" if not taken else "after" if tally["killed"] and tally["refused"] else "before"] += 1
+                await asyncio.sleep(0.01)
+
+        senders = [asyncio.create_task(send(number)) for number in range(4)]
+
+        async def before() -> bool:
+            return tally["before"] >= 40
+
+        await until(before, seconds=20, what="alerts before the failover")
+        site.primary.kill()
+        tally["killed"] = 1
+
+        async def recovered() -> bool:
+            return tally["refused"] > 0 and tally["after"] >= 40
+
+        await until(recovered, seconds=60, what="alerts that are taken again")
+        over.set()
+        await asyncio.gather(*senders)
+        late = await opened.open()
+        kept = {found.alert.labels["pod"] for found in await transitions(late)}
+        assert answered <= kept
+        assert tally["refused"] > 0
+    finally:
+        over.set()
+        await opened.close()
+        site.stop()
