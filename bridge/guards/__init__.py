@@ -3,7 +3,7 @@
 The order, in which the first that does not allow decides (`bridge.wiring` puts it together):
 
 Entry guards, before anything is read of a cluster, and again after every wait before the first write:
-pause, maintenance, silence, hold_off, freshness, effectiveness, again, cooldown, attempts, run_limits. First what
+pause, maintenance, silence, hold_off, freshness, effectiveness, cooldown, attempts, again, run_limits. First what
 people have said, then whether it is time, then whether it has helped, then how often it ran. (Time intervals of a
 route are asked before, by the dispatcher: outside of them no remediation comes to be.)
 
