@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from bridge.api.schemas import entry_of
-from bridge.model.approval import KINDS, Standing, after
+from bridge.model.approval import Standing, standing_of
 from bridge.model.plan_text import plan_lines
 from bridge.model.redact import mask
 from bridge.model.remediation import Entry, RemediationView, State
@@ -56,7 +56,7 @@ def sign_in(detail: str) -> str:
 def page(shown: Shown) -> str:
     """Return the whole page."""
     view, rem = shown.view, shown.view.remediation
-    standing = _standing(shown.entries)
+    standing = standing_of(shown.entries)
     parts = [f"<h1>{_text(rem.runbook)} for {_text(rem.target)}</h1>"]
     if shown.told:
         parts.append(f'<p class="told">{_text(shown.told)}</p>')
@@ -79,14 +79,6 @@ def _text(value: object) -> str:
 
 def _moment(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if seconds else ""
-
-
-def _standing(entries: Sequence[Entry]) -> Standing:
-    standing = Standing()
-    for entry in entries:
-        if entry.kind in KINDS:
-            standing = after(standing, entry.kind, entry.data)
-    return standing
 
 
 def _facts(view: RemediationView) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
+from bridge.model.approval import standing_of
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
 from bridge.model.redact import mask
@@ -101,6 +102,38 @@ class RemediationList(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class QuestionItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What people were asked last."""
+
+    plan: str
+    """Digest of the plans; `approve` and `deny` take it, so that no other plan is answered."""
+    steps: dict[str, str]
+    """Step's key to the hash of its changes, as the journal's plans have them."""
+    needed: int
+    agreed: list[str]
+    """Who agrees."""
+    denied_by: str
+    until: datetime | None
+    open: bool
+    """Whether it waits for an answer."""
+
+
+def question_of(view: RemediationView, entries: Sequence[Entry]) -> QuestionItem | None:
+    """Return what people were asked last, by the journal; None when nobody was."""
+    standing = standing_of(entries)
+    if (question := standing.question) is None:
+        return None
+    return QuestionItem(
+        plan=question.digest,
+        steps=question.plans,
+        needed=question.need,
+        agreed=sorted(name for name, agrees in standing.answers.items() if agrees),
+        denied_by=standing.no.by if standing.no else "",
+        until=moment(question.until),
+        open=standing.open and view.state is not State.DONE,
+    )
+
+
 class RemediationDetail(msgspec.Struct, frozen=True):
     """One remediation with the configuration of its creation."""
 
@@ -110,6 +143,7 @@ class RemediationDetail(msgspec.Struct, frozen=True):
     config_hash: str
     runbook: dict[str, Any]
     """The resolved runbook that this run follows."""
+    question: QuestionItem | None = None
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,13 @@ planned them and when (decision 6 of the design). The journal holds questions an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
 import msgspec
+
+from bridge.model.remediation import Entry
 
 ASKED = "asked"
 ANSWERED = "answered"
@@ -111,6 +113,15 @@ def after(state: Standing, kind: str, data: Mapping[str, Any]) -> Standing:
         _answered(state, data)
     elif kind == APPROVED:
         state.covered, state.open = {**state.covered, **data["plans"]}, False
+    return state
+
+
+def standing_of(entries: Iterable[Entry]) -> Standing:
+    """Return where the questions of a run stand, from its journal."""
+    state = Standing()
+    for entry in entries:
+        if entry.kind in KINDS:
+            state = after(state, entry.kind, entry.data)
     return state
 
 

@@ -172,3 +172,17 @@ async def test_it_is_plain_html_with_one_title_and_its_tags_closed(operator: Any
     text = await (await operator.get("/r/r1")).text()
     for tag in ("html", "head", "body", "table", "form", "pre", "p", "h2"):
         assert len(re.findall(f"<{tag}[ >]", text)) == text.count(f"</{tag}>"), tag
+
+
+async def test_the_api_tells_programs_what_is_asked(operator: Any) -> None:
+    await post(operator, do="approve", plan=QUESTION.digest)
+    shown = await (await operator.get("/api/v1/remediations/r1")).json()
+    assert shown["question"] == {
+        "plan": QUESTION.digest,
+        "steps": QUESTION.plans,
+        "needed": 2,
+        "agreed": ["olga"],
+        "denied_by": "",
+        "until": "2023-11-14T22:43:20Z",
+        "open": True,
+    }
