@@ -32,6 +32,18 @@ _NOTHING = frozenset(
         Reason.PLAN_FAILED,
         Reason.LOCKED,
         Reason.CIRCUIT_OPEN,
+        Reason.HOLD_OFF,
+        Reason.RUNBOOK_STOPPED,
+        Reason.MAINTENANCE,
+        Reason.SILENCED,
+        Reason.SILENCES_UNKNOWN,
+        Reason.ROLLOUT_IN_PROGRESS,
+        Reason.CHANGED_RECENTLY,
+        Reason.BUDGET_SPENT,
+        Reason.BUDGET_TOO_SMALL,
+        Reason.HALTED,
+        Reason.APPROVAL_DENIED,
+        Reason.APPROVAL_TIMED_OUT,
     }
 )
 """Reasons for which nothing was done."""
