@@ -367,6 +367,8 @@ class Settings(Strict):
     incident_ttl: Duration = 86400.0
     """An incident that was not seen for this long is over. Longer than the sender's repeat interval."""
     skew_window: Duration = 120.0
+    stability: Duration = 900.0
+    """How long every alert of a run has to stay resolved before its temporary changes end early."""
     concurrency: Positive = 16
     """Remediations that one worker runs side by side."""
     claim: Annotated[Duration, Field(ge=1)] = 4.0

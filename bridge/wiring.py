@@ -80,6 +80,7 @@ def store_options(configuration: Configuration) -> StoreOptions:
         claim=settings.claim,
         max_deaths=settings.dead_letter_after,
         skew=settings.skew_window,
+        stability=settings.stability,
         incident_ttl=settings.incident_ttl,
         keep_remediations=settings.retention.remediations,
         keep_decisions=settings.retention.decisions,
