@@ -168,7 +168,7 @@ async def test_pause_lists_and_resume_looks_at_what_still_fires(api, memory) -> 
         ("all", "olga", "2023-11-14T22:14:20Z")
     ]
     assert (await (await api.post("/api/v1/resume")).json())["woken"] == 3
-    assert [reason.value for reason in memory.woken] == ["paused"]
+    assert [reason.value for reason in memory.woken] == ["paused", "halted", "runbook_stopped"]
     await problem(await api.post("/api/v1/resume"), 404)
 
 
