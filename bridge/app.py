@@ -27,15 +27,13 @@ from bridge.configuration import Configuration, ConfigurationHolder, load
 from bridge.engine.clock import SystemClock
 from bridge.engine.copies import EVERY, CopyKeeper
 from bridge.engine.dispatch import Dispatcher
+from bridge.engine.events import Events
 from bridge.engine.parts import Parts
 from bridge.engine.periodic import Job, run_jobs
 from bridge.engine.routing import ConfiguredRouting
+from bridge.engine.silenced import Silenced
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import ConfigurationError, KubeError
-from bridge.guards.attempts import AttemptsGuard
-from bridge.guards.cooldown import CooldownGuard
-from bridge.guards.freshness import FreshnessGuard
-from bridge.guards.pause import PauseGuard
 from bridge.ingest.auth import Authenticator
 from bridge.ingest.counters import Counters
 from bridge.ingest.pace import GiveWay
@@ -45,7 +43,9 @@ from bridge.ingest.trigger import TriggerBody
 from bridge.kube.clusters import KubeClusters
 from bridge.model.principal import Principal
 from bridge.model.reason import Reason
+from bridge.notify.jobs import PeopleJob, people_jobs
 from bridge.notify.log import LogNotifier
+from bridge.outside.alertmanager import CREATED_BY
 from bridge.outside.reach import Outside, reaches
 from bridge.stores.factory import Stores, open_stores
 from bridge.telemetry import Metrics, configure_logging, get_logger, hide
@@ -54,6 +54,7 @@ from bridge.wiring import (
     cluster_map,
     connection_limits,
     credentials,
+    entry_guards,
     kept_copies,
     needs_restart,
     outside_settings,
@@ -76,6 +77,14 @@ AFTER_RELOAD = (
     Reason.OWN_PART,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
+    Reason.ROLLOUT_IN_PROGRESS,
+    Reason.CHANGED_RECENTLY,
+    Reason.BUDGET_SPENT,
+    Reason.MAINTENANCE,
+    Reason.SILENCES_UNKNOWN,
+    Reason.MAINTENANCE,
+    Reason.SILENCES_UNKNOWN,
+    Reason.BUDGET_TOO_SMALL,
 )
 """What an open incident waits on that a new configuration may have ended."""
 
@@ -157,6 +166,7 @@ class Bridge:
         self._dispatcher: Dispatcher | None = None
         self._worker: Worker | None = None
         self._copies: CopyKeeper | None = None
+        self._about_people: list[PeopleJob] = []
 
     @classmethod
     async def start(cls, holder: ConfigurationHolder, metrics: Metrics, *, roles: Collection[str] = ROLES) -> Bridge:
@@ -240,6 +250,8 @@ class Bridge:
             journal=stores.journal,
             guardbook=stores.guardbook,
             refusals=stores.refusals,
+            notices=stores.notices,
+            audit=stores.audit,
             health=stores.health,
             metrics=self.metrics,
             clock=self._clock,
@@ -281,10 +293,15 @@ class Bridge:
             clusters=clusters,
             connections=reaches(clusters.get, self._clock, outside, stores.copies),
             prometheus=outside.prometheus,
+            rules=outside.rules,
+            events=Events(self._clock, observe=settings.events.observe) if settings.events.enabled else None,
             actions=known.actions,
             collectors=known.collectors,
-            entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
-            plan_guards=lambda: plan_guards(self.holder.current, os.environ),
+            silences=Silenced(outside.alertmanager, ours=CREATED_BY) if outside.alertmanager.configured else None,
+            trust=stores.trust,
+            trust_policy=lambda: self.holder.current.settings.trust,
+            entry_guards=entry_guards(lambda: self.holder.current),
+            plan_guards=lambda: plan_guards(self.holder.current, os.environ, stores.budgets),
             process_mode=lambda: self.holder.current.settings.mode,
             clock=self._clock,
             notifier=LogNotifier(),
@@ -294,6 +311,17 @@ class Bridge:
             name=self._name, concurrency=settings.concurrency, claim=settings.claim, grace=settings.grace
         )
         self._worker = Worker(parts, options)
+        self._about_people = people_jobs(
+            lambda: self.holder.current.settings,
+            notices=stores.notices,
+            queue=stores.work,
+            journal=stores.journal,
+            intake=stores.intake,
+            send=outside.notify,
+            silencer=outside.alertmanager,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
         self._copies = CopyKeeper(lambda: kept_copies(self.holder.current), clusters, stores.copies)
         self._keep("worker", self._work(clusters, self._worker))
 
@@ -321,6 +349,7 @@ class Bridge:
             ]
         if "worker" in self._roles:
             jobs.append(Job("promote", 0.25, stores.work.promote))
+        jobs += [Job(*each) for each in self._about_people]
         if self._copies is not None:
             jobs.append(Job("copies", EVERY, self._copies.look))
         return jobs
@@ -334,6 +363,7 @@ class Bridge:
         try:
             self.metrics.queue(await stores.work.depth())
             self.metrics.breakers(await stores.breakers.states())
+            self.metrics.notices_waiting(await stores.notices.waiting())
         except Exception:
             self.metrics.store_down()
             raise

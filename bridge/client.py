@@ -82,7 +82,7 @@ class Client:
             connection.close()
 
     def _json(self, method: str, path: str, query: Mapping[str, Any], body: Any = None) -> Any:
-        connection, response = self._call(method, path, query, body, timeout=self._timeout)
+        connection, response = self._call(method, path, query, body, timeout=self._timeout, accept="application/json")
         try:
             return json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -91,12 +91,12 @@ class Client:
             connection.close()
 
     def _call(
-        self, method: str, path: str, query: Mapping[str, Any], body: Any, *, timeout: float
+        self, method: str, path: str, query: Mapping[str, Any], body: Any, *, timeout: float, accept: str = "*/*"
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         given = urlencode({name: value for name, value in query.items() if value is not None})
         target = f"{self._path}{path}{'?' if given else ''}{given}"
         connection = self._connect(timeout)
-        headers = dict(self._headers)
+        headers = {**self._headers, "Accept": accept}
         raw = None
         if body is not None:
             raw = json.dumps(body).encode()

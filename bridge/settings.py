@@ -14,23 +14,28 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from bridge.model.budget import BudgetSettings
+from bridge.model.changes import ChangeSettings
 from bridge.model.fields import Name as Name
 from bridge.model.fields import Positive as Positive
 from bridge.model.fields import Texts as Texts
 from bridge.model.fields import as_list
+from bridge.model.maintenance import Maintenance
 from bridge.model.mode import Mode
 from bridge.model.peers import (
     CommandSpec,
     ExecSpec,
     Http,
-    Notify,
     PeerSentinels,
     RedisPeerSpec,
     SqlPeerSpec,
     TlsPairSpec,
 )
 from bridge.model.principal import Role
+from bridge.model.run_limits import RunLimitSettings
 from bridge.model.runbook import Duration, Strict
+from bridge.model.telling import AlertmanagerSpec, Notify
+from bridge.model.trust import TrustSettings
 
 _SIZE = re.compile(r"(\d{1,12})\s*(|B|[kKMG]i?B)\Z")
 _FACTORS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20} | {
@@ -241,6 +246,12 @@ class Prometheus(Strict):
     timeout: Annotated[Duration, Field(gt=0, le=60)] = 10.0
 
 
+class Alertmanager(AlertmanagerSpec):
+    """The Alertmanager whose alerts we get: for pages that are held while a repair runs."""
+
+    url: HttpUrl
+
+
 class Own(Strict):
     """What alertbridge itself consists of in a cluster; never a target."""
 
@@ -254,6 +265,8 @@ class Own(Strict):
     """Names in that namespace."""
     redis: Texts = ()
     """Workloads of its Redis, as `namespace/name`."""
+    uids: Texts = ()
+    """Uids of objects that are its own whatever they are called. In a pod its own is added: POD_UID."""
 
 
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -293,6 +306,15 @@ class Retention(Strict):
     """Times of past runs, for cooldown and attempts."""
 
 
+class EventSettings(Strict):
+    """Kubernetes Events on what is changed, for people who look with `kubectl describe`."""
+
+    enabled: bool = False
+    """Takes the permission to create Events: `alertbridge rbac` prints it."""
+    observe: bool = False
+    """Also what would have been done, in mode observe: otherwise nothing is written there, no Event either."""
+
+
 class Settings(Strict):
     """All process settings, with defaults that are safe for a first start."""
 
@@ -306,6 +328,9 @@ class Settings(Strict):
     redis: RedisSettings = RedisSettings()
     clusters: Clusters = Clusters()
     prometheus: Prometheus | None = None
+    alertmanager: Alertmanager | None = None
+    external_url: HttpUrl | Literal[""] = ""
+    """Where people reach this server: what links in messages begin with."""
     http: Http = Http()
     sql: dict[Name, SqlPeerSpec] = Field(default={})
     """Databases, by the names that runbooks call them."""
@@ -317,6 +342,17 @@ class Settings(Strict):
     tls_pairs: dict[Name, TlsPairSpec] = Field(default={})
     """Certificates with their keys, by the names that runbooks call them; read when they are used."""
     notify: Notify = Notify()
+    budgets: BudgetSettings = BudgetSettings()
+    """What may be disturbed within a window, all routes together."""
+    changes: ChangeSettings = ChangeSettings()
+    """What is done about what somebody else is changing, or just changed."""
+    trust: TrustSettings = TrustSettings()
+    """When a runbook that does not help stops by itself."""
+    run_limits: RunLimitSettings = RunLimitSettings()
+    """How often anything runs for one alert, one target, by one runbook; beside what routes say."""
+    maintenance: Annotated[tuple[Maintenance, ...], Field(max_length=200)] = ()
+    """One-off windows in which nothing is done."""
+    events: EventSettings = EventSettings()
     protected_namespaces: Texts = ("kube-system",)
     drain_protected: bool = False
     """Whether the drain of a node may evict pods of protected namespaces, as `kubectl drain` does: their controllers
@@ -331,6 +367,8 @@ class Settings(Strict):
     incident_ttl: Duration = 86400.0
     """An incident that was not seen for this long is over. Longer than the sender's repeat interval."""
     skew_window: Duration = 120.0
+    stability: Duration = 900.0
+    """How long every alert of a run has to stay resolved before its temporary changes end early."""
     concurrency: Positive = 16
     """Remediations that one worker runs side by side."""
     claim: Annotated[Duration, Field(ge=1)] = 4.0

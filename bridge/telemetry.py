@@ -193,6 +193,16 @@ class Metrics:
         self._duration = self._histogram(
             "remediation_seconds", "From a remediation's creation to its end", _LONG, "runbook"
         )
+        self._detect = self._histogram("time_to_detect_seconds", "From an alert's start to its remediation", _LONG)
+        self._respond = self._histogram(
+            "time_to_respond_seconds", "From a remediation's creation to its first write", _LONG, "runbook"
+        )
+        self._resolve = self._histogram(
+            "time_to_resolve_seconds", "From an alert's start to the proof that it is mended", _LONG, "runbook"
+        )
+        self._false = self._counter(
+            "false_positives_total", "Remediations that found nothing wrong when they looked", "runbook"
+        )
         self._escalations = self._counter("escalations_total", "Remediations handed to a person", "reason")
         self._steps = self._counter("steps_total", "Steps of runbooks by action and result", "action", "result")
         self._step_time = self._histogram("step_seconds", "Duration of a step, its verification too", _LONG, "action")
@@ -203,11 +213,16 @@ class Metrics:
         self._leases = self._counter("leases_lost_total", "Claims that another worker took over")
         self._kube = self._counter("kube_requests_total", "Requests to Kubernetes", "cluster", "verb", "code")
         self._kube_time = self._histogram("kube_request_seconds", "Duration of Kubernetes requests", _SHORT, "verb")
+        self._notices = self._counter(
+            "notices_total", "Tries to send a message to people; lost: given up", "channel", "result"
+        )
+        self._holds = self._counter("page_holds_total", "Silences that hold pages while a repair runs", "result")
         self._busy = self._gauge("worker_busy", "Remediations that this process works on now")
 
     def _make_state_metrics(self) -> None:
         self._depth = self._gauge("queue_depth", "Entries that wait in Redis", "queue")
         self._age = self._gauge("queue_age_seconds", "Age of the oldest entry", "queue")
+        self._notices_waiting = self._gauge("notices_waiting", "Messages to people that wait to be sent", "channel")
         self._store_up = self._gauge("store_up", "1 when Redis answered the last look")
         self._recreated = self._counter(
             "store_groups_recreated_total", "Consumer groups made again: Redis had lost its data"
@@ -240,6 +255,21 @@ class Metrics:
         self._finished.labels(name, outcome.value).inc()
         self._duration.labels(name).observe(max(seconds, 0.0))
 
+    def detected(self, seconds: float) -> None:
+        """A remediation is taken up whose alert began `seconds` before it was created."""
+        self._detect.observe(max(seconds, 0.0))
+
+    def responded(self, runbook: str, seconds: float) -> None:
+        """A remediation writes for the first time, `seconds` after its creation."""
+        self._respond.labels(self._runbook(runbook)).observe(max(seconds, 0.0))
+
+    def resolved(self, runbook: str, seconds: float) -> None:
+        """A remediation helped; its alert began `seconds` ago."""
+        self._resolve.labels(self._runbook(runbook)).observe(max(seconds, 0.0))
+
+    def false_positive(self, runbook: str) -> None:
+        self._false.labels(self._runbook(runbook)).inc()
+
     def escalated(self, reason: Reason) -> None:
         self._escalations.labels(reason.value).inc()
 
@@ -258,6 +288,14 @@ class Metrics:
 
     def lease_lost(self) -> None:
         self._leases.inc()
+
+    def notice(self, channel: str, result: Literal["sent", "failed", "lost"]) -> None:
+        """One try to send a message on a configured channel."""
+        self._notices.labels(channel, result).inc()
+
+    def page_hold(self, result: Literal["created", "renewed", "lifted", "failed", "resolve_read"]) -> None:
+        """What was done about a silence of ours; `resolve_read`: an alert's end was read from Alertmanager."""
+        self._holds.labels(result).inc()
 
     def kube_request(self, cluster: str, verb: str, status: int, seconds: float) -> None:
         """One request to an API server; status 0 when no answer came."""
@@ -284,6 +322,11 @@ class Metrics:
                 self._age.labels(name.removesuffix("_age")).set(value)
             else:
                 self._depth.labels(name).set(value)
+
+    def notices_waiting(self, figures: Mapping[str, int]) -> None:
+        """Take Notices.waiting()."""
+        for channel, waiting in figures.items():
+            self._notices_waiting.labels(channel).set(waiting)
 
     def store_down(self) -> None:
         """Redis did not answer. The last figures stay; `alertbridge_store_up` says that they are old."""

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bridge.configuration.configuration import Configuration
 from bridge.engine.assign import ClusterMap
 from bridge.engine.copies import Watched
+from bridge.guards.again import AgainGuard
+from bridge.guards.attempts import AttemptsGuard
+from bridge.guards.budget import BudgetGuard
+from bridge.guards.changes import ChangesGuard
+from bridge.guards.cooldown import CooldownGuard
+from bridge.guards.effectiveness import EffectivenessGuard
+from bridge.guards.freshness import FreshnessGuard
+from bridge.guards.hold_off import HoldOffGuard
+from bridge.guards.maintenance import MaintenanceGuard
 from bridge.guards.own_part import OwnPartGuard, OwnParts
 from bridge.guards.owner import OwnerGuard
+from bridge.guards.pause import PauseGuard
 from bridge.guards.protected import ProtectedGuard
 from bridge.guards.reversible import ReversibleGuard
+from bridge.guards.run_limits import RunLimitsGuard
+from bridge.guards.silence import SilenceGuard
 from bridge.ingest.credentials import Credential
 from bridge.ingest.limits import ConnectionLimits, RequestLimits
 from bridge.ingest.tls import server_context
@@ -30,12 +42,15 @@ from bridge.outside.options import (
     SqlPeer,
     TlsPair,
 )
-from bridge.ports import PlanGuard
+from bridge.ports import Budgets, EntryGuard, PlanGuard
 from bridge.settings import Connection, Settings
 from bridge.stores.options import Endpoint, StoreOptions
 
 _SENTINEL_PORT = 26379
-_TAKEN_UP = frozenset({"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own"})
+_TAKEN_UP = frozenset(
+    {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "external_url"}
+    | {"budgets", "run_limits", "maintenance", "trust", "changes"}
+)
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 
 
@@ -65,6 +80,7 @@ def store_options(configuration: Configuration) -> StoreOptions:
         claim=settings.claim,
         max_deaths=settings.dead_letter_after,
         skew=settings.skew_window,
+        stability=settings.stability,
         incident_ttl=settings.incident_ttl,
         keep_remediations=settings.retention.remediations,
         keep_decisions=settings.retention.decisions,
@@ -205,6 +221,9 @@ def outside_settings(configuration: Configuration) -> OutsideSettings:
         },
         exec_allow=settings.exec.allow,
         tls_pairs={name: TlsPair(each.cert_file, each.key_file) for name, each in settings.tls_pairs.items()},
+        alertmanager=settings.alertmanager.url if settings.alertmanager else "",
+        alertmanager_token=secrets.get("alertmanager/token", ""),
+        alertmanager_deadline=settings.alertmanager.timeout if settings.alertmanager else 10.0,
         channels={
             name: Channel(url=secrets.get(f"notify/{name}", ""), deadline=each.timeout)
             for name, each in settings.notify.channels.items()
@@ -229,8 +248,29 @@ def _peer_tls(spec: PeerTlsSpec | None) -> PeerTls | None:
     return PeerTls(spec.ca_file, spec.cert_file, spec.key_file) if spec else None
 
 
-def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[PlanGuard]:
-    """Return the plan guards in their order, for the configuration of now."""
+def entry_guards(configuration: Callable[[], Configuration]) -> list[EntryGuard]:
+    """Return the entry guards in their order; they use the configuration of now."""
+    return [
+        PauseGuard(),
+        MaintenanceGuard(lambda: configuration().settings.maintenance),
+        SilenceGuard(),
+        HoldOffGuard(),
+        FreshnessGuard(),
+        EffectivenessGuard(),
+        CooldownGuard(),
+        AttemptsGuard(),
+        AgainGuard(),
+        RunLimitsGuard(lambda: configuration().settings.run_limits),
+    ]
+
+
+def plan_guards(
+    configuration: Configuration, env: Mapping[str, str], budgets: Budgets | None = None
+) -> list[PlanGuard]:
+    """Return the plan guards in their order, for the configuration of now; the budget comes last, where there is one.
+
+    What another guard denies is to cost nothing.
+    """
     settings, own = configuration.settings, configuration.settings.own
     parts = OwnParts(
         cluster=own.cluster,
@@ -239,9 +279,17 @@ def plan_guards(configuration: Configuration, env: Mapping[str, str]) -> list[Pl
         node=env.get("NODE_NAME", ""),
         workloads=own.workloads,
         redis=own.redis,
+        uids=(*own.uids, *filter(None, (env.get("POD_UID", ""),))),
     )
     protected = ProtectedGuard(settings.protected_namespaces, drains=settings.drain_protected)
-    return [protected, OwnPartGuard(parts), OwnerGuard(), ReversibleGuard()]
+    guards: list[PlanGuard] = [
+        protected,
+        OwnPartGuard(parts),
+        OwnerGuard(),
+        ReversibleGuard(),
+        ChangesGuard(settings.changes),
+    ]
+    return [*guards, BudgetGuard(budgets, settings.budgets)] if budgets is not None else guards
 
 
 def needs_restart(started: Settings, new: Settings) -> list[str]:
@@ -249,8 +297,10 @@ def needs_restart(started: Settings, new: Settings) -> list[str]:
     differ = [
         name
         for name in Settings.model_fields
-        if name not in _TAKEN_UP and name != "clusters" and getattr(started, name) != getattr(new, name)
+        if name not in _TAKEN_UP | {"clusters", "notify"} and getattr(started, name) != getattr(new, name)
     ]
+    if started.notify.channels != new.notify.channels:
+        differ.append("notify.channels")
     if started.clusters.connections != new.clusters.connections:
         differ.append("clusters.connections")
     return sorted(differ)

@@ -136,21 +136,25 @@ def _configuration(error: ConfigurationError) -> web.Response:
 
 def _authorize(request: web.Request, operation: Operation, authenticator: Authenticator) -> Principal:
     if request.method not in _READING:
-        _same_origin(request)
+        same_origin(request)
     if operation.role is None:
         return EVERYBODY
-    principal = authenticator.identify(request)
+    return authorized(request, authenticator.identify(request), operation.role)
+
+
+def authorized(request: web.Request, principal: Principal | None, role: Role) -> Principal:
+    """Return who calls, when that is somebody who may; raise Refused."""
     if principal is None:
         raise Refused(401, "a credential is needed: Authorization: Bearer TOKEN", WWW_Authenticate="Bearer, Basic")
-    if not principal.may(operation.role):
-        raise Refused(403, f"the credential {principal.name!r} does not have the role {operation.role.value!r}")
+    if not principal.may(role):
+        raise Refused(403, f"the credential {principal.name!r} does not have the role {role.value!r}")
     if principal is EVERYBODY and _host(request.headers.get("Host", "")) not in _LOOPBACK:
         # A page in a browser can make its own name point to loopback; the Host header gives it away.
         raise Refused(403, "no credential is configured: this server answers to localhost only")
     return principal
 
 
-def _same_origin(request: web.Request) -> None:
+def same_origin(request: web.Request) -> None:
     """Refuse what a browser sends for another site's page. Programs send no Origin."""
     origin = request.headers.get("Origin")
     if origin is None:
@@ -184,7 +188,7 @@ def _query(request: web.Request, kind: type | None) -> Any:
 
 
 async def _body(request: web.Request, operation: Operation) -> Any:
-    raw = await _read(request)
+    raw = await read_body(request)
     if not raw and not operation.body_required:
         return operation.body() if operation.body else None
     if request.content_type != "application/json":
@@ -197,7 +201,7 @@ async def _body(request: web.Request, operation: Operation) -> Any:
         raise Refused(400, f"body: {error}") from None
 
 
-async def _read(request: web.Request) -> bytes:
+async def read_body(request: web.Request) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refused(415, "a compressed body is not read", Connection="close")
     raw = bytearray()

@@ -25,6 +25,7 @@ from bridge.api.schemas import (
 from bridge.model.intake import Pause, Seen
 from bridge.model.principal import Principal
 from bridge.model.reason import Reason
+from bridge.model.sentences import story
 from bridge.ports import Clock, Guardbook, IntakeQueue, Refusals
 from bridge.telemetry import get_logger
 
@@ -93,7 +94,7 @@ class Operations:
         request: ResumeRequest = call.body
         if not await self._guardbook.resume(request.scope):
             raise Refused(404, f"{request.scope} is not paused")
-        woken = await self._waiting.wake((Reason.PAUSED,))
+        woken = await self._waiting.wake((Reason.PAUSED, Reason.HALTED, Reason.RUNBOOK_STOPPED))
         log.warning("resumed", scope=request.scope, by=call.principal.name, woken=woken)
         return Resumed(request.scope, woken)
 
@@ -102,10 +103,11 @@ class Operations:
 
     async def explain(self, call: Call) -> Explanation:
         incidents = [incident_of(incident) for incident in await self._guardbook.incidents(call.id)]
-        decisions = [decision_of(decision) for decision in await self._guardbook.explain(call.id)]
+        found = await self._guardbook.explain(call.id)
+        decisions = [decision_of(decision) for decision in found]
         if not incidents and not decisions:
             raise Refused(404, f"nothing is kept about an alert with the fingerprint {call.id}")
-        return Explanation(call.id, incidents, decisions)
+        return Explanation(call.id, incidents, decisions, story(found))
 
     async def refused(self, call: Call) -> RefusalList:
         query: RefusalQuery = call.query

@@ -21,6 +21,7 @@ from bridge.api.schemas import (
     RemediationList,
     entry_of,
     item_of,
+    question_of,
 )
 from bridge.model.redact import mask
 from bridge.model.remediation import Entry, RemediationView
@@ -57,8 +58,10 @@ class Remediations:
 
     async def show(self, call: Call) -> RemediationDetail:
         view = await self._get(call.id)
-        made = view.remediation
-        return RemediationDetail(item_of(view), made.params, made.annotations, made.config_hash, made.runbook_doc)
+        made, question = view.remediation, question_of(view, await self._journal.read(call.id))
+        return RemediationDetail(
+            item_of(view), made.params, made.annotations, made.config_hash, made.runbook_doc, question
+        )
 
     async def cancel(self, call: Call) -> Cancelled:
         view = await self._get(call.id)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
+from bridge.model.approval import standing_of
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
 from bridge.model.redact import mask
@@ -101,6 +102,38 @@ class RemediationList(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class QuestionItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What people were asked last."""
+
+    plan: str
+    """Digest of the plans; `approve` and `deny` take it, so that no other plan is answered."""
+    steps: dict[str, str]
+    """Step's key to the hash of its changes, as the journal's plans have them."""
+    needed: int
+    agreed: list[str]
+    """Who agrees."""
+    denied_by: str
+    until: datetime | None
+    open: bool
+    """Whether it waits for an answer."""
+
+
+def question_of(view: RemediationView, entries: Sequence[Entry]) -> QuestionItem | None:
+    """Return what people were asked last, by the journal; None when nobody was."""
+    standing = standing_of(entries)
+    if (question := standing.question) is None:
+        return None
+    return QuestionItem(
+        plan=question.digest,
+        steps=question.plans,
+        needed=question.need,
+        agreed=sorted(name for name, agrees in standing.answers.items() if agrees),
+        denied_by=standing.no.by if standing.no else "",
+        until=moment(question.until),
+        open=standing.open and view.state is not State.DONE,
+    )
+
+
 class RemediationDetail(msgspec.Struct, frozen=True):
     """One remediation with the configuration of its creation."""
 
@@ -110,6 +143,7 @@ class RemediationDetail(msgspec.Struct, frozen=True):
     config_hash: str
     runbook: dict[str, Any]
     """The resolved runbook that this run follows."""
+    question: QuestionItem | None = None
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +238,8 @@ class Explanation(msgspec.Struct, frozen=True):
     fingerprint: str
     incidents: list[IncidentItem]
     decisions: list[DecisionItem]
+    story: list[str] = []
+    """The decisions as sentences, with their times (UTC)."""
 
 
 class PauseItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,6 +317,29 @@ class Cancelled(msgspec.Struct, frozen=True):
     id: str
 
 
+class AnswerTaken(msgspec.Struct, frozen=True):
+    """Where the question stands with this answer in it."""
+
+    id: str
+    answer: str
+    """approve or deny."""
+    again: bool
+    """Whether this person had said so before: nobody counts twice."""
+    agreed: int
+    """How many people agree by now."""
+    needed: int
+
+
+class UndoTaken(msgspec.Struct, frozen=True):
+    """What it changed is being put back."""
+
+    id: str
+    undo: str
+    """The remediation that puts it back."""
+    again: bool
+    """Whether somebody had asked for it before: it is done once."""
+
+
 class Reloaded(msgspec.Struct, frozen=True):
     """The configuration was read again and is in use."""
 
@@ -339,6 +398,20 @@ class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """End the pause of this scope."""
 
     scope: Scope = "all"
+
+
+class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why, and which plan was seen."""
+
+    why: Sentence = ""
+    plan: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{16})?$")] = ""
+    """Digest of the question that was seen, as its journal entry says it: another plan is not answered then."""
+
+
+class UndoRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why it is to be put back."""
+
+    why: Sentence = ""
 
 
 class CancelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,12 +10,19 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from bridge.api.answers import Answers
+from bridge.api.audit import AuditQuery, AuditRecord, AuditTrail
 from bridge.api.health import HealthHandlers
 from bridge.api.openapi import openapi
 from bridge.api.operation import Authenticator, Call, Operation, handler_of, refuse
 from bridge.api.operations import Operations, Reload, Trigger
+from bridge.api.page import Page
+from bridge.api.people import Acknowledged, AckRequest, NoticeList, People
 from bridge.api.remediations import Remediations
+from bridge.api.reports import Reports, StatsAnswer, StatsQuery
 from bridge.api.schemas import (
+    AnswerRequest,
+    AnswerTaken,
     Cancelled,
     CancelRequest,
     Explanation,
@@ -34,11 +41,14 @@ from bridge.api.schemas import (
     Resumed,
     ResumeRequest,
     Triggered,
+    UndoRequest,
+    UndoTaken,
     Welcome,
 )
 from bridge.model.principal import Role
 from bridge.model.reason import OVERRIDABLE
-from bridge.ports import Clock, Guardbook, IntakeQueue, Journal, Refusals, StoreHealth, WorkQueue
+from bridge.model.report import Report
+from bridge.ports import Audit, Clock, Guardbook, IntakeQueue, Journal, Notices, Refusals, StoreHealth, WorkQueue
 from bridge.telemetry import Metrics
 
 ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -69,6 +79,8 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     journal: Journal
     guardbook: Guardbook
     refusals: Refusals
+    notices: Notices
+    audit: Audit
     health: StoreHealth
     metrics: Metrics
     clock: Clock
@@ -88,6 +100,7 @@ def add_api(app: web.Application, parts: ApiParts) -> None:
             add(path, _checked(op, parts.authenticator))
         if path != "/":  # the receiver takes its POST
             app.router.add_route("*", path, _wrong_method([op.method for op in there]))
+    Page(parts.authenticator, parts.queue, parts.journal).add(app, ID)
     app.router.add_route("*", "/api/{rest:.*}", _not_there)
     app.router.add_route("*", "/-/{rest:.*}", _not_there)
 
@@ -102,11 +115,17 @@ def operations(parts: ApiParts) -> list[Operation]:
         clock=parts.clock,
         reload=parts.reload,
     )
+    trail = AuditTrail(parts.audit, parts.queue, parts.journal)
     table = [
         *_about_runs(Remediations(parts.queue, parts.journal, parts.stopping)),
+        *_answers(Answers(parts.queue, parts.journal)),
+        *_about_people(People(parts.notices, parts.queue)),
         *_by_hand(hand, parts.trigger_body),
+        *_looking_back(trail, Reports(parts.queue, parts.journal)),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
     ]
+
+    table = [trail.noted(op) if op.method == "POST" else op for op in table]
 
     async def document(_call: Call) -> web.Response:
         return web.Response(body=encoded, content_type="application/json")
@@ -162,6 +181,43 @@ def _about_runs(runs: Remediations) -> list[Operation]:
     ]
 
 
+def _about_people(people: People) -> list[Operation]:
+    return [
+        _get(
+            f"{_ONE}/notices",
+            "read_notices",
+            "What people were told of it, and who has taken it on",
+            people.notices,
+            NoticeList,
+            parameter=ID,
+            problems=(503,),
+        ),
+        _post(
+            f"{_ONE}/ack",
+            "acknowledge_remediation",
+            "Take it on: nobody further is called",
+            people.ack,
+            Acknowledged,
+            body=AckRequest,
+            body_required=False,
+            parameter=ID,
+            problems=(503,),
+        ),
+    ]
+
+
+def _answers(answers: Answers) -> list[Operation]:
+    more: dict[str, Any] = {"body_required": False, "parameter": ID, "problems": (409, 503)}
+    agree, refuse, undo = (f"{_ONE}/{verb}" for verb in ("approve", "deny", "undo"))
+    said: dict[str, Any] = {"body": AnswerRequest, **more}
+    wish: dict[str, Any] = {"body": UndoRequest, **more}
+    return [
+        _post(agree, "approve_remediation", "Agree to the plan it waits with", answers.approve, AnswerTaken, **said),
+        _post(refuse, "deny_remediation", "Say no to the plan it waits with", answers.deny, AnswerTaken, **said),
+        _post(undo, "undo_remediation", "Put back what it changed", answers.undo, UndoTaken, **wish),
+    ]
+
+
 def _by_hand(hand: Operations, trigger_body: type) -> list[Operation]:
     away: dict[str, Any] = {"problems": (503,)}
     return [
@@ -207,6 +263,40 @@ def _by_hand(hand: Operations, trigger_body: type) -> list[Operation]:
             problems=(404, 503),
         ),
         _post("/-/reload", "reload", "Read the configuration again", hand.reload, Reloaded, problems=(422,)),
+    ]
+
+
+def _looking_back(trail: AuditTrail, reports: Reports) -> list[Operation]:
+    return [
+        _get(
+            f"{_ONE}/report",
+            "read_report",
+            "The incident report as Markdown; with Accept: application/json its parts",
+            reports.report,
+            Report,
+            media=("text/markdown", "application/json"),
+            parameter=ID,
+            problems=(503,),
+        ),
+        _get(
+            "/api/v1/stats",
+            "read_stats",
+            "How well it went: times to detect, respond and resolve, success rates, false positives",
+            reports.stats,
+            StatsAnswer,
+            query=StatsQuery,
+            problems=(503,),
+        ),
+        _get(
+            "/api/v1/audit",
+            "export_audit",
+            "Every decision and every write, one JSON object a line",
+            trail.export,
+            AuditRecord,
+            query=AuditQuery,
+            media=("application/x-ndjson",),
+            problems=(503,),
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from bridge import __version__
-from bridge.cli import by_hand, catalogue, files, plan, rbac, remediations, servers
+from bridge.cli import by_hand, catalogue, files, people, plan, rbac, remediations, servers, trail
 from bridge.errors import AlertbridgeError, ConfigurationError, InvalidInput
 from bridge.model.text import printable
 
@@ -69,9 +69,16 @@ for _command in (
     remediations.list_,
     remediations.show,
     remediations.cancel,
+    remediations.approve,
+    remediations.deny,
+    remediations.undo,
+    people.ack,
     by_hand.trigger,
     by_hand.pause,
     by_hand.resume,
     by_hand.explain,
+    trail.audit,
+    trail.report,
+    trail.stats,
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""Commands about remediations: `list`, `show` and `cancel`."""
+"""Commands about remediations: `list`, `show` `cancel`, `approve`, `deny` and `undo`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def list_(client: Any, state: str | None, limit: int, output: str) -> None:
 def show(client: Any, id_: str, follow: bool, evidence: Path | None, output: str) -> None:
     """Show one remediation: what was found, planned, done and proved."""
     from bridge import printing
+    from bridge.printing import people
 
     if evidence is not None:
         _save(client, id_, evidence, output)
@@ -44,7 +45,12 @@ def show(client: Any, id_: str, follow: bool, evidence: Path | None, output: str
         raise SystemExit(follow_journal(client, id_, output))
     detail = client.get(f"/api/v1/remediations/{segment(id_)}")
     entries = client.get(f"/api/v1/remediations/{segment(id_)}/journal")["entries"]
-    tell(output, {**detail, "journal": entries}, lambda: printing.remediation(detail, entries))
+    told = client.get(f"/api/v1/remediations/{segment(id_)}/notices")
+    tell(
+        output,
+        {**detail, "journal": entries, "people": told},
+        lambda: printing.remediation(detail, entries) + people.told(told),
+    )
 
 
 def _save(client: Any, id_: str, place: Path, output: str) -> None:
@@ -72,6 +78,48 @@ def follow_journal(client: Any, id_: str, output: str) -> int:
             echo(line)
     outcome = client.get(f"/api/v1/remediations/{segment(id_)}")["remediation"]["outcome"]
     return 0 if outcome in FINE else 1
+
+
+_PLAN = click.option(
+    "--plan", default="", metavar="DIGEST", help="Answer this plan only, not one that came after it."
+)
+_WHY = click.option("--why", default="", help="Stands in the audit trail.")
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@_PLAN
+@_WHY
+@connected
+def approve(client: Any, id_: str, plan: str, why: str, output: str) -> None:
+    """Agree to the plan that a remediation waits with; `show ID` has it."""
+    said = client.post(f"/api/v1/remediations/{segment(id_)}/approve", {"why": why, "plan": plan})
+    tell(output, said, lambda: f"{id_}: {said['agreed']} of {said['needed']} agree" + _before(said))
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@_PLAN
+@_WHY
+@connected
+def deny(client: Any, id_: str, plan: str, why: str, output: str) -> None:
+    """Say no to the plan that a remediation waits with: it ends."""
+    said = client.post(f"/api/v1/remediations/{segment(id_)}/deny", {"why": why, "plan": plan})
+    tell(output, said, lambda: f"{id_} is denied" + _before(said))
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@_WHY
+@connected
+def undo(client: Any, id_: str, why: str, output: str) -> None:
+    """Put back what a finished remediation changed."""
+    said = client.post(f"/api/v1/remediations/{segment(id_)}/undo", {"why": why})
+    tell(output, said, lambda: f"{said['undo']} puts it back" + _before(said))
+
+
+def _before(said: dict[str, Any]) -> str:
+    return " (said before)" if said["again"] else ""
 
 
 @click.command()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from bridge.configuration.configuration import Configuration
 from bridge.configuration.document import Document, Loc, read_document
 from bridge.configuration.holder import LoadFailed
+from bridge.configuration.message_checks import message_problems
 from bridge.configuration.peer_checks import peer_problems
 from bridge.configuration.problems import Problems
 from bridge.configuration.route_checks import RouteChecks, Written
@@ -236,6 +237,8 @@ class _Loader:
         problem = listen_problem(settings.listen.host, credentials=len(settings.credentials))
         if problem:
             self._problems.add(document, ("listen", "host"), problem)
+        for loc, text in message_problems(settings.notify):
+            self._problems.add(document, loc, text)
         for name in own_redis(settings):
             self._problems.add(
                 document,

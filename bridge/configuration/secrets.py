@@ -97,6 +97,8 @@ def _of_peers(settings: Settings, one: Callable[..., str], complain: Complain) -
             yield f"sentinel/{name}", one((*loc, "sentinel"), watch.password_file, watch.password_env)
     for name, secret in settings.http.secrets.items():
         yield f"http/{name}", one(("http", "secrets", name), secret.secret_file, secret.secret_env, "secret")
+    if settings.alertmanager is not None:
+        yield "alertmanager/token", one(("alertmanager",), settings.alertmanager.token_file, "", "token")
     for name, channel in settings.notify.channels.items():
         loc = ("notify", "channels", name)
         url = one(loc, channel.url_file, channel.url_env, "url")

@@ -5,30 +5,83 @@ from __future__ import annotations
 import msgspec
 
 from bridge.engine.context import RunContext
-from bridge.engine.ending import Ended, Finish
+from bridge.engine.ending import Ended, Ending, Finish, Park
 from bridge.engine.parts import Parts
-from bridge.errors import CircuitOpen
+from bridge.errors import AlertbridgeError, CircuitOpen, StoreUnavailable
 from bridge.model.breaker import Permit
-from bridge.model.intake import GuardFacts
+from bridge.model.intake import Claim, GuardFacts
 from bridge.model.plan import Plan
 from bridge.model.reason import OVERRIDABLE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
+from bridge.ports import ReservingGuard
+
+_FOR_PEOPLE = frozenset({Reason.UNDO_NONE, Reason.CHANGED_RECENTLY, Reason.ROLLOUT_IN_PROGRESS})
+"""What a plan guard leaves to the people who are asked anyway."""
+_TELL_AGAIN = 86400.0
+"""Seconds after which a person is told once more of what only a person can end."""
 
 
-async def check_entry(parts: Parts, view: RemediationView) -> GuardFacts:
-    """Return the facts when every entry guard allows the run; raise Ended otherwise."""
+async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = False) -> GuardFacts:
+    """Return the facts when every entry guard allows the run; raise Ended otherwise.
+
+    `asked`: it waited for people, who may take longer than a run may wait for a worker.
+    """
     remediation = view.remediation
     facts = await parts.guardbook.facts(remediation)
     if view.writing:
         # This run announced a write before (which was refused): its own attempt must not speak against it.
-        facts = msgspec.structs.replace(facts, attempts=facts.attempts[:-1])
+        runs = {sort: times[:-1] for sort, times in facts.runs.items()}
+        facts = msgspec.structs.replace(facts, attempts=facts.attempts[:-1], runs=runs)
     if view.incidents and not view.open_incidents:
         raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
+    facts = await _with_silences(parts, remediation, await _with_trust(parts, remediation, facts))
     for guard in parts.entry_guards:
         verdict = guard.check(remediation, facts)
+        if asked and verdict.reason is Reason.OUT_OF_DATE:
+            continue
         if not verdict.allowed and not _overridden(verdict, remediation):
-            raise Ended(_refused(guard.name, verdict))
+            raise Ended(await _entry_refused(parts, view, guard.name, verdict))
     return facts
+
+
+async def _with_trust(parts: Parts, remediation: Remediation, facts: GuardFacts) -> GuardFacts:
+    if parts.trust is None or remediation.requested_by:
+        # Who asks for it by hand knows what he asks for.
+        return facts
+    alert = remediation.labels.get("alertname", "")
+    return msgspec.structs.replace(
+        facts, trust=await parts.trust.judge(remediation.runbook, alert, parts.trust_policy())
+    )
+
+
+async def _with_silences(parts: Parts, remediation: Remediation, facts: GuardFacts) -> GuardFacts:
+    if parts.silences is None or remediation.requested_by:
+        return facts
+    try:
+        silences = tuple(await parts.silences.covering(remediation.labels))
+    except StoreUnavailable:
+        raise
+    except AlertbridgeError as error:
+        return msgspec.structs.replace(facts, silences_unknown=str(error))
+    return msgspec.structs.replace(facts, silences=silences)
+
+
+async def _entry_refused(parts: Parts, view: RemediationView, guard: str, verdict: Verdict) -> Ending:
+    """Return how a run ends, or waits, that is not let in."""
+    finish = _refused(guard, verdict)
+    if verdict.reason is Reason.HOLD_OFF and verdict.retry_at is not None:
+        # A wait of this run and not of its incident: a resolve cancels it.
+        return Park(verdict.retry_at, verdict.reason, finish.detail)
+    if verdict.reason in (Reason.ATTEMPTS_SPENT, Reason.RUNBOOK_STOPPED):
+        # A person is told once, and not again for each alert until there is an attempt again.
+        remediation, target = view.remediation, view.remediation.target
+        about = f"{verdict.reason.value}|{remediation.runbook}"
+        if verdict.reason is Reason.ATTEMPTS_SPENT:
+            about += f"|{target.cluster}|{target}"
+        seconds = _TELL_AGAIN if verdict.retry_at is None else max(60.0, verdict.retry_at - parts.clock.now())
+        first = await parts.guardbook.first_to_tell(about, remediation.id, seconds)
+        return msgspec.structs.replace(finish, quiet=not first)
+    return finish
 
 
 async def check_brakes(parts: Parts, view: RemediationView) -> None:
@@ -44,11 +97,42 @@ async def check_brakes(parts: Parts, view: RemediationView) -> None:
             raise Ended(_refused(guard.name, verdict))
 
 
-async def check_plan(parts: Parts, remediation: Remediation, plan: Plan, context: RunContext) -> None:
-    """Return when every plan guard allows the plan; raise Ended otherwise."""
+async def check_plan(
+    parts: Parts,
+    remediation: Remediation,
+    plan: Plan,
+    context: RunContext,
+    *,
+    asked: bool = False,
+    claim: Claim | None = None,
+    key: str = "",
+) -> None:
+    """Return when every plan guard allows the plan; raise Ended otherwise.
+
+    `asked`: people have to agree to the plan before it is made, which is what some of it may need. With a claim and
+    a key the plan is about to be made: guards that keep something for that do so under the key.
+    """
     for guard in parts.plan_guards():
-        verdict = await guard.check(remediation, plan, context)
+        if claim is not None and isinstance(guard, ReservingGuard):
+            verdict = await guard.reserve(claim, key, remediation, plan, context)
+        else:
+            verdict = await guard.check(remediation, plan, context)
+        if asked and verdict.reason in _FOR_PEOPLE:
+            continue
         if not verdict.allowed and not _overridden(verdict, remediation):
+            raise Ended(_refused(guard.name, verdict))
+
+
+async def check_rest(parts: Parts, remediation: Remediation, rest: Plan, context: RunContext) -> None:
+    """Return when no plan guard denies what is left of a half-made plan; raise Ended otherwise.
+
+    What it disturbs is reserved already, and what would only put it off comes too late: it is not left half done.
+    """
+    for guard in parts.plan_guards():
+        if isinstance(guard, ReservingGuard):
+            continue
+        verdict = await guard.check(remediation, rest, context)
+        if verdict.decision == "deny" and verdict.reason not in _FOR_PEOPLE and not _overridden(verdict, remediation):
             raise Ended(_refused(guard.name, verdict))
 
 

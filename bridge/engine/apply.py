@@ -60,12 +60,13 @@ class ChangeApplier:
             if look:
                 current = await self._read(change, lost)
                 if (found := write.settled(current)) is not None:
-                    return Made(write.ours or lost is not None or self.in_doubt(change), found)
+                    ours = write.ours or lost is not None or self.in_doubt(change)
+                    return Made(ours, found, version=_version(current) if ours else "")
                 _raise_if_unchanged(refused, current)
             look = True
             await confirm()
             try:
-                return Made(True, await write.send(self._cluster, current))
+                return Made(True, await write.send(self._cluster, current), version=write.version)
             except KubeConflict as error:
                 # Somebody wrote between our read and our write; whether it matters, the next read tells.
                 refused = (_version(current), error)

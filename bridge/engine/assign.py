@@ -40,8 +40,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     cooldown: float = 600.0
     max_attempts: int = 3
     attempts_window: float = 3600.0
+    hold_off: float = 0.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    approvers: int = 1
+    approve_within: float | None = None
     group: Mapping[str, str] | None = None
     """The labels by which the route groups, as far as the alert has them; None where it does not group."""
 
@@ -55,8 +58,10 @@ class Refused(Exception):
         self.detail = detail
 
 
-def assign(alert: Alert, wish: Wish, *, clusters: ClusterMap, new_id: Callable[[], str]) -> Assignment:
-    """Return the remediation that the alert asks for by this route; raise Refused."""
+def assign(
+    alert: Alert, wish: Wish, *, clusters: ClusterMap, new_id: Callable[[], str], since: float = 0.0
+) -> Assignment:
+    """Return the remediation that the alert asks for by this route; raise Refused. `since`: when it was received."""
     params = _params(alert, wish)
     target = _target(alert, wish.runbook, params, _cluster(alert, clusters))
     document = wish.runbook.model_dump(mode="json", by_alias=True)
@@ -73,11 +78,15 @@ def assign(alert: Alert, wish: Wish, *, clusters: ClusterMap, new_id: Callable[[
         labels=alert.labels,
         annotations=alert.annotations,
         started_at=alert.starts_at / 1_000_000,
+        received_at=since,
         cooldown=wish.cooldown,
         max_attempts=wish.max_attempts,
         attempts_window=wish.attempts_window,
+        hold_off=wish.hold_off,
         allow_drift=wish.allow_drift,
         allow_irreversible=wish.allow_irreversible,
+        approvers=max(wish.approvers, wish.runbook.approvers),
+        approve_within=wish.approve_within or wish.runbook.approve_within,
         requested_by=alert.requested_by,
         why=alert.why,
         override=alert.override,

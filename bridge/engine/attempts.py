@@ -16,6 +16,7 @@ from bridge.engine.journal import Progress
 from bridge.engine.making import Making
 from bridge.engine.parts import Parts
 from bridge.engine.places import place_of, proof_key
+from bridge.engine.proof import Proof
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
@@ -206,9 +207,10 @@ class Attempts:
         if self._falls(scenario, attempt) and not self._progress.changed_in(place):
             # Nothing was made here: what is so now decides whether the next attempt is needed.
             within = min(within, spec.settle)
-        until = await self._steps.deadline(key, within, f"verifying: {spec.fixed}")
+        proof = Proof(self._parts, self._sight, self._steps, self._record, spec, self._runbook.evidence)
+        until = await proof.begin(key, within, looks_back=self._progress.changed_in(place))
         how = Watch(key=key, until=until, every=spec.every, settle=spec.settle)
-        answer = await self._steps.watch(lambda: self._sight.look(spec.fixed, spec.evidence), how)
+        answer = await self._steps.watch(lambda: proof.look(key), how)
         data = {"step": key, "answer": answer.answer.value}
         entry = self._record.entry(kinds.VERIFIED, answer.detail, data=data)
         await self._record.keep_proof(self._sight.proof, entry, at=self._parts.clock.now())

@@ -190,7 +190,9 @@ class Dispatcher:
                 decisions.append(_decision(reason, alert, wish.detail, route=wish.path))
                 continue
             try:
-                assignments.append(assign(alert, wish, clusters=clusters, new_id=self._new_id))
+                assignments.append(
+                    assign(alert, wish, clusters=clusters, new_id=self._new_id, since=transition.received_at)
+                )
             except Refused as refused:
                 reason = refused.reason
                 decisions.append(_decision(reason, alert, refused.detail, route=wish.path, runbook=wish.runbook.name))

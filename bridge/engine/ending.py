@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bridge.model.approval import Question
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 
@@ -19,10 +20,12 @@ class Finish(msgspec.Struct, frozen=True):
     wait_until: float | None = None
     advice: str = ""
     """What the runbook says to whoever is told."""
+    quiet: bool = False
+    """People were told of the same thing a short while ago."""
 
     @property
     def escalated(self) -> bool:
-        return self.reason.pages
+        return self.reason.pages and not self.quiet
 
 
 class Park(msgspec.Struct, frozen=True):
@@ -33,6 +36,8 @@ class Park(msgspec.Struct, frozen=True):
     detail: str
     retry: bool = False
     """Whether this counts against the cap on retries."""
+    question: Question | None = None
+    """What people are asked meanwhile."""
     fixed_since: Mapping[str, float] = {}
     """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
 

@@ -19,6 +19,7 @@ from bridge.engine.apply import ChangeApplier
 from bridge.engine.attempts import Attempts
 from bridge.engine.context import RunContext
 from bridge.engine.ending import Ended, Ending, Finish, HandOver
+from bridge.engine.events import Teller
 from bridge.engine.failures import ending_for
 from bridge.engine.foresee import Foresight
 from bridge.engine.journal import Progress
@@ -89,6 +90,8 @@ class Run:
             target=self._rem.target,
             reach=SnapshotReach(reach, snapshot),
         )
+        if parts.events is not None:
+            record.heard = Teller(parts.events, reach.cluster, self._view, runbook.target.api_version).heard
         applier = ChangeApplier(reach.cluster)
         steps = Steps(parts, self._lease, record, context, self._rem, applier, snapshot)
         self._sight = sight = Sight(parts, self._view, record, runbook, context, snapshot)
@@ -102,17 +105,20 @@ class Run:
         if not self._record.resumed:
             waited = self._parts.clock.now() - self._rem.created_at
             self._parts.metrics.remediation_started(self._rem.runbook, waited)
+            if self._rem.started_at and not self._rem.undo_of:
+                self._parts.metrics.detected(self._rem.created_at - self._rem.started_at)
         await self._record.write(kinds.STARTED, "taken up")
         return await self._attempts.run(await self._scenario())
 
     async def _scenario(self) -> Scenario:
         """Return the scenario that the run stands in, or that the evidence calls for."""
-        progress, sight = self._record.progress, self._sight
+        progress, sight, approval = self._record.progress, self._sight, self._making.approval
         assert sight is not None
+        approval.check_answer()
         if progress.writing:
             await sight.recall()
             return self._attempts.current()
-        await admission.check_entry(self._parts, self._view)
+        await self._enter()
         if self._lease.stopping:
             raise Ended(HandOver())
         await sight.look_around()
@@ -122,8 +128,24 @@ class Run:
         mode = self._making.mode(scenario)
         if mode is not Mode.AUTO:
             foresight = Foresight(self._record, sight, self._making, self._walk)
-            raise Ended(await foresight.run(scenario, mode))
+            try:
+                finish = await foresight.run(scenario, mode)
+            except Ended as ended:
+                raise approval.hold(ended) from ended
+            if mode is Mode.OBSERVE:
+                raise Ended(finish)
+            await approval.settle(foresight.plans)
         return scenario
+
+    async def _enter(self) -> None:
+        """Raise Ended when an entry guard refuses; one that only defers holds a run that people were asked about."""
+        asked = self._making.approval.asked
+        try:
+            facts = await admission.check_entry(self._parts, self._view, asked=asked)
+        except Ended as ended:
+            raise self._making.approval.hold(ended) from ended
+        if facts.trust.lowered is not None:
+            self._making.ceiling = facts.trust.lowered.mode
 
 
 class Stretch(msgspec.Struct, frozen=True):

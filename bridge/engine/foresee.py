@@ -16,6 +16,7 @@ from bridge.engine.sight import Sight
 from bridge.engine.walk import Walk
 from bridge.errors import InvalidInput, PermanentError, UnknownValue
 from bridge.model.mode import Mode
+from bridge.model.plan import Plan
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.runbook import Attempt, Scenario, Step, Wait
@@ -29,14 +30,18 @@ class Foresight:
         self._sight = sight
         self._making = making
         self._walk = walk
+        self._asked = False
         self._problem: Exception | None = None
         self._moves = False
         """Whether a step before this one of the attempt would change something."""
+        self.plans: dict[str, Plan] = {}
+        """Every plan that could be made, by its key."""
         self._seen = 0
         """How many steps could be planned, or will only be known later."""
 
     async def run(self, scenario: Scenario, mode: Mode) -> Finish:
         """Journal every plan that can be made now. Raises when nothing at all can be planned, or is allowed."""
+        self._asked = mode is Mode.APPROVE
         for attempt in scenario.attempts:
             await self._attempt(scenario, attempt)
         if self._problem is not None and not self._seen:
@@ -91,13 +96,14 @@ class Foresight:
             jobs = [Job(key=key)]
         drafted = await self._making.draft(step, jobs)
         try:
-            await self._making.allow(scenario, drafted)
+            await self._making.allow(scenario, drafted, asked=self._asked)
         except Ended as ended:
             if isinstance(ended.ending, Finish):
                 # What a guard denies is shown as well: whoever is to allow it wants to see what that would be.
                 await self._note(drafted)
             raise
         await self._note(drafted)
+        self.plans.update((each.job.key, each.plan) for each in drafted)
         self._seen += len(drafted)
 
     async def _note(self, drafted: Sequence[Drafted]) -> None:
@@ -107,7 +113,7 @@ class Foresight:
                 text = f"{each.plan.action}: nothing as things are now, which the steps before it change"
                 await self._say(each.job.key, text)
             else:
-                await self._making.note(each)
+                await self._making.note(each, foreseen=True)
         self._moves = self._moves or any(not each.plan.empty for each in drafted)
 
     async def _say(self, key: str, text: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from bridge.engine.places import place_of, proof_key, step_key
+from bridge.model import approval
+from bridge.model.approval import Standing
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Plan
 from bridge.model.plan import Undo as UndoKind
@@ -147,9 +149,13 @@ class Progress(msgspec.Struct, kw_only=True):
     """Steps that are over without a plan of their own (left out, waited, looped), with what expressions see."""
     deadlines: dict[str, float] = {}
     """Key to the unix time at which a verification or a wait gives up."""
+    own_time: dict[str, tuple[float, float]] = {}
+    """Key to when a proof began, and when its own time is over, which a rule that looks back may prolong."""
     fixed_since: dict[str, float] = {}
     """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
     permit: Permit | None = None
+    approval: Standing = msgspec.field(default_factory=Standing)
+    """What people were asked, and what they answered."""
     undo: Undo | None = None
     """What is being put back, or was last."""
     retries: int = 0
@@ -209,7 +215,13 @@ def after(state: Progress, entry: Entry) -> Progress:
         state.fixed_since = _fixed_since(state, data.get("fixed_since"))
     elif kind == RETRY:
         state.retries += 1
-    elif kind in _WAYS:
+    elif kind in approval.KINDS:
+        state.approval = approval.after(state.approval, kind, data)
+        if kind == approval.ASKED:
+            _planned_anew(state)
+    if kind in _GOING_ON:
+        state.approval.open = False
+    if kind in _WAYS:
         _WAYS[kind](state, data)
     elif kind in _ABOUT_STEPS:
         key = _key(state, data.get("step"))
@@ -239,12 +251,22 @@ def _taken_up(state: Progress) -> Progress:
     # Nothing was written: after a wait or a death everything is looked at afresh. What a verification had left of
     # its time stays, or a run that has nothing to write would look for ever.
     anew = Progress(
-        retries=state.retries, permit=state.permit, deadlines=state.deadlines, fixed_since=state.fixed_since
+        retries=state.retries,
+        permit=state.permit,
+        approval=state.approval,
+        deadlines=state.deadlines,
+        fixed_since=state.fixed_since,
+        own_time=state.own_time,
     )
     if state.begun:
         anew.begun, anew.scenario, anew.place = True, state.scenario, state.place
         anew.tried, anew.rounds, anew.over = state.tried, state.rounds, state.over
     return anew
+
+
+def _planned_anew(state: Progress) -> None:
+    """What was not begun is planned, and looked at by the guards, again after people were asked."""
+    state.pieces = {key: piece for key, piece in state.pieces.items() if piece.begun or piece.plan.empty}
 
 
 # -- the way through the runbook
@@ -295,6 +317,8 @@ def _failure(data: dict[str, Any]) -> Failure:
 
 
 def _planned(state: Progress, key: str, data: dict[str, Any]) -> None:
+    if data.get("foreseen"):
+        return
     plan = msgspec.convert(data["plan"], Plan)
     state.pieces[key] = Piece(key=key, place=state.place, plan=plan, params=data.get("params", {}))
     state.latest = key
@@ -345,6 +369,8 @@ def _stale(state: Progress, key: str, data: dict[str, Any]) -> None:
 
 def _verifying(state: Progress, key: str, data: dict[str, Any]) -> None:
     state.deadlines[key] = data["until"]
+    if "own" in data:
+        state.own_time[key] = (data["began"], data["own"])
     state.fixed_since.pop(key, None)
     state.latest = key
     state.begun = state.begun or key in state.pieces
@@ -375,6 +401,8 @@ def _round(state: Progress, key: str, data: dict[str, Any]) -> None:
     state.begun = True
 
 
+_GOING_ON = frozenset({APPLYING, VERIFYING, WAITING})
+"""After these nobody is waited for any more."""
 _WAYS = {
     SCENARIO: _scenario,
     TRYING: _trying,

@@ -14,6 +14,7 @@ import msgspec
 
 from bridge.engine import admission
 from bridge.engine import journal as kinds
+from bridge.engine.approval import Approval
 from bridge.engine.ending import Ended, Finish, HandOver, NotMade, Park
 from bridge.engine.failures import ending_for
 from bridge.engine.journal import Piece, Progress
@@ -22,6 +23,7 @@ from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
 from bridge.errors import LeaseLost, PlanError, StoreUnavailable
+from bridge.model.intake import Claim
 from bridge.model.mode import Mode, strictest
 from bridge.model.plan import Plan, Undo
 from bridge.model.reason import Reason
@@ -57,6 +59,9 @@ class Making:
         self._sight = sight
         self._runbook = runbook
         self._remediation = sight.view.remediation
+        self.ceiling: Mode | None = None
+        """How far it may go at most, by how often its runbook helped."""
+        self.approval = Approval(parts, record, self._remediation)
 
     @property
     def _progress(self) -> Progress:
@@ -67,8 +72,9 @@ class Making:
         return strictest(self._parts.process_mode(), self._said_mode(scenario))
 
     def _said_mode(self, scenario: Scenario) -> Mode:
-        """Return how far route and runbook let the scenario go, whatever the process allows."""
-        return strictest(self._remediation.mode, self._runbook.mode, *(step.mode for step in scenario.all_steps))
+        """Return how far route, runbook and its successes let the scenario go, whatever the process allows."""
+        said = (self._remediation.mode, self._runbook.mode, self.ceiling)
+        return strictest(*said, *(step.mode for step in scenario.all_steps))
 
     async def hold_locks(self) -> None:
         """Prolong the locks of all that was changed, and of the targets; park where another run has one by now."""
@@ -95,20 +101,29 @@ class Making:
         _refuse_shared([each.plan for each in drafted if not each.plan.empty])
         return drafted
 
-    async def allow(self, scenario: Scenario, drafted: Sequence[Drafted]) -> None:
-        """Return when every plan guard allows what a step would change; raise Ended otherwise."""
+    async def allow(
+        self, scenario: Scenario, drafted: Sequence[Drafted], *, asked: bool, claim: Claim | None = None
+    ) -> None:
+        """Return when every plan guard allows what a step would change; raise Ended otherwise.
+
+        With the claim what they disturb is reserved, for they are about to be made.
+        """
         changing = [each.plan for each in drafted if not each.plan.empty]
         if changing:
             # A runbook or a step that waits for a person has one look at it, as a route that says so does.
             looked_at = msgspec.structs.replace(self._remediation, mode=self._said_mode(scenario))
-            await admission.check_plan(self._parts, looked_at, _together(changing), self._sight.context)
+            plan, key = _together(changing), drafted[0].job.key
+            await admission.check_plan(
+                self._parts, looked_at, plan, self._sight.context, asked=asked, claim=claim, key=key
+            )
 
-    async def note(self, drafted: Drafted) -> None:
-        """Journal a plan."""
+    async def note(self, drafted: Drafted, *, foreseen: bool = False) -> None:
+        """Journal a plan; one that is only `foreseen` is made again before it is carried out."""
         plan, job = drafted.plan, drafted.job
         text = plan.summary if plan.changes or plan.waits else f"nothing to change: {plan.summary}"
         data = {"step": job.key, "plan": msgspec.to_builtins(plan), "hash": plan.hash, "params": drafted.params}
-        await self._record.write(kinds.PLANNED, text, data={**data, **job.more})
+        more = {**job.more, "foreseen": True} if foreseen else job.more
+        await self._record.write(kinds.PLANNED, text, data={**data, **more})
 
     async def _plan(self, scenario: Scenario, step: Step, jobs: Sequence[Job]) -> None:
         jobs = [job for job in jobs if job.key not in self._progress.pieces]
@@ -117,7 +132,15 @@ class Making:
         # An earlier step, or time, changed the world: this one is planned on what is there now.
         await self._sight.refresh()
         drafted = await self.draft(step, jobs)
-        await self.allow(scenario, drafted)
+        asked = self.mode(scenario) is Mode.APPROVE
+        try:
+            await self.allow(scenario, drafted, asked=asked, claim=self._steps.claim)
+        except Ended as ended:
+            if isinstance(ended.ending, Finish) and not asked:
+                # Whoever reads why nothing was done wants to see what it would have been; who was asked has seen it.
+                for each in drafted:
+                    await self.note(each, foreseen=True)
+            raise self._held_up(ended) from ended
         if self._progress.permit is None and any(not each.plan.empty for each in drafted):
             permit = await admission.admit(self._parts, self._remediation)
             await self._record.write(
@@ -125,6 +148,18 @@ class Making:
             )
         for each in drafted:
             await self.note(each)
+
+    def _held_up(self, ended: Ended) -> Ended:
+        """Return a wait where a run that changed something already is only deferred: it is not left half done."""
+        ending = ended.ending
+        if (
+            self._progress.changed
+            and isinstance(ending, Finish)
+            and ending.reason in (Reason.BUDGET_SPENT, Reason.ROLLOUT_IN_PROGRESS)
+            and ending.wait_until is not None
+        ):
+            return Ended(Park(ending.wait_until, ending.reason, ending.detail))
+        return self.approval.hold(ended)
 
     # -- making
 
@@ -162,7 +197,7 @@ class Making:
             return Verification(Answer.FIXED), Answer.FIXED.value
         await self._steps.lock(*(piece.plan for piece in pieces), also=self._target_locks)
         if not any(piece.begun for piece in pieces):
-            await self._brake(scenario)
+            await self._brake(scenario, pieces)
             for piece in pieces:
                 await self._steps.confirm_plan(piece.key, step)
         elif not all(piece.complete or piece.failure for piece in pieces):
@@ -176,11 +211,20 @@ class Making:
             answer = await self._several(step, [piece.key for piece in pieces if not _nothing_to_do(piece)])
         return answer, answer.answer.value
 
-    async def _brake(self, scenario: Scenario) -> None:
-        """Raise Ended when a person has said meanwhile that nothing is to be written: by a pause, or by the mode."""
-        await admission.check_brakes(self._parts, self._sight.view)
-        if (mode := self.mode(scenario)) is not Mode.AUTO:
-            reason = Reason.OBSERVE_ONLY if mode is Mode.OBSERVE else Reason.APPROVAL_NEEDED
+    async def _brake(self, scenario: Scenario, pieces: Sequence[Piece]) -> None:
+        """Raise Ended when a person has said meanwhile that nothing is to be written: by a pause, or by the mode.
+
+        In mode approve, when people did not agree to just these changes: then they are asked.
+        """
+        mode = self.mode(scenario)
+        try:
+            await admission.check_brakes(self._parts, self._sight.view)
+        except Ended as ended:
+            raise self.approval.hold(ended) from ended
+        if mode is Mode.APPROVE:
+            await self.approval.settle({piece.key: piece.plan for piece in pieces})
+        elif mode is not Mode.AUTO:
+            reason = Reason.OBSERVE_ONLY
             if self._progress.changed:
                 raise Ended(Finish(Outcome.SUPPRESSED, reason, f"mode {mode.value} since: nothing more was changed"))
             raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value} since: nothing was changed"))
@@ -209,7 +253,7 @@ class Making:
             return
         rest = msgspec.structs.replace(piece.plan, changes=piece.plan.changes[piece.applied :])
         try:
-            await admission.check_plan(self._parts, self._remediation, rest, self._sight.context)
+            await admission.check_rest(self._parts, self._remediation, rest, self._sight.context)
         except Ended as ended:
             if not isinstance(ended.ending, Finish):
                 raise
@@ -238,7 +282,7 @@ class Making:
         if self._steps.piece(key).failure is not None:
             raise NotMade(await self._give_up(key))
         try:
-            await self._steps.apply(key, step.until)
+            await self._steps.apply(key, step.until, step.hold)
         except (Ended, LeaseLost, StoreUnavailable):
             raise
         except Exception as error:
@@ -309,7 +353,7 @@ class Making:
 
     async def _item(self, step: Step, key: str) -> None:
         try:
-            await self._steps.apply(key, step.until)
+            await self._steps.apply(key, step.until, step.hold)
         except (Ended, LeaseLost, StoreUnavailable):
             raise
         except Exception as error:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from bridge.engine.events import Events
 from bridge.engine.retry import RetryPolicy
 from bridge.model.breaker import BreakerPolicy
 from bridge.model.mode import Mode
+from bridge.model.trust import TrustSettings
 from bridge.ports import (
     Action,
+    AlertRules,
     Breakers,
     Clock,
     Clusters,
@@ -22,6 +25,8 @@ from bridge.ports import (
     Locks,
     Notifier,
     PlanGuard,
+    Silences,
+    Trustbook,
     WorkQueue,
 )
 from bridge.telemetry import Metrics
@@ -76,7 +81,15 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     process_mode: Callable[[], Mode | None]
     clock: Clock
     notifier: Notifier
+    trust: Trustbook | None = None
+    trust_policy: Callable[[], TrustSettings] = TrustSettings
+    silences: Silences | None = None
+    """Where people may have silenced an alert; None: nowhere that could be asked."""
     metrics: Metrics
+    rules: AlertRules | None = None
+    """What is known of the rules of alerts; None: nothing."""
+    events: Events | None = None
+    """Tells of writes on their objects; None: nobody does."""
     retry: RetryPolicy = RetryPolicy()
     runbook_breaker: BreakerPolicy = BreakerPolicy(threshold=5, window=3600.0, cooldown=900.0, probe_timeout=3600.0)
     limits: Limits = Limits()

@@ -19,6 +19,7 @@ from bridge.engine.parts import Parts
 from bridge.engine.record import Record
 from bridge.engine.temporary import digest
 from bridge.errors import LeaseLost, OutcomeUnknown, PlanStale, StoreUnavailable, UndoBlocked
+from bridge.model.audit import told
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
@@ -76,7 +77,7 @@ class PutBack:
             await self._record.write(kinds.UNDONE, f"not put back: {text}", data=data)
             return
         text = change.summary if made.wrote else f"{change.summary}: it was so already"
-        data = {"wrote": made.wrote, "undid": digest(change)}
+        data = {"wrote": made.wrote, "undid": digest(change), "put": told(change), "version": made.version}
         await self._record.write(kinds.UNDONE, text, data={**data, "result": made.result} if made.result else data)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -33,6 +34,13 @@ class Record:
         self._written = any(entry.kind == kinds.APPLYING for entry in entries)
         """Whether a write was announced, though it may have been put back since."""
         self.progress: Progress = progress_of(entries)
+        self.heard: Callable[[Entry, Progress], None] | None = None
+        """Called with every entry once it is stored; must neither wait nor raise."""
+
+    @property
+    def written(self) -> bool:
+        """Whether a write was announced, by whoever worked on it."""
+        return self._written
 
     async def write(
         self,
@@ -52,6 +60,8 @@ class Record:
     def _appended(self, entry: Entry) -> None:
         self._written = self._written or entry.kind == kinds.APPLYING
         self.progress = after(self.progress, entry)
+        if self.heard is not None:
+            self.heard(entry, self.progress)
         log.info(entry.kind, text=entry.text, reason=entry.reason)
 
     def entry(

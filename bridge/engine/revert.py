@@ -10,6 +10,7 @@ import msgspec
 
 from bridge.engine import admission
 from bridge.engine import journal as kinds
+from bridge.engine.byhand import put_back_since
 from bridge.engine.ending import Ended, Ending, Finish, HandOver, Park
 from bridge.engine.failures import ending_for
 from bridge.engine.lease import Lease
@@ -61,14 +62,20 @@ class UndoRun:
         if not entries:
             text = f"the journal of {self._rem.undo_of} is gone: what it changed has to be put back by hand"
             return Finish(Outcome.FAILED, Reason.UNDO_REFUSED, text)
-        plans = made_plans(entries, self._rem.undo_step)
+        since = await put_back_since(self._parts.journal, self._rem.undo_of, entries, but=self._rem.id)
+        plans = made_plans([*entries, *since], self._rem.undo_step)
         if not inverses(plans):
             return Finish(Outcome.UNDONE, Reason.NOTHING_TO_DO, "nothing of it is left to be put back")
         if self._record.progress.undo is None:
             await self._let_in(plans)
         await self._steps.lock(*plans)
-        await self._steps.putback.run(plans, Reason.TEMPORARY_ENDED, key=_PLACE)
+        await self._steps.putback.run(plans, self._reason, key=_PLACE)
         return await self._prove(plans)
+
+    @property
+    def _reason(self) -> Reason:
+        """Why it is put back: a step's time is over, or a person asked for all of it."""
+        return Reason.TEMPORARY_ENDED if self._rem.undo_step else Reason.UNDONE_BY_HAND
 
     async def _let_in(self, plans: list[Plan]) -> None:
         """Raise Ended when it must not be, or not now."""
@@ -114,7 +121,7 @@ class UndoRun:
             return Finish(Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN, answer.detail)
         if answer.answer is Answer.NOT_FIXED:
             return Finish(Outcome.FAILED, Reason.UNDO_REFUSED, f"put back, and not so any more: {answer.detail}")
-        return Finish(Outcome.UNDONE, Reason.TEMPORARY_ENDED, putback.told)
+        return Finish(Outcome.UNDONE, self._reason, putback.told)
 
     async def _look(self, changes: list[Change]) -> Verification:
         for change in changes:

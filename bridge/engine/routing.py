@@ -62,7 +62,10 @@ def _of(match: Match, runbook: Runbook, alert: Alert) -> Wish:
         cooldown=match.cooldown,
         max_attempts=match.max_attempts,
         attempts_window=match.attempts_window,
+        hold_off=match.hold_off,
         allow_drift=match.allow_drift,
         allow_irreversible=match.allow_irreversible,
+        approvers=match.approvers,
+        approve_within=match.approve_within,
         group=match.group(alert.labels) if match.group_by else None,
     )

@@ -96,6 +96,25 @@ class Sight:
         answer = {True: Answer.FIXED, False: Answer.NOT_FIXED, None: Answer.UNKNOWN}[holds]
         return Verification(answer, detail or f"{expression} is {str(holds).lower()}")
 
+    @property
+    def runbook_evidence(self) -> Mapping[str, Collect]:
+        return self._runbook.evidence
+
+    async def look_alone(
+        self, expression: str, also: Mapping[str, Collect], *, resolved: bool | None
+    ) -> Verification:
+        """As `look`, with other evidence in place of the runbook's, and another word on whether the alert is over.
+
+        What this sees is no proof, and is not kept.
+        """
+        fresh = await self._gather({**self._also_read(expression), **also})
+        known = self.variables(fresh)
+        if resolved is not None:
+            known["alert"] = {**known["alert"], "resolved": resolved}
+        holds, detail = Condition(expression).evaluate_detailed(known)
+        answer = {True: Answer.FIXED, False: Answer.NOT_FIXED, None: Answer.UNKNOWN}[holds]
+        return Verification(answer, detail or f"{expression} is {str(holds).lower()}")
+
     def _also_read(self, expression: str) -> dict[str, Collect]:
         """Return the runbook's evidence that `expression` reads, to be gathered again."""
         read = [path for path in references(expression) if path[0] == "evidence"]

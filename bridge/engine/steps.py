@@ -34,6 +34,7 @@ from bridge.errors import (
     TargetReplaced,
     TemporaryError,
 )
+from bridge.model.intake import Claim
 from bridge.model.plan import Made, Plan, Repeat
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, Remediation, Revert
@@ -67,6 +68,11 @@ class Steps:
         self._maker = Maker(parts, lease, applier, context, remediation=rem.id)
         self._snapshot = snapshot
         self.putback = PutBack(parts, lease, record, self._maker)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim under which the run works."""
+        return self._lease.claim
 
     def params(self, step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the step's parameters with their expressions evaluated; raises UnknownValue.
@@ -121,19 +127,19 @@ class Steps:
         """Return how far the plan with this key is; it was journalled before."""
         return self._record.progress.pieces[key]
 
-    async def apply(self, key: str, until: float | None = None) -> None:
+    async def apply(self, key: str, until: float | None = None, hold: float | None = None) -> None:
         """Make the changes of a journalled plan that were not made yet, each journalled before and after.
 
-        With `until` they are undone by themselves after so many seconds.
+        With `until` they are undone by themselves after so many seconds, and not before `hold` when all is well.
         """
         piece = self.piece(key)
         if piece.in_flight and piece.plan.repeat is Repeat.NEVER:
             text = f"{piece.plan.action} was interrupted while it was under way; it must not be repeated"
             raise Ended(Finish(Outcome.UNKNOWN, Reason.WRITE_UNKNOWN, text))
         for number in range(piece.applied, len(piece.plan.changes)):
-            await self._make(key, number, until)
+            await self._make(key, number, until, hold or 0.0)
 
-    async def _make(self, key: str, number: int, until: float | None) -> None:
+    async def _make(self, key: str, number: int, until: float | None, hold: float) -> None:
         plan, doubtful = self.piece(key).plan, self.piece(key).doubtful
         since = self.piece(key).since if doubtful else None
         change = plan.changes[number]
@@ -142,6 +148,9 @@ class Steps:
         await self._lease.confirm()
         # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
         place = {"step": key, "change": number}
+        if not self._record.written:
+            waited = self._parts.clock.now() - self._remediation.created_at
+            self._parts.metrics.responded(self._remediation.runbook, waited)
         await self._record.write(kinds.APPLYING, change.summary, data=place)
         try:
             results = self.piece(key).results
@@ -162,17 +171,19 @@ class Steps:
             data["made"] = made.change
         if made.result:
             data["result"] = made.result
-        revert = self._revert(key, made, until)
+        if made.version:
+            data["version"] = made.version
+        revert = self._revert(key, made, until, hold)
         if revert is not None:
             text += f"; undone by itself in {revert.after / 60:g} min"
         await self._record.write(kinds.APPLIED, text, data=data, revert=revert)
 
-    def _revert(self, key: str, made: Made, until: float | None) -> Revert | None:
+    def _revert(self, key: str, made: Made, until: float | None, hold: float) -> Revert | None:
         """Return what ends a temporary change; None where it is none of ours, or nothing undoes it."""
         if until is None or not made.wrote or made.change.inverse is None:
             return None
         back = undo_record(self._remediation, key, why=f"a change of {self._remediation.id} was temporary")
-        return Revert(after=until, remediation=back)
+        return Revert(after=until, hold=min(hold, until), remediation=back)
 
     async def put_back_half(self, key: str) -> Finish:
         """Put back what was made of a plan that could not be finished; return how the run ends with that."""
@@ -216,11 +227,18 @@ class Steps:
 
         return await watch(anew, how, clock=self._parts.clock, limits=self._parts.limits, lease=self._lease)
 
-    async def deadline(self, key: str, seconds: float, text: str, *, kind: str = kinds.VERIFYING) -> float:
-        """Return when the verification (or wait) with this key gives up; journalled when it begins."""
+    async def deadline(
+        self, key: str, seconds: float, text: str, *, kind: str = kinds.VERIFYING, own: float | None = None
+    ) -> float:
+        """Return when the verification (or wait) with this key gives up; journalled when it begins.
+
+        `own`: the part of the seconds that it has anyway, without what a rule that looks back adds.
+        """
         if key not in self._record.progress.deadlines:
-            until = self._parts.clock.now() + seconds
-            await self._record.write(kind, text, data={"step": key, "until": until})
+            now = self._parts.clock.now()
+            until = now + seconds
+            more = {} if own is None else {"began": now, "own": now + own}
+            await self._record.write(kind, text, data={"step": key, "until": until, **more})
         return self._record.progress.deadlines[key]
 
     async def look(self, call: Look) -> Verification:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import msgspec
 import structlog
@@ -11,10 +12,12 @@ from structlog.contextvars import bound_contextvars
 
 from bridge.engine import journal as kinds
 from bridge.engine.ending import Finish, HandOver, Park
+from bridge.engine.events import Teller
 from bridge.engine.execute import Stretch, run_remediation
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.model import approval
 from bridge.model.breaker import Permit
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
@@ -171,9 +174,12 @@ class Worker:
         elif isinstance(ending, Park):
             kind = kinds.RETRY if ending.retry else kinds.PARKED
             reason = ending.reason.value if ending.reason else ""
-            data = {"fixed_since": ending.fixed_since}
+            data: dict[str, Any] = {"fixed_since": ending.fixed_since}
+            if ending.question is not None:
+                kind, data = approval.ASKED, {"question": msgspec.to_builtins(ending.question)}
             entry = Entry(kind=kind, worker=claim.worker, text=ending.detail, reason=reason, data=data)
-            await queue.park(claim, ending.due_at, entry)
+            await queue.park(claim, ending.due_at, entry, ending.question)
+            await self._tell_asked(stretch, ending)
         elif isinstance(ending, HandOver):
             text = "this worker stops; another one carries on"
             data = {"fixed_since": ending.fixed_since}
@@ -193,8 +199,22 @@ class Worker:
             await queue.finish(
                 claim, ending.outcome, ending.reason, entry, escalated=ending.escalated, wait_until=ending.wait_until
             )
+        self._tell_cluster(stretch, ending, entry.text)
         await self._leave_breaker(stretch.progress.permit, ending)
         await self._tell(stretch.view, ending, f"{entry.text}. {ending.advice}" if ending.advice else entry.text)
+
+    def _tell_cluster(self, stretch: Stretch, ending: Finish, text: str) -> None:
+        """Leave an Event on the target, where that is wanted and anything was done."""
+        if self._parts.events is None:
+            return
+        rem = stretch.view.remediation
+        try:
+            cluster = self._parts.connections(rem.target.cluster).cluster
+            version = str(rem.runbook_doc.get("target", {}).get("api_version", "apps/v1"))
+            teller = Teller(self._parts.events, cluster, stretch.view, version)
+            teller.ended(ending.outcome, text, changed=stretch.progress.changed)
+        except Exception as error:
+            log.debug("no event was left", error=str(error))
 
     async def _over(self, claim: Claim) -> bool:
         """Whether the end was recorded by an earlier try whose reply was lost: people still have to be told."""
@@ -206,6 +226,10 @@ class Worker:
         now = parts.clock.now()
         parts.metrics.decision(ending.reason)
         parts.metrics.remediation_finished(rem.runbook, ending.outcome, now - rem.created_at)
+        if ending.reason is Reason.NOTHING_TO_DO:
+            parts.metrics.false_positive(rem.runbook)
+        elif ending.outcome is Outcome.SUCCEEDED and not rem.undo_of:
+            parts.metrics.resolved(rem.runbook, now - (rem.started_at or rem.created_at))
         if ending.escalated:
             parts.metrics.escalated(ending.reason)
         log.info(
@@ -221,6 +245,15 @@ class Worker:
             finished_at=now,
         )
         await parts.notifier.notify(done, text, page=ending.escalated)
+
+    async def _tell_asked(self, stretch: Stretch | None, ending: Park) -> None:
+        """Tell people of a question that they were not told of before."""
+        if stretch is None or ending.question is None:
+            return
+        before = stretch.progress.approval.question
+        if before is None or before.digest != ending.question.digest:
+            self._parts.metrics.decision(Reason.APPROVAL_NEEDED)
+            await self._parts.notifier.notify(stretch.view, ending.detail, page=Reason.APPROVAL_NEEDED.pages)
 
     async def _leave_breaker(self, permit: Permit | None, ending: Finish) -> None:
         if permit is None:

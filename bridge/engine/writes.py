@@ -50,6 +50,8 @@ class Write(ABC):
         self.remediation = remediation
         self.ours = False
         """Whether what was found made can only be the work of this remediation."""
+        self.version = ""
+        """resourceVersion of the object with the change, once that is known."""
 
     @abstractmethod
     def settled(self, current: Existing) -> Change | None:
@@ -61,6 +63,11 @@ class Write(ABC):
     @abstractmethod
     async def send(self, cluster: Cluster, current: Existing) -> Change:
         """Send it, and return it as it was made."""
+
+    def _answered(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the object as the server answered it, its version noted."""
+        self.version = str(document.get("metadata", {}).get("resourceVersion", ""))
+        return document
 
     def _same(self, current: Existing) -> dict[str, Any]:
         """Return the object when it is the planned one."""
@@ -106,7 +113,8 @@ class PatchWrite(Write):
     async def send(self, cluster: Cluster, current: Existing) -> Change:
         assert current is not None
         patch = _patch(current, self.change, self.remediation)
-        return self._as_taken(await cluster.patch(self.change.ref, patch, subresource=self.change.subresource))
+        made = await cluster.patch(self.change.ref, patch, subresource=self.change.subresource)
+        return self._as_taken(self._answered(made))
 
     def _as_taken(self, found: dict[str, Any]) -> Change:
         """Return the change with the values that the server filled in, for the undo to compare with."""
@@ -128,7 +136,7 @@ class ApplyWrite(PatchWrite):
         assert current is not None
         manifest = self._marked(self.change.manifest or {})
         manifest["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
-        return self._as_taken(await cluster.apply(self.change.ref, manifest, force=self.change.force))
+        return self._as_taken(self._answered(await cluster.apply(self.change.ref, manifest, force=self.change.force)))
 
 
 class CreateWrite(Write):
@@ -149,7 +157,7 @@ class CreateWrite(Write):
 
     async def send(self, cluster: Cluster, current: Existing) -> Change:
         manifest = self._marked(self.change.manifest or {})
-        return self._made(await cluster.create(self.change.ref, manifest))
+        return self._made(self._answered(await cluster.create(self.change.ref, manifest)))
 
     def _made(self, current: dict[str, Any]) -> Change:
         """Return the change with what the server made of it, for the undo to compare with."""

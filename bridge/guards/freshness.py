@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.guards.hold_off import held_until
 from bridge.model.intake import GuardFacts
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
@@ -12,7 +13,8 @@ class FreshnessGuard:
 
     def check(self, remediation: Remediation, facts: GuardFacts) -> Verdict:
         """Defer what is past its runbook's `expires`: an alert that still fires then asks for a new run."""
-        age = facts.now - remediation.created_at
+        # A hold-off is no waiting for a worker: the time to wait in begins when it is over.
+        age = facts.now - max(remediation.created_at, held_until(remediation))
         longest = float(remediation.runbook_doc.get("expires", 3600.0))
         if age <= longest:
             return Verdict.allow()

@@ -27,6 +27,8 @@ class OwnParts(msgspec.Struct, frozen=True, kw_only=True):
     """Names in that namespace."""
     redis: tuple[str, ...] = ()
     """Workloads and volumes of its Redis, as `namespace/name`."""
+    uids: tuple[str, ...] = ()
+    """Of objects that are its own whatever they are called."""
 
     @property
     def redis_namespaces(self) -> frozenset[str]:
@@ -52,6 +54,8 @@ class OwnPartGuard:
     def _part(self, ref: ObjectRef) -> str | None:
         # A peer that is called like us is none of our objects; our own Redis is no peer of any runbook.
         own = self._own
+        if ref.uid and ref.uid in own.uids:
+            return "alertbridge itself (by its uid)"
         if own.cluster and ref.cluster != own.cluster:
             return None
         if _within(f"{ref.namespace}/{ref.name}", own.redis):

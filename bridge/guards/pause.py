@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from bridge.model.intake import GuardFacts, Pause
 from bridge.model.reason import Reason, Verdict
@@ -37,4 +38,5 @@ def _end(pause: Pause) -> float:
 
 
 def _told(pause: Pause) -> str:
-    return f"{pause.scope} is paused by {pause.by}: {pause.why}"
+    until = f" until {datetime.fromtimestamp(pause.until, UTC):%Y-%m-%d %H:%M} UTC" if pause.until else ""
+    return f"{pause.scope} is paused by {pause.by}{until}: {pause.why}"

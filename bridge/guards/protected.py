@@ -11,7 +11,7 @@ from bridge.model.pod import controller_of
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
 from bridge.model.target import ObjectRef
-from bridge.model.workload import Document, annotations_of
+from bridge.model.workload import Document, annotations_of, labels_of
 from bridge.ports import ActionContext
 
 PROTECTED_BY_DEFAULT = ("kube-system",)
@@ -28,7 +28,7 @@ _EVERYWHERE = frozenset(
 )
 """Kinds in no namespace that decide what happens in every one, protected ones too."""
 MODE = "alertbridge.io/mode"
-"""With the value `off` on an object, nothing changes it; on a workload, nothing touches its pods either."""
+"""Annotation or label: with the value `off` on an object, nothing changes it; on a workload, its pods neither."""
 
 
 class ProtectedGuard:
@@ -59,7 +59,7 @@ class ProtectedGuard:
                 continue
             if (marked := await _marked_off(about, context)) is not None:
                 whose = "" if marked == about else f", of which {about} is,"
-                return Verdict.deny(Reason.PROTECTED_OBJECT, f"{marked}{whose} has the annotation {MODE}: off")
+                return Verdict.deny(Reason.PROTECTED_OBJECT, f"{marked}{whose} has the mark {MODE}: off")
         return Verdict.allow()
 
     def _protected(self, change: Change) -> str | None:
@@ -92,7 +92,7 @@ async def _marked_off(about: ObjectRef, context: ActionContext) -> ObjectRef | N
             # The applier will say so; there is nothing to protect. Nor is there in what no cluster could hold: the
             # target of a plug-in may be anything.
             return None
-        if annotations_of(document).get(MODE, "").lower() == "off":
+        if "off" in (marks.get(MODE, "").lower() for marks in (annotations_of(document), labels_of(document))):
             return ref
         ref = _workload_of(ref, document)
     return None

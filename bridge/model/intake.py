@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 import msgspec
 
 from bridge.model.alert import Alert
 from bridge.model.remediation import Decision, Remediation
+from bridge.model.silence import Silence
+from bridge.model.trust import Trust
 
 
 class Seen(Enum):
@@ -115,6 +118,15 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[float, ...] = ()
     """Times of this runbook's runs with a write for this target, newest last, within the longest window kept."""
     open_incidents: int = 0
+    runs: Mapping[str, tuple[float, ...]] = {}
+    """`alert`, `target`, `runbook`: times of all runs with a write for it in the last day, newest last; of several
+    alerts those of the busiest. `undone`: when what this runbook changed for this target was put back last."""
+    silences: tuple[Silence, ...] = ()
+    """Active silences of others that cover the alert."""
+    trust: Trust = Trust()
+    """By how often the runbook helped."""
+    silences_unknown: str = ""
+    """Why Alertmanager could not be asked; empty when it was, or is not to be."""
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     level: str = "info"
     """info, success, warning or failure."""
+    thread: str = ""
+    """What belongs together: channels that can keep messages of one thread together do."""
+    sign: str = ""
+    """`resolve` for channels that keep incidents of their own; else they are opened."""
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):

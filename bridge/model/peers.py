@@ -228,7 +228,3 @@ class ChannelSpec(Strict):
         if bool(self.url_file) == bool(self.url_env):
             raise ValueError("expected one of `url_file` and `url_env`, the place of its address")
         return self
-
-
-class Notify(Strict):
-    channels: dict[Name, ChannelSpec] = Field(default={})

@@ -150,6 +150,8 @@ class Made(msgspec.Struct, frozen=True):
     """As it was made, which is what an undo inverts: with the uid of a new object, and what the server made of it."""
     result: dict[str, Any] = {}
     """call: what it returned, bounded and without credentials."""
+    version: str = ""
+    """resourceVersion of the object after the write, for the audit trail; empty where the server says none."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,8 +197,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hash(self) -> str:
-        """What an approval binds to: a hash of the changes alone (hex, 16 digits)."""
-        return hashlib.sha256(msgspec.json.encode(self.changes, order="deterministic")).hexdigest()[:16]
+        """What an approval binds to: a hash of the changes alone (hex, 16 digits).
+
+        Without what is told about them: how many pods are ready, and so disturbed, moves while people think.
+        """
+        bare = [msgspec.structs.replace(change, summary="", disruption=Disruption()) for change in self.changes]
+        return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()[:16]
 
     @property
     def disruption(self) -> Disruption:

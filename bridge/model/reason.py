@@ -32,15 +32,36 @@ class Reason(Enum):
     PAUSED = ("paused", False, "paused by an operator")
     COOLDOWN = ("cooldown", False, "the same runbook ran for this target a short while ago")
     ATTEMPTS_SPENT = ("attempts_spent", True, "the attempts for this target in the window are spent")
+    HOLD_OFF = ("hold_off", False, "held off: it acts only when the alert still fires after a while")
+    RUNBOOK_STOPPED = (
+        "runbook_stopped",
+        True,
+        "its last runs did not help: it runs no more until a person resumes it",
+    )
+    MAINTENANCE = ("maintenance", False, "a maintenance window covers it")
+    SILENCED = ("silenced", False, "an Alertmanager silence covers the alert")
+    SILENCES_UNKNOWN = ("silences_unknown", False, "Alertmanager could not be asked whether the alert is silenced")
+    FIRES_AGAIN = ("fires_again", True, "it fires again after what was changed for it was put back")
     # Plan guards
     PROTECTED_NAMESPACE = ("protected_namespace", True, "the namespace is protected")
     PROTECTED_OBJECT = ("protected_object", True, "the object is marked as not to be changed by automation")
     OWN_PART = ("own_part", True, "the target is a part of alertbridge itself")
     OWNER_WOULD_REVERT = ("owner_would_revert", True, "an owner of the object would undo the change")
+    ROLLOUT_IN_PROGRESS = ("rollout_in_progress", False, "the target is being rolled out by somebody else")
+    CHANGED_RECENTLY = ("changed_recently", True, "somebody else changed the target a short while ago")
+    BUDGET_SPENT = ("budget_spent", False, "the disruption budget has no room for it now")
+    BUDGET_TOO_SMALL = (
+        "budget_too_small",
+        True,
+        "it alone would disturb more than the disruption budget ever allows",
+    )
+    HALTED = ("halted", True, "too much was to be disturbed in a short time: everything is paused")
     UNDO_NONE = ("undo_none", True, "the change cannot be undone and its route does not allow that")
     # Modes
     OBSERVE_ONLY = ("observe_only", False, "mode observe: planned, nothing was changed")
     APPROVAL_NEEDED = ("approval_needed", True, "mode approve: a person has to agree")
+    APPROVAL_DENIED = ("approval_denied", False, "a person said no")
+    APPROVAL_TIMED_OUT = ("approval_timed_out", True, "too few people agreed in time: no answer means no")
     # How a run ended
     VERIFIED = ("verified", False, "verification says fixed")
     NOTHING_TO_DO = ("nothing_to_do", False, "the plan would change nothing")
@@ -57,6 +78,7 @@ class Reason(Enum):
     WRITE_UNKNOWN = ("write_unknown", True, "a write was sent and its effect is unknown")
     APPLY_FAILED = ("apply_failed", True, "the change could not be made")
     TEMPORARY_ENDED = ("temporary_ended", False, "a temporary change was undone when its time was over")
+    UNDONE_BY_HAND = ("undone_by_hand", False, "what it changed was put back because a person asked for it")
     UNDO_REFUSED = ("undo_refused", True, "it was not put back: somebody changed it since, or it could not be")
     DISRUPTION_BUDGET = ("disruption_budget", True, "a disruption budget allowed no eviction for too long")
     CLUSTER_UNAVAILABLE = ("cluster_unavailable", True, "the cluster's API did not answer for too long")
@@ -88,11 +110,19 @@ _BY_VALUE = {reason.value: reason for reason in Reason}
 
 OVERRIDABLE = (
     Reason.PAUSED,
+    Reason.RUNBOOK_STOPPED,
+    Reason.MAINTENANCE,
+    Reason.SILENCED,
+    Reason.SILENCES_UNKNOWN,
     Reason.COOLDOWN,
     Reason.ATTEMPTS_SPENT,
+    Reason.FIRES_AGAIN,
     Reason.OUT_OF_DATE,
     Reason.OWNER_WOULD_REVERT,
     Reason.UNDO_NONE,
+    Reason.ROLLOUT_IN_PROGRESS,
+    Reason.CHANGED_RECENTLY,
+    Reason.BUDGET_SPENT,
 )
 """What an operator may override for one run by hand: limits of automation.
 

@@ -155,7 +155,7 @@ def _opened(document: Mapping[str, Any]) -> Mapping[str, Any]:
     if (
         isinstance(reference, Mapping)
         and reference.get("kind") == "Secret"
-        and isinstance(document.get("fields"), list)
+        and isinstance(document.get("fields"), list | tuple)
     ):
         fields = [_blanked_field(field) for field in document["fields"]]
         return {**document, "fields": fields}

@@ -64,11 +64,19 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
     started_at: float = 0.0
     """Start of that alert, by its sender's clock."""
+    received_at: float = 0.0
+    """When that firing was first received, by the store's clock; 0 where it is not known."""
+    hold_off: float = 0.0
+    """Seconds after `received_at` until which nothing is done."""
     cooldown: float = 600.0
     max_attempts: int = 3
     attempts_window: float = 3600.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    approvers: int = 1
+    """Mode approve: how many different people have to agree."""
+    approve_within: float = 1800.0
+    """Mode approve: seconds after which no answer means no."""
     requested_by: str = ""
     why: str = ""
     override: tuple[str, ...] = ()
@@ -93,8 +101,20 @@ class Revert(msgspec.Struct, frozen=True, kw_only=True):
 
     after: float
     """Seconds from the entry that says that the change was made."""
+    hold: float = 0.0
+    """Seconds from then that the change stays at least, also when every alert resolves before."""
     remediation: Remediation
     """The record that is created when the time is over; its id is the same whoever asks for it."""
+
+
+class Undoing(Enum):
+    """What became of a person's wish to have a remediation undone."""
+
+    TAKEN = "taken"
+    AGAIN = "again"
+    """It was asked for before."""
+    NOT_DONE = "not_done"
+    GONE = "gone"
 
 
 class RemediationView(msgspec.Struct, frozen=True, kw_only=True):

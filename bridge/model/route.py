@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from bridge.errors import InvalidInput
 from bridge.model.matcher import Matcher, parse_matchers
 from bridge.model.mode import Mode
-from bridge.model.runbook import Duration, Strict
+from bridge.model.runbook import DayAtMost, Duration, Strict
 
 REFUSED = {
     "receiver": "alertbridge mends and doesn't notify by routes: name a `runbook`, keep receivers in Alertmanager",
@@ -68,7 +68,11 @@ class _Orders(Strict):
     attempts_window: Duration | None = None
     allow_drift: bool | None = None
     allow_irreversible: bool | None = None
+    approvers: Annotated[int, Field(ge=1, le=20)] | None = None
+    approve_within: DayAtMost | None = None
     group_by: Annotated[tuple[str, ...] | None, BeforeValidator(_grouping)] = None
+    hold_off: Duration | None = None
+    """Act only on what still fires so long after it was first received."""
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
 
@@ -118,8 +122,13 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     cooldown: float = 600.0
     max_attempts: int = 3
     attempts_window: float = 3600.0
+    hold_off: float = 0.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    approvers: int = 1
+    """Mode approve: how many different people have to agree; the runbook may want more."""
+    approve_within: float | None = None
+    """Mode approve: seconds after which no answer means no; None leaves it to the runbook."""
     group_by: tuple[str, ...] = ()
     """Labels that widen a join to one remediation with several targets; `("...",)` is all labels."""
     mute_time_intervals: tuple[str, ...] = ()
@@ -133,8 +142,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _INHERITED = (
-    *("runbook", "mode", "cooldown", "max_attempts", "attempts_window"),
-    *("allow_drift", "allow_irreversible", "group_by"),
+    *("runbook", "mode", "cooldown", "max_attempts", "attempts_window", "hold_off"),
+    *("allow_drift", "allow_irreversible", "approvers", "approve_within", "group_by"),
 )
 
 

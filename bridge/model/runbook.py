@@ -279,6 +279,9 @@ class VerifySpec(Strict):
     """How often it is looked at."""
     settle: Duration = 0.0
     """`fixed` has to hold for this long without a break."""
+    decay: Duration = 3600.0
+    """How much longer than `within` it may be waited for where the alert's rule, or a query, looks back on the time
+    before the repair; 0: never."""
 
 
 class Runbook(Strict):
@@ -292,6 +295,10 @@ class Runbook(Strict):
     """Where the people's version of it stands; shown in reports, never fetched."""
     mode: Mode | None = None
     """How far it may go; the strictest of process, route, runbook and step wins."""
+    approvers: int = Field(default=1, ge=1, le=20)
+    """Mode approve: how many different people have to agree to the plan; a route may want more."""
+    approve_within: DayAtMost = 1800.0
+    """Mode approve: how long people are asked; no answer by then means no. A route may say otherwise."""
     params: dict[str, Parameter] = {}
     """What routes can set."""
     target: TargetSpec
@@ -302,6 +309,8 @@ class Runbook(Strict):
     """What may be the matter, and what to do about it."""
     verify: VerifySpec | None = None
     """How it is proved that it worked."""
+    checklist: tuple[str, ...] = Field(default=(), max_length=100)
+    """What only a person can do, before and after: it stands in the incident report, to be ticked off."""
     escalate: str = ""
     """What the person who is woken should know or do first; may hold `${CEL}`."""
     expires: Duration = 3600.0

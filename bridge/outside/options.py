@@ -99,4 +99,8 @@ class OutsideSettings(_Unshown, frozen=True, kw_only=True):
     exec_allow: tuple[tuple[str, ...], ...] = ()
     """Argument lists that may be run in containers: an expression for each argument; a last `...` allows more."""
     channels: Mapping[str, Channel] = {}
+    alertmanager: str = ""
+    """Base address; empty: none is configured."""
+    alertmanager_token: str = ""
+    alertmanager_deadline: float = 10.0
     tls_pairs: Mapping[str, TlsPair] = {}

@@ -11,6 +11,7 @@ from bridge.model.argument_lists import arguments_match
 from bridge.model.http_address import origin_of
 from bridge.model.outside import Copy, ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.target import ObjectRef
+from bridge.outside.alertmanager import Alertmanager
 from bridge.outside.command import Commands
 from bridge.outside.http import HttpPeers, Session
 from bridge.outside.notify import Channels
@@ -18,6 +19,7 @@ from bridge.outside.options import OutsideSettings
 from bridge.outside.pairs import read_pair
 from bridge.outside.prometheus import Prometheus, Sample
 from bridge.outside.redis import RedisPeers
+from bridge.outside.rules import AlertRules
 from bridge.outside.served import served_certificate
 from bridge.outside.sql import SqlPeers
 from bridge.ports import Breakers, Clock, Cluster, Copies
@@ -57,6 +59,20 @@ class Outside:
         self._redis = RedisPeers(settings.redis)
         self._commands = Commands(settings.commands)
         self._channels = Channels(settings.channels)
+        self.rules = AlertRules(
+            self._session,
+            settings.prometheus,
+            settings.prometheus_token,
+            alertmanager=settings.alertmanager,
+            alertmanager_token=settings.alertmanager_token,
+            deadline=settings.deadline,
+        )
+        self.alertmanager = Alertmanager(
+            self._session,
+            settings.alertmanager,
+            settings.alertmanager_token,
+            deadline=settings.alertmanager_deadline,
+        )
 
     @property
     def prometheus(self) -> bool:

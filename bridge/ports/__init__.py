@@ -3,12 +3,15 @@
 from bridge.ports.catalogue import (
     Action,
     ActionContext,
+    AlertRules,
     Applier,
     Collector,
     Connections,
     EntryGuard,
     Notifier,
     PlanGuard,
+    ReservingGuard,
+    Silencer,
 )
 from bridge.ports.clock import (
     Clock,
@@ -17,25 +20,33 @@ from bridge.ports.cluster import (
     Cluster,
     Clusters,
 )
+from bridge.ports.silences import Silences
 from bridge.ports.stores import (
+    Audit,
     Breakers,
+    Budgets,
     Copies,
     Guardbook,
     Intake,
     IntakeQueue,
     Journal,
     Locks,
+    Notices,
     Refusals,
     ReplayMemory,
     StoreHealth,
+    Trustbook,
     WorkQueue,
 )
 
 __all__ = [
     "Action",
     "ActionContext",
+    "AlertRules",
     "Applier",
+    "Audit",
     "Breakers",
+    "Budgets",
     "Clock",
     "Cluster",
     "Clusters",
@@ -48,10 +59,15 @@ __all__ = [
     "IntakeQueue",
     "Journal",
     "Locks",
+    "Notices",
     "Notifier",
     "PlanGuard",
     "Refusals",
     "ReplayMemory",
+    "ReservingGuard",
+    "Silencer",
+    "Silences",
     "StoreHealth",
+    "Trustbook",
     "WorkQueue",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from bridge.model.intake import GuardFacts
+from bridge.model.decay import Rule
+from bridge.model.intake import Claim, GuardFacts
 from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Made, Plan, Repeat, Undo
 from bridge.model.reason import Verdict
 from bridge.model.remediation import Remediation, RemediationView
+from bridge.model.silence import ActiveAlert, Silence
 from bridge.model.target import Target
 from bridge.model.verification import Verification
 from bridge.ports.clock import Clock
@@ -212,7 +214,55 @@ class PlanGuard(Protocol):
     async def check(self, remediation: Remediation, plan: Plan, context: ActionContext) -> Verdict: ...
 
 
+@runtime_checkable
+class ReservingGuard(PlanGuard, Protocol):
+    """A plan guard that keeps something for a plan that is about to be made; `check` alone keeps nothing."""
+
+    async def reserve(
+        self, claim: Claim, key: str, remediation: Remediation, plan: Plan, context: ActionContext
+    ) -> Verdict:
+        """Answer as `check`, and when it allows keep what the plan `key` of this run needs. Raises LeaseLost."""
+        ...
+
+
+class Silencer(Protocol):
+    """The Alertmanager whose alerts we get. Every method raises TemporaryError and PermanentError."""
+
+    async def alerts(self, matchers: Mapping[str, str]) -> list[ActiveAlert]:
+        """Return the firing alerts with these labels, the silenced ones too."""
+        ...
+
+    async def started_at(self) -> float:
+        """Return since when it runs, unix seconds: what fired before is known to it only once it was sent again."""
+        ...
+
+    async def silences(self) -> list[Silence]: ...
+
+    async def silence(
+        self, labels: Mapping[str, str], *, now: float, until: float, comment: str, renew: str = ""
+    ) -> str:
+        """Silence the alert with exactly these labels; return the id, which may change when one is renewed."""
+        ...
+
+    async def lift(self, silence: str) -> None: ...
+
+
 class Notifier(Protocol):
     """Tells people. Never raises and never delays a remediation."""
 
     async def notify(self, view: RemediationView, text: str, *, page: bool) -> None: ...
+
+
+class AlertRules(Protocol):
+    """What is known of how alerts come about and come to us."""
+
+    async def rule(self, labels: Mapping[str, str]) -> Rule | None:
+        """Return the rule that fires the alert with these labels; None where there is none, or nobody to ask.
+
+        Raises TemporaryError and PermanentError.
+        """
+        ...
+
+    async def group_interval(self) -> float:
+        """Return for how long a resolve may be held before it is sent to us, seconds; raises as `rule`."""
+        ...

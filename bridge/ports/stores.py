@@ -10,7 +10,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.model.alert import Alert
+from bridge.model.approval import Answer, Answered, Question
+from bridge.model.audit import Happened, Note
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
+from bridge.model.budget import BudgetAnswer, BudgetRules, Spend
 from bridge.model.intake import (
     Claim,
     Dispatch,
@@ -21,11 +24,13 @@ from bridge.model.intake import (
     Seen,
     Transition,
 )
+from bridge.model.notice import Ack, Deliveries, Due, Notice, Sending
 from bridge.model.outside import Copy
 from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, Undoing
 from bridge.model.target import ObjectRef
+from bridge.model.trust import Lowered, Stopped, Trust, TrustSettings
 
 
 class Intake(Protocol):
@@ -121,10 +126,26 @@ class WorkQueue(Protocol):
         """Prolong the claim; raise LeaseLost if another worker holds it now."""
         ...
 
-    async def park(self, claim: Claim, due_at: float | None, entry: Entry) -> None:
+    async def park(self, claim: Claim, due_at: float | None, entry: Entry, question: Question | None = None) -> None:
         """Journal `entry`, let go of the claim and come back at `due_at` (None: when somebody answers).
 
-        Raises LeaseLost.
+        With `question` people are asked it from now on, see `answer`; answers to another one before it are void,
+        those to the same one count on. Raises LeaseLost.
+        """
+        ...
+
+    async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
+        """Take a person's answer to the question that stands, in one step with its journal entry (`text`).
+
+        The run goes on at once when enough agree, or one does not. Each person counts once; who agreed may still say
+        no until enough do.
+        """
+        ...
+
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        """Create what puts back all that a finished remediation changed, once; `entry` begins its journal.
+
+        `moot`: ids of what would undo temporary changes of it by itself; that is forgotten.
         """
         ...
 
@@ -226,6 +247,10 @@ class Guardbook(Protocol):
 
     async def pauses(self) -> list[Pause]: ...
 
+    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
+        """Return True to the first remediation that asks (however often it does), and to no other for so long."""
+        ...
+
     async def explain(self, fingerprint: str) -> list[Decision]:
         """Return every decision that is kept about this fingerprint, of all sources, oldest first."""
         ...
@@ -247,6 +272,49 @@ class Breakers(Protocol):
         ...
 
     async def states(self) -> Mapping[str, BreakerState]: ...
+
+
+class Budgets(Protocol):
+    """The disruption budget, shared by all workers. Strict: no moment's sum is ever above a limit."""
+
+    async def look(self, spends: Sequence[Spend], rules: BudgetRules) -> BudgetAnswer:
+        """Return what `reserve` would, and keep nothing."""
+        ...
+
+    async def reserve(
+        self, claim: Claim, key: str, spends: Sequence[Spend], rules: BudgetRules, *, force: bool = False
+    ) -> BudgetAnswer:
+        """Reserve what the plan `key` of a run disturbs, or none of it; in one step. Raises LeaseLost.
+
+        Again with the same key takes the place of what it had reserved. `force` reserves whatever the limits say.
+        It counts while the run goes on and for the window after its end, unless that wrote nothing. Where more than
+        `halt_after` targets were asked for in the window, everything is paused (Pause `all`, by `alertbridge`).
+        """
+        ...
+
+    async def settle(self, claim: Claim, *, wrote: bool) -> None:
+        """Count what the run reserved from now on as spent, or give it back. The end of a run does it by itself."""
+        ...
+
+
+class Trustbook(Protocol):
+    """Whether runbooks help. The end of a run that wrote something counts by itself; what only undoes does not."""
+
+    async def judge(self, runbook: str, alert: str, policy: TrustSettings) -> Trust:
+        """Return what holds for this runbook for alerts of this name, by the runs until now; lowers what is due."""
+        ...
+
+    async def restore(self, runbook: str) -> bool:
+        """A person trusts it again, for every alert; what it did before does not count any more."""
+        ...
+
+    async def stopped(self) -> Mapping[str, Stopped]:
+        """Return the runbooks that run no more."""
+        ...
+
+    async def lowered(self) -> Mapping[tuple[str, str], Lowered]:
+        """Return by alert and runbook what may not go as far as its route says."""
+        ...
 
 
 class StoreHealth(Protocol):
@@ -283,4 +351,70 @@ class Copies(Protocol):
 
     async def take_turn(self, seconds: float) -> bool:
         """Return True to one caller of all processes, and to none again for so many seconds."""
+        ...
+
+
+class Audit(Protocol):
+    """The trail of every decision and every write. Append-only; the oldest go when their time is over.
+
+    Decisions and journals get into it by the steps that record them, and never without; only what people did by hand
+    is added here.
+    """
+
+    async def record(self, note: Note) -> None:
+        """Add what a person did; its time is the store's."""
+        ...
+
+    def read(self, *, since: float, until: float) -> AsyncIterator[Happened]:
+        """Yield what happened from `since` on and before `until` (unix seconds), oldest first."""
+        ...
+
+
+class Notices(Protocol):
+    """What people are told: which remediations have news, and the messages that wait to be sent.
+
+    Each entry of a journal makes its remediation due in the list `notices`, in the script that appends it: what was
+    decided is told, whatever dies in between.
+    """
+
+    async def take(self, watch: str, *, limit: int) -> list[Due]:
+        """Take remediations of a list (`notices`, `holds`) whose time has come; each comes again until it is kept."""
+        ...
+
+    async def keep(
+        self,
+        watch: str,
+        due: Due,
+        kept: bytes,
+        *,
+        read: int,
+        look_at: float | None,
+        notices: Sequence[Notice] = (),
+        enrol: str = "",
+    ) -> bool:
+        """Record one look in one script: what is remembered, the messages, and when to look again (None: with news).
+
+        `read` is how many entries of the journal were looked at: with more than that it is due at once. `enrol`
+        makes it due in another list as well. False, and nothing is recorded, when somebody else has looked since.
+        """
+        ...
+
+    async def send(self, channel: str, *, limit: int) -> list[Sending]:
+        """Hand out messages of a channel that are due, oldest first; each again when neither is said in time."""
+        ...
+
+    async def sent(self, channel: str, sending: Sending) -> None: ...
+
+    async def failed(self, channel: str, sending: Sending, error: str, *, retry_at: float | None) -> None:
+        """Note a try that failed; None gives the message up."""
+        ...
+
+    async def deliveries(self, remediation: str) -> Deliveries: ...
+
+    async def acknowledge(self, remediation: str, ack: Ack) -> Ack | None:
+        """Stop calling people for it; return who has, the first one. None when it does not exist."""
+        ...
+
+    async def waiting(self) -> Mapping[str, int]:
+        """Return how many messages wait, by channel."""
         ...

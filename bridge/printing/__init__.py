@@ -168,23 +168,50 @@ def explanation(of: Json) -> str:
         lines.append(f"    started {second(one['starts_at'])}, last seen {age(one['last_seen'])} ago")
         if one["waits_on"]:
             lines.append(f"    looked at again after: {printable(one['waits_on'])}")
-    rows = [
-        (
-            second(one["at"]),
-            one["reason"],
-            one["remediation"] or "-",
-            one["route"] or "-",
-            _cut(one["detail"]) or "-",
-        )
-        for one in of["decisions"]
-    ]
-    if rows:
-        lines += ["", table(("AT", "REASON", "REMEDIATION", "ROUTE", "DETAIL"), rows)]
+    if of["story"]:
+        lines += ["", *(f"  {printable(line)}" for line in of["story"])]
     return "\n".join(lines)
 
 
-def _cut(text: str, longest: int = 100) -> str:
-    return (text or "-") if len(text) <= longest else f"{text[: longest - 3]}..."
+def stats(of: Json) -> str:
+    """Return what `stats` prints: the figures of all, then a table of the runbooks."""
+    all_ = of["stats"]
+    lines = [
+        f"{all_['remediations']} remediations since {second(of['since'])}, {all_['open']} of them open",
+        f"outcomes: {_pairs(all_['outcomes']) or '-'}; escalated: {all_['escalated']}; "
+        f"false positives: {all_['false_positives']}; success rate: {_percent(all_['success_rate'])}",
+    ]
+    for name in ("detect", "respond", "resolve"):
+        found = all_[f"time_to_{name}"]
+        times = ", ".join(f"{word} {span(found[word])}" for word in ("median", "p95", "longest") if found["count"])
+        lines.append(f"time to {name}: {times or '-'}")
+    rows = [
+        (
+            one["runbook"],
+            one["remediations"],
+            one["succeeded"],
+            one["failed"],
+            one["escalated"],
+            one["false_positives"],
+            _percent(one["success_rate"]),
+        )
+        for one in all_["runbooks"]
+    ]
+    headers = ("RUNBOOK", "RUNS", "SUCCEEDED", "FAILED", "ESCALATED", "FALSE", "RATE")
+    return "\n".join([*lines, *(["", table(headers, rows)] if rows else [])])
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def audit_line(of: Json) -> str:
+    """Return one record of the audit trail as a line."""
+    about = of.get("object") or of.get("target") or of.get("fingerprint") or ""
+    what = " - ".join(part for part in (of.get("text", ""), of.get("why", "")) if part)
+    version = f" (resourceVersion {of['resource_version']})" if of.get("resource_version") else ""
+    words = (second(of["at"]), of["kind"].ljust(10), of["who"], of.get("remediation", ""), about, what + version)
+    return "  ".join(printable(word) for word in words if word)
 
 
 def routes(tree: str, ends: Sequence[Json]) -> str:

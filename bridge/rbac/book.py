@@ -29,6 +29,7 @@ _RESOURCE = re.compile(r"[a-z0-9][-a-z0-9.]*(/[a-z]+)?\Z")
 _GROUP = re.compile(r"[-a-z0-9.]*\Z")
 _IN_NAMESPACES = {(each.group, each.plural): each.namespaced for each in KNOWN.values()}
 _ELSEWHERE = "another"
+_EVENTS = "events"
 
 
 def roles(
@@ -172,6 +173,11 @@ class _Book:
             sentence = f"{user} of {runbook} changes something in {place}, one of `protected_namespaces`"
             self._left_out[f"{sentence}: it would be refused"] = None
             verbs = reading
+        if verbs - _READS and self._settings.events.enabled and user != _EVENTS:
+            # On the namespace of the object; the Events of what is in none are in `default`.
+            wide = _IN_NAMESPACES.get((one.group, one.resource.partition("/")[0])) is False
+            tell = Permission("", "events", ("create",))
+            self.grant(_EVENTS, tell, "default" if wide and not place else place, observes=False)
         names = one.names or (self._secrets if (one.group, one.resource) == ("", "secrets") else ())
         for only, some in ((names, verbs - _NAMELESS), ((), verbs & _NAMELESS)) if names else (((), verbs),):
             users = self._found.setdefault((place, one.group, one.resource, only), {})

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from bridge.stores.audit import RedisAudit
 from bridge.stores.breakers import RedisBreakers
+from bridge.stores.budgets import RedisBudgets
 from bridge.stores.checks import check_server
 from bridge.stores.copies import RedisCopies
 from bridge.stores.embedded import EmbeddedRedis
@@ -19,7 +21,9 @@ from bridge.stores.journal import RedisJournal
 from bridge.stores.link import Link
 from bridge.stores.locks import RedisLocks
 from bridge.stores.memory import RedisRefusals, RedisReplayMemory
+from bridge.stores.notices import RedisNotices
 from bridge.stores.options import StoreOptions
+from bridge.stores.trust import RedisTrustbook
 from bridge.stores.work import RedisWorkQueue
 
 
@@ -33,10 +37,14 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     locks: RedisLocks
     guardbook: RedisGuardbook
     breakers: RedisBreakers
+    budgets: RedisBudgets
+    trust: RedisTrustbook
     health: RedisHealth
     refusals: RedisRefusals
     replays: RedisReplayMemory
     copies: RedisCopies
+    notices: RedisNotices
+    audit: RedisAudit
     warnings: tuple[str, ...] = ()
     """What the start-up checks found that is no reason to refuse."""
     close: Callable[[], Awaitable[None]]
@@ -89,10 +97,14 @@ def connect(
         locks=RedisLocks(link),
         guardbook=RedisGuardbook(link),
         breakers=RedisBreakers(link),
+        budgets=RedisBudgets(link),
+        trust=RedisTrustbook(link),
         health=RedisHealth(link),
         refusals=RedisRefusals(link),
         replays=RedisReplayMemory(link),
         copies=RedisCopies(link),
+        notices=RedisNotices(link),
+        audit=RedisAudit(link),
         warnings=warnings,
         close=close,
     )

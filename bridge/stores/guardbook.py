@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ class RedisGuardbook:
         self._link = link
 
     async def facts(self, remediation: Remediation) -> GuardFacts:
-        now_ms, pauses, finished, runs, opened = await self._link.script(
+        now_ms, pauses, finished, runs, opened, *all_runs = await self._link.script(
             "facts", remediation.id, runs_key(remediation)
         )
         now = float(now_ms) / 1000
@@ -36,13 +37,24 @@ class RedisGuardbook:
             last_finished_at=float(finished) / 1000 if finished else None,
             attempts=tuple(float(run) for run in runs),
             open_incidents=int(opened),
+            runs={
+                sort.decode(): tuple(map(float, times))
+                for sort, times in zip(all_runs[::2], all_runs[1::2], strict=True)
+            },
         )
 
     async def pause(self, pause: Pause) -> None:
         await self._link.command("HSET", self._link.key("pauses"), pause.scope, ENCODER.encode(pause))
 
     async def resume(self, scope: str) -> bool:
-        return bool(await self._link.command("HDEL", self._link.key("pauses"), scope))
+        if scope == "all":
+            # What made `halt_after` halt is looked at by a person now: it must not halt again at the next run.
+            await self._link.command("DEL", self._link.key("budget:wanted"))
+        resumed = bool(await self._link.command("HDEL", self._link.key("pauses"), scope))
+        sort, _, name = scope.partition(":")
+        # Whoever resumes a runbook trusts it again.
+        restored = bool(await self._link.script("trust_restore", name)) if sort == "runbook" else False
+        return resumed or restored
 
     async def pauses(self) -> list[Pause]:
         """Return the pauses in force; those whose time is over are dropped."""
@@ -51,6 +63,11 @@ class RedisGuardbook:
         for over in {pause.scope for pause in map(_PAUSE.decode, rows)} - {p.scope for p in _in_force(rows, now)}:
             await self.resume(over)
         return sorted(_in_force(rows, now), key=lambda pause: pause.since)
+
+    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
+        name = blake2b(about.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        milliseconds = max(1, round(seconds * 1000))
+        return bool(await self._link.script("first_to_tell", name, remediation, milliseconds))
 
     async def explain(self, fingerprint: str) -> list[Decision]:
         rows = await self._link.command("LRANGE", self._link.key(f"why:{fingerprint}"), 0, -1)

@@ -28,6 +28,7 @@ class RedisJournal:
         if revert is not None:
             undo = revert.remediation
             args += (undo.id, f"{revert.after * 1000:.0f}", SCHEMA, ENCODER.encode(undo))
+            args += (f"{revert.hold * 1000:.0f}",)
         if not await self._link.script("append", *args):
             raise LeaseLost(f"{claim.remediation} is no longer this worker's")
 

@@ -76,9 +76,16 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     look_again: float = 3600.0
     """The same for an incident whose remediation ended without acting (denied, observed, suppressed)."""
 
+    stability: float = 900.0
+    """How long all alerts of a remediation have to stay resolved before its temporary changes end early."""
+
     # ---- how long it is kept
     keep_remediations: float = 30 * DAY
     keep_decisions: float = 7 * DAY
+    keep_audit: float = 30 * DAY
+    """Of the audit trail; no longer than `keep_remediations`, since it names the entries of their journals."""
+    max_audit: int = 500_000
+    """Entries of the audit trail; beyond this the oldest go first, whatever their age."""
     keep_runs: float = 7 * DAY
     """Times of past runs, for cooldown and attempts: the longest window that a guard may ask for."""
     max_decisions: int = 100

@@ -47,6 +47,8 @@ def _constants(options: StoreOptions) -> str:
     values: Mapping[str, float] = {
         "KEEP_REMEDIATIONS": options.keep_remediations,
         "KEEP_DECISIONS": options.keep_decisions,
+        "KEEP_AUDIT": options.keep_audit,
+        "MAX_AUDIT": options.max_audit,
         "KEEP_RUNS": options.keep_runs,
         "MAX_DECISIONS": options.max_decisions,
         "MAX_DEAD": options.max_dead_letters,
@@ -56,5 +58,6 @@ def _constants(options: StoreOptions) -> str:
         "PACE_MS": options.pace * 1000,
         "RECHECK_MS": options.recheck * 1000,
         "LOOK_AGAIN_MS": options.look_again * 1000,
+        "STABILITY_MS": options.stability * 1000,
     }
     return "\n".join(f"local {name} = {value:.0f}" for name, value in values.items())

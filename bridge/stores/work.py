@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.errors import LeaseLost
+from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
-from bridge.model.remediation import SCHEMA, Entry, Outcome
-from bridge.stores.codec import milliseconds, stamped
+from bridge.model.remediation import SCHEMA, Entry, Outcome, Remediation, Undoing
+from bridge.stores.codec import ENCODER, milliseconds, stamped
 from bridge.stores.groups import Groups
 from bridge.stores.link import Arg, Link
 from bridge.stores.views import Views
@@ -46,8 +49,20 @@ class RedisWorkQueue(Views):
     async def renew(self, claim: Claim) -> None:
         await self._owned(claim, "renew", claim.worker, claim.entry)
 
-    async def park(self, claim: Claim, due_at: float | None, entry: Entry) -> None:
-        await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry))
+    async def park(self, claim: Claim, due_at: float | None, entry: Entry, question: Question | None = None) -> None:
+        asked: tuple[Arg, ...] = ()
+        if question is not None:
+            asked = (question.digest, question.need, milliseconds(question.until), entry.reason, entry.text)
+        await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry), *asked)
+
+    async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
+        agree = int(answer.agree)
+        reply = await self._link.script("answer", remediation, answer.by, agree, answer.digest, answer.why, text)
+        return Answered(Said(reply[0].decode()), int(reply[1]), int(reply[2]))
+
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        args: tuple[Arg, ...] = (record.undo_of, record.id, SCHEMA, ENCODER.encode(record), stamped(entry), *moot)
+        return Undoing((await self._link.script("undo", *args)).decode())
 
     async def hand_over(self, claim: Claim, entry: Entry) -> None:
         await self._owned(claim, "hand_over", claim.entry, stamped(entry))

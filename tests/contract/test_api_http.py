@@ -15,6 +15,7 @@ import pytest
 from bridge.api.openapi import openapi
 from bridge.api.server import operations
 from bridge.errors import ConfigurationError
+from bridge.model.approval import Answered, Said
 from bridge.model.principal import EVERYBODY, Role
 from tests.support.api_fakes import PRINT, TOKENS, Memory, client, parts, problem
 
@@ -167,7 +168,7 @@ async def test_pause_lists_and_resume_looks_at_what_still_fires(api, memory) -> 
         ("all", "olga", "2023-11-14T22:14:20Z")
     ]
     assert (await (await api.post("/api/v1/resume")).json())["woken"] == 3
-    assert [reason.value for reason in memory.woken] == ["paused"]
+    assert [reason.value for reason in memory.woken] == ["paused", "halted", "runbook_stopped"]
     await problem(await api.post("/api/v1/resume"), 404)
 
 
@@ -279,3 +280,41 @@ def test_the_document_names_every_operation_and_resolves_every_reference(memory)
     changing = [op for op in table if op.method == "POST"]
     assert all(op.role is Role.OPERATOR for op in changing)
     assert all(op.method == "GET" for op in table if op not in changing)
+
+
+# ---- what people answer
+
+
+async def test_an_operator_approves_and_denies_and_a_viewer_may_not(memory: Memory, api) -> None:
+    body = {"why": "go on", "plan": "0123456789abcdef"}
+    said = await (await api.post("/api/v1/remediations/r1/approve", json=body)).json()
+    assert said == {"id": "r1", "answer": "approve", "again": False, "agreed": 1, "needed": 2}
+    assert (await (await api.post("/api/v1/remediations/r1/deny")).json())["answer"] == "deny"
+    assert [(one.by, one.agree, one.why, one.digest) for one in memory.answered] == [
+        ("olga", True, "go on", "0123456789abcdef"),
+        ("olga", False, "", ""),
+    ]
+    headers = {"Authorization": "Bearer view-token"}
+    for verb in ("approve", "deny", "undo"):
+        await problem(await api.post(f"/api/v1/remediations/r1/{verb}", headers=headers), 403)
+        await problem(await api.post(f"/api/v1/remediations/none/{verb}"), 404)
+
+
+@pytest.mark.parametrize("said", [Said.SETTLED, Said.CHANGED, Said.LATE, Said.NOT_ASKED, Said.DONE])
+async def test_an_answer_that_does_not_count_is_told(memory: Memory, api, said: Said) -> None:
+    memory.said = Answered(said, 0, 1)
+    document = await problem(await api.post("/api/v1/remediations/r1/approve"), 409)
+    assert document["detail"].startswith("r1: ")
+
+
+async def test_an_answer_that_was_given_before_is_no_error(memory: Memory, api) -> None:
+    memory.said = Answered(Said.ALREADY, 1, 2)
+    assert (await (await api.post("/api/v1/remediations/r1/approve")).json())["again"] is True
+
+
+async def test_an_undo_of_what_changed_nothing_is_refused_with_why(memory: Memory, api) -> None:
+    document = await problem(await api.post("/api/v1/remediations/r0/undo"), 409)
+    assert "changed nothing" in document["detail"]
+    document = await problem(await api.post("/api/v1/remediations/r2/undo"), 409)
+    assert "running" in document["detail"]
+    assert memory.undone == []

@@ -10,9 +10,9 @@ import pytest
 from bridge.errors import LeaseLost
 from bridge.model.intake import Assignment, Claim
 from bridge.model.reason import Reason
-from bridge.model.remediation import Outcome, Remediation, Revert, State
+from bridge.model.remediation import Outcome, Remediation, Revert, State, Undoing
 from bridge.stores import Stores
-from tests.support.alerts import claimed, fire, firing, step, wish
+from tests.support.alerts import START, claimed, fire, firing, resolve, step, wish
 from tests.support.redis import OpenStores
 
 
@@ -172,3 +172,74 @@ async def test_an_undo_is_no_attempt_and_no_cooldown_of_its_runbook(opened: Open
     await end(stores, taken)
     facts = await stores.guardbook.facts(wanted.remediation)
     assert (facts.attempts, facts.last_finished_at) == ((), None)
+
+
+async def due(stores: Stores, seconds: float, opened: OpenStores) -> bool:
+    """Whether something is undone so many seconds from now (which undoes it)."""
+    return await (await opened.later(seconds)).work.promote() > 0
+
+
+async def held(stores: Stores, wanted: Assignment, *, after: float, hold: float) -> Claim:
+    """A finished remediation whose temporary change stays for `hold` at least, and `after` at most."""
+    await fire(stores, wanted)
+    claim = await claimed(stores)
+    revert = Revert(after=after, hold=hold, remediation=undo(wanted.remediation))
+    await stores.journal.append(claim, step("applied"), revert=revert)
+    await end(stores, claim)
+    return claim
+
+
+async def test_a_resolve_brings_the_end_near_and_firing_again_puts_it_off(opened: OpenStores) -> None:
+    stores = await opened.open()
+    claim = await held(stores, wish(), after=7200.0, hold=60.0)
+    await resolve(stores)
+    assert not await due(stores, 890.0, opened)
+    later = await opened.later(890.0)
+    await fire(later, wish(), alert=firing(start=START + 900_000_000))
+    assert not await due(stores, 7190.0, opened)
+    assert await due(stores, 7201.0, opened)
+    told = [entry.text for entry in await stores.journal.read(claim.remediation) if entry.kind == "stability"]
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(("after", "hold", "ends"), [(7200.0, 1800.0, 1800.0), (300.0, 0.0, 300.0)])
+async def test_it_ends_neither_before_its_least_time_nor_after_its_most(
+    opened: OpenStores, after: float, hold: float, ends: float
+) -> None:
+    stores = await opened.open()
+    await held(stores, wish(), after=after, hold=hold)
+    await resolve(stores)
+    assert not await due(stores, ends - 10, opened)
+    assert await due(stores, ends + 1, opened)
+
+
+async def test_an_undo_by_hand_is_created_once_and_takes_the_place_of_the_one_by_itself(opened: OpenStores) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    claim, back = await temporary(stores, wanted)
+    record = undo(wanted.remediation, "")
+    record = msgspec.structs.replace(record, id=f"{wanted.remediation.id}-undo")
+    assert await stores.work.undo(record, step("undo_asked"), [back.id]) is Undoing.NOT_DONE
+    await end(stores, claim)
+    said = await asyncio.gather(*(stores.work.undo(record, step("undo_asked"), [back.id]) for _ in range(10)))
+    assert sorted(one.value for one in said) == ["again"] * 9 + ["taken"]
+    taken = await claimed(stores)
+    assert taken.remediation == record.id
+    assert [entry.kind for entry in await stores.journal.read(record.id)] == ["undo_asked"]
+    await end(stores, taken, Outcome.UNDONE)
+    assert await (await opened.later(1000)).work.promote() == 0
+    nobody = msgspec.structs.replace(record, undo_of="nobody", id="nobody-undo")
+    assert await stores.work.undo(nobody, step(), []) is Undoing.GONE
+
+
+async def test_the_guards_are_told_when_it_was_put_back(opened: OpenStores) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    claim, _ = await temporary(stores, wanted)
+    await end(stores, claim)
+    assert "undone" not in (await stores.guardbook.facts(wanted.remediation)).runs
+    later = await opened.later(901)
+    await later.work.promote()
+    await end(later, await claimed(later), Outcome.UNDONE)
+    facts = await later.guardbook.facts(wish().remediation)
+    assert facts.now - facts.runs["undone"][0] < 60

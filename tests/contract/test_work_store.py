@@ -364,5 +364,5 @@ async def test_nothing_is_left_of_what_is_over_but_what_expires(opened: OpenStor
         if await link.command("TTL", key) == -1:
             lasting.add(key.decode("latin-1").removeprefix(link.prefix).partition(":")[0])
     # Streams (emptied), counters, the index (swept), the sources (as many as credentials), the intake's records
-    # (swept).
-    assert lasting <= {"intake", "work", "seq", "token", "index", "sources", "seen"}
+    # (swept), what has news (taken by those who tell people), the trail (bounded).
+    assert lasting <= {"audit", "watch", "intake", "work", "seq", "token", "index", "sources", "seen"}

@@ -76,7 +76,7 @@ async def test_an_alert_that_flaps_acts_once_until_the_cooldown_and_then_until_i
     assert reasons.count("verified") + reasons.count("attempts_spent") == 8
     assert reasons.count("attempts_spent") >= 3
     spent = [run for run in await stage.runs() if run.reason == "attempts_spent"]
-    assert all(run.escalated for run in spent)
+    assert 1 <= sum(run.escalated for run in spent) < len(spent), "a person is told once, not for each flap"
 
 
 async def test_a_cooldown_that_ends_looks_again_at_what_still_fires(stage: Stage) -> None:

@@ -17,12 +17,15 @@ from bridge.errors import StoreUnavailable
 from bridge.ingest.limits import RequestLimits
 from bridge.ingest.trigger import TriggerBody, accept_trigger
 from bridge.model.alert import Alert
+from bridge.model.approval import Answer, Answered, Said
+from bridge.model.audit import Happened, Note
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
+from bridge.model.notice import Ack, Deliveries, Delivery
 from bridge.model.principal import Principal, Role
 from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal, Refused
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State, Undoing
 from bridge.model.target import Target
 from bridge.telemetry import Metrics
 
@@ -71,6 +74,11 @@ class Memory:
         self.pausing: dict[str, Pause] = {}
         self.accepted: list[Alert] = []
         self.woken: list[Reason] = []
+        self.answered: list[Answer] = []
+        self.undone: list[Remediation] = []
+        self.said: Answered | None = None
+        """What becomes of every answer, in place of being taken."""
+        self.notes: list[Happened] = []
 
     def _up(self) -> None:
         if self.down:
@@ -101,6 +109,22 @@ class Memory:
     async def cancel(self, remediation: str, by: str) -> bool:
         return self.views[remediation].state is State.QUEUED
 
+    async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
+        self._up()
+        if remediation not in self.views:
+            return Answered(Said.GONE)
+        if self.said is not None:
+            return self.said
+        self.answered.append(answer)
+        data = {"by": answer.by, "agree": answer.agree, "why": answer.why, "question": answer.digest}
+        self.entries.append(Entry(kind="answered", at=NOW, text=text, data=data))
+        return Answered(Said.TAKEN, int(answer.agree), 2)
+
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        self._up()
+        self.undone.append(record)
+        return Undoing.TAKEN
+
     async def read(self, remediation: str) -> list[Entry]:
         return self.entries
 
@@ -130,11 +154,35 @@ class Memory:
     async def pauses(self) -> list[Pause]:
         return list(self.pausing.values())
 
+    async def record(self, note: Note) -> None:
+        self.notes.append(Happened(at=NOW, note=note))
+
+    async def trail(self, *, since: float, until: float) -> AsyncIterator[Happened]:
+        self._up()
+        for one in self.notes:
+            if since <= one.at < until:
+                yield one
+
+    async def acknowledge(self, remediation: str, ack: Ack) -> Ack | None:
+        self._up()
+        return Ack(by=ack.by, why=ack.why, at=NOW) if remediation in self.views else None
+
+    async def deliveries(self, remediation: str) -> Deliveries:
+        lost = Delivery(name="escalated-1/on-call", channel="on-call", state="lost", at=NOW, attempts=9, error="no")
+        return Deliveries(ack=Ack(by="ann", at=NOW), messages=(lost,))
+
     async def recent(self, *, limit: int) -> list[Refusal]:
         one = Refusal(
             at=NOW, source="am", sender="alertmanager", reason=Refused.BAD_TIME, detail="x", index=0, excerpt="{"
         )
         return [one][:limit]
+
+
+class Trail:
+    """Its audit trail."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.record, self.read = memory.record, memory.trail
 
 
 class FixedClock:
@@ -149,7 +197,8 @@ async def reload() -> tuple[int, int]:
 def parts(memory: Memory, **more: Any) -> ApiParts:
     """Return everything the API stands on, over `memory`."""
     everything: dict[str, Any] = {
-        **dict.fromkeys(("waiting", "queue", "journal", "guardbook", "refusals", "health"), memory),
+        **dict.fromkeys(("waiting", "queue", "journal", "guardbook", "refusals", "health", "notices"), memory),
+        "audit": Trail(memory),
         "authenticator": Tokens(),
         "metrics": Metrics("1"),
         "clock": FixedClock(),

@@ -23,7 +23,7 @@ from bridge.model.remediation import Entry, Outcome, Remediation, RemediationVie
 from bridge.model.runbook import Runbook
 from bridge.model.target import ObjectRef, Target
 from bridge.model.verification import Answer, Verification
-from bridge.ports import ActionContext, Clock, Cluster, EntryGuard, PlanGuard
+from bridge.ports import ActionContext, Clock, Cluster, EntryGuard, PlanGuard, Silences, Trustbook
 from bridge.telemetry import Metrics
 from tests.support.clock import FakeClock
 from tests.support.flaky_cluster import FlakyCluster
@@ -184,6 +184,8 @@ class Bench:
         self.action = SetField()
         self.facts = Facts()
         self.entry_guards: list[EntryGuard] = []
+        self.silences: Silences | None = None
+        self.trust: Trustbook | None = None
         self.plan_guards: list[PlanGuard] = []
         self.mode: Mode | None = Mode.AUTO
         self.stopping = asyncio.Event()
@@ -203,6 +205,8 @@ class Bench:
             actions=self.actions,
             collectors={"facts": self.facts},
             entry_guards=self.entry_guards,
+            silences=self.silences,
+            trust=self.trust,
             plan_guards=lambda: self.plan_guards,
             process_mode=lambda: self.mode,
             clock=self.clock,

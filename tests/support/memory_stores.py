@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from bridge.errors import CircuitOpen, LeaseLost
+from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts, Pause
 from bridge.model.reason import Reason
-from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, State
+from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, State, Undoing
 from bridge.ports import Clock
 from tests.support.flaky_cluster import Point, nothing
 
@@ -34,6 +35,8 @@ class Row:
         self.entries: list[Entry] = []
         self.token = 0
         self.evidence: bytes | None = None
+        self.question: Question | None = None
+        self.answers: dict[str, bool] = {}
         self.wait_until: float | None = None
 
     def change(self, **fields: Any) -> None:
@@ -140,11 +143,60 @@ class MemoryWork:
         self._owned(claim)
         self.renewals += 1
 
-    async def park(self, claim: Claim, due_at: float | None, entry: Entry) -> None:
+    async def park(self, claim: Claim, due_at: float | None, entry: Entry, question: Question | None = None) -> None:
         row = await self._write(claim, entry)
         row.token = 0
+        if question is not None:
+            if row.question is None or row.question.digest != question.digest:
+                row.answers = {}
+            row.question = question
+            row.change(reason=entry.reason, detail=entry.text)
         row.change(state=State.PARKED, due_at=due_at, worker="")
         await self.point(f"after {entry.kind}")
+
+    async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
+        self._up()
+        row = self.rows.get(remediation)
+        if row is None:
+            return Answered(Said.GONE)
+        question, agreed = row.question, sum(row.answers.values())
+        if row.view.state is State.DONE:
+            return Answered(Said.DONE)
+        if question is None:
+            return Answered(Said.NOT_ASKED)
+        said = self._said(row, question, answer)
+        if said is not Said.TAKEN:
+            return Answered(said, agreed, question.need)
+        row.answers[answer.by] = answer.agree
+        agreed = sum(row.answers.values())
+        data = {"by": answer.by, "agree": answer.agree, "why": answer.why, "question": question.digest}
+        row.entries.append(Entry(kind="answered", at=self._clock.now(), text=text, data=data))
+        if (not answer.agree or agreed >= question.need) and row.view.state is State.PARKED:
+            await self.wake(remediation)
+        return Answered(said, agreed, question.need)
+
+    def _said(self, row: Row, question: Question, answer: Answer) -> Said:
+        if answer.digest not in ("", question.digest):
+            return Said.CHANGED
+        if row.answers.get(answer.by) is answer.agree:
+            return Said.ALREADY
+        if False in row.answers.values() or sum(row.answers.values()) >= question.need:
+            return Said.SETTLED
+        return Said.LATE if self._clock.now() >= question.until else Said.TAKEN
+
+    async def undo(self, record: Remediation, entry: Entry, moot: Sequence[str]) -> Undoing:
+        row = self.rows.get(record.undo_of)
+        if row is None:
+            return Undoing.GONE
+        if record.id in self.rows:
+            return Undoing.AGAIN
+        if row.view.state is not State.DONE:
+            return Undoing.NOT_DONE
+        for name in moot:
+            self.reverts.pop(name, None)
+        made = self.add(msgspec.structs.replace(record, created_at=self._clock.now()), incidents=())
+        made.entries.append(msgspec.structs.replace(entry, at=self._clock.now()))
+        return Undoing.TAKEN
 
     async def hand_over(self, claim: Claim, entry: Entry) -> None:
         row = await self._write(claim, entry)
@@ -223,6 +275,7 @@ class MemoryWork:
             self.reverts[revert.remediation.id] = (due, claim.remediation, revert.remediation)
         if writing:
             row.change(writing=True)
+            row.question = None
         await self.point(f"after {entry.kind}")
 
     async def read(self, remediation: str) -> list[Entry]:
@@ -280,6 +333,7 @@ class MemoryGuardbook:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.known: dict[str, Any] = {}
+        self.told: dict[str, tuple[str, float]] = {}
 
     async def facts(self, remediation: Remediation) -> GuardFacts:
         return GuardFacts(now=self._clock.now(), **self.known)
@@ -292,6 +346,13 @@ class MemoryGuardbook:
 
     async def pauses(self) -> list[Pause]:
         return list(self.known.get("pauses", ()))
+
+    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
+        holder, until = self.told.get(about, (remediation, 0.0))
+        if holder != remediation and until > self._clock.now():
+            return False
+        self.told[about] = (remediation, self._clock.now() + seconds)
+        return True
 
     async def explain(self, fingerprint: str) -> list[Decision]:
         return []

@@ -26,10 +26,6 @@ from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
-from bridge.guards.attempts import AttemptsGuard
-from bridge.guards.cooldown import CooldownGuard
-from bridge.guards.freshness import FreshnessGuard
-from bridge.guards.pause import PauseGuard
 from bridge.kube.clusters import KubeClusters
 from bridge.kube.connection import ClusterConnection
 from bridge.model.alert import Alert, fingerprint
@@ -40,7 +36,7 @@ from bridge.notify.log import LogNotifier
 from bridge.outside.reach import Outside, reaches
 from bridge.stores import Link, Stores, connect
 from bridge.telemetry import Metrics
-from bridge.wiring import cluster_map, outside_settings, plan_guards
+from bridge.wiring import cluster_map, entry_guards, outside_settings, plan_guards
 from tests.support.installation import RESTART
 from tests.support.recording_proxy import RecordingProxy
 from tests.support.redis import RedisServer, fresh_options
@@ -160,8 +156,10 @@ class Stage:
             prometheus=False,
             actions=known.actions,
             collectors=known.collectors,
-            entry_guards=(PauseGuard(), FreshnessGuard(), CooldownGuard(), AttemptsGuard()),
-            plan_guards=lambda: plan_guards(self._configuration, {}),
+            trust=self.stores.trust,
+            trust_policy=lambda: self._configuration.settings.trust,
+            entry_guards=entry_guards(lambda: self._configuration),
+            plan_guards=lambda: plan_guards(self._configuration, {}, self.stores.budgets),
             process_mode=lambda: self._configuration.settings.mode,
             clock=self.clock,
             notifier=LogNotifier(),

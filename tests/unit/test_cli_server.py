@@ -97,6 +97,16 @@ def test_cancel_says_no_with_status_1(run) -> None:
     assert "409" in refused.stderr
 
 
+def test_people_answer_by_command(run) -> None:
+    assert "r1: 1 of 2 agree" in run("approve", "r1", "--plan", "0123456789abcdef", "--why", "go on").stdout
+    assert "r1 is denied" in run("deny", "r1").stdout
+    first, second = run.memory.answered
+    assert (first.agree, first.digest, first.why, second.agree) == (True, "0123456789abcdef", "go on", False)
+    refused = run("undo", "r2")
+    assert refused.exit_code == 1
+    assert "only what is over can be undone" in refused.stderr
+
+
 def test_what_does_not_exist_is_status_1(run) -> None:
     result = run("show", "../pause")
     assert result.exit_code == 1
@@ -152,7 +162,8 @@ def test_pause_needs_a_reason_and_resume_ends_it(run) -> None:
 
 
 def test_explain_takes_a_fingerprint_or_labels(run) -> None:
-    assert "no_route" in run("explain", PRINT).stdout
+    assert "nothing was done: no route of the routing table" in run("explain", PRINT).stdout
+    assert run.json("explain", PRINT)["decisions"][0]["reason"] == "no_route"
     assert "nothing is kept" in run("explain", "alertname=Other").stderr
 
 
@@ -204,3 +215,28 @@ def test_show_writes_the_evidence_into_a_file(run, tmp_path) -> None:
     assert run.json("show", "r0", "--evidence", str(tmp_path / "x.tgz"))["file"] == str(tmp_path / "x.tgz")
     assert run("show", "r0", "--evidence", str(tmp_path / "no" / "x.tgz")).exit_code == 1
     assert run("show", "nothing", "--evidence", str(tmp_path)).exit_code == 1
+
+
+def test_the_trail_is_printed_a_line_each_and_for_programs_as_json_lines(run) -> None:
+    assert run("pause", "--why", "upgrade").exit_code == 0
+    (line,) = run("audit").stdout.splitlines()
+    assert "olga" in line
+    assert "upgrade" in line
+    (record,) = [json.loads(each) for each in run("audit", "-o", "json").stdout.splitlines()]
+    assert (record["kind"], record["who"], record["why"]) == ("pause", "olga", "upgrade")
+    assert run("audit", "--since", "2023-11-14T22:13:21Z").stdout == ""
+    assert run("audit", "--since", "1h").exit_code == 0
+    assert run("audit", "--since", "yesterday").exit_code == 2
+
+
+def test_a_report_is_markdown_for_people_and_json_for_programs(run) -> None:
+    assert run("report", "r0").stdout.startswith("# Incident: ")
+    assert run.json("report", "r0")["outcome"] == "succeeded"
+    assert run("report", "none").exit_code == 1
+
+
+def test_figures_are_told(run) -> None:
+    told = run("stats").stdout
+    assert told.startswith("3 remediations")
+    assert "netweave/all-pods-down" in told
+    assert run.json("stats")["stats"]["remediations"] == 3

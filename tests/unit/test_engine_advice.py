@@ -63,10 +63,10 @@ async def test_without_words_of_its_own_a_scenario_ends_with_the_runbooks(bench:
     assert "Call the vendor." in bench.told.said[-1][0]
 
 
-async def test_who_is_asked_for_leave_is_not_told_that_it_failed(bench: Bench) -> None:
+async def test_what_nobody_agreed_to_in_time_is_left_to_a_person(bench: Bench) -> None:
     bench.add(book({"name": "a", "otherwise": True, "steps": [SET]}, escalate="Look."), mode=Mode.APPROVE)
-    assert await bench.run() == (Outcome.OBSERVED, Reason.APPROVAL_NEEDED)
-    assert advice(bench) is None
+    assert await bench.run() == (Outcome.DENIED, Reason.APPROVAL_TIMED_OUT)
+    assert (bench.writes, advice(bench)) == ([], "Look.")
 
 
 async def test_who_is_not_woken_is_told_nothing_to_do(bench: Bench) -> None:

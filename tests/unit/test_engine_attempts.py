@@ -207,7 +207,7 @@ async def test_what_waits_for_a_person_by_its_runbook_may_be_beyond_undoing(benc
         "steps": [step | ({"mode": "approve"} if where == "step" else {})],
     }
     bench.add(runbook(scenarios=[scenario], **({"mode": "approve"} if where == "runbook" else {})))
-    assert await bench.run() == (Outcome.OBSERVED, Reason.APPROVAL_NEEDED)
+    assert await bench.run() == (Outcome.DENIED, Reason.APPROVAL_TIMED_OUT), "asked, and not refused by a guard"
     bench.add(runbook(scenarios=[scenario | {"steps": [step]}]), name="r2")
     assert await bench.run("r2") == (Outcome.DENIED, Reason.UNDO_NONE)
     assert bench.writes == []
@@ -314,10 +314,14 @@ async def test_a_later_scenario_that_is_unknown_is_a_person_s(bench: Bench) -> N
 
 
 @pytest.mark.parametrize(
-    ("mode", "reason"), [(Mode.OBSERVE, Reason.OBSERVE_ONLY), (Mode.APPROVE, Reason.APPROVAL_NEEDED)]
+    ("mode", "end"),
+    [
+        (Mode.OBSERVE, (Outcome.OBSERVED, Reason.OBSERVE_ONLY)),
+        (Mode.APPROVE, (Outcome.DENIED, Reason.APPROVAL_TIMED_OUT)),
+    ],
 )
 async def test_observe_and_approve_plan_every_attempt_and_write_nothing(
-    bench: Bench, mode: Mode, reason: Reason
+    bench: Bench, mode: Mode, end: tuple[Outcome, Reason]
 ) -> None:
     """Fault 70."""
     other = SetField("other")
@@ -325,7 +329,7 @@ async def test_observe_and_approve_plan_every_attempt_and_write_nothing(
     bench.actions["other"] = other
     cannot = {"name": "cannot", "steps": [{"action": "other"}]}
     bench.add(tries(attempt("one", 5, 6), cannot, attempt("off", 8, when="false"), attempt("two", 7)), mode=mode)
-    assert await bench.run() == (Outcome.OBSERVED, reason)
+    assert await bench.run() == end
     assert (bench.cluster.patches, bench.view().writing) == ([], False)
     planned = [entry.data["step"] for entry in bench.entries() if entry.kind == kinds.PLANNED]
     assert planned == ["broken/one/0", "broken/one/1", "broken/two/0"]

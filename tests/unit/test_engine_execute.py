@@ -89,7 +89,7 @@ async def test_the_strictest_mode_wins_and_observe_writes_nothing(bench: Bench, 
 
 async def test_approve_plans_and_asks_and_writes_nothing(bench: Bench) -> None:
     bench.add(mode=Mode.APPROVE)
-    assert await bench.run() == (Outcome.OBSERVED, Reason.APPROVAL_NEEDED)
+    assert await bench.run() == (Outcome.DENIED, Reason.APPROVAL_TIMED_OUT)
     assert bench.cluster.patches == []
     assert bench.view().escalated
 

@@ -154,7 +154,7 @@ def test_the_examples_in_the_shipped_configuration_are_right(tmp_path: Path) -> 
     begin = text.index("# http:\n")
     examples = re.sub(r"^# ?", "", text[begin : text.index("\n\n", begin)], flags=re.M)
     folder = Folder(tmp_path)
-    for name in ("status-page", "orders-db", "cache", "on-call"):
+    for name in ("status-page", "orders-db", "cache", "on-call", "team"):
         folder.write(f"secrets/{name}", f"json://{name}")
     folder.env = {"KYC_DSN": "postgresql://a:b@c/d", "GATEWAY_REDIS": "x"}
     folder.write("runbooks/shop/web.yml", RUNBOOK)

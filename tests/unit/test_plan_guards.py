@@ -140,7 +140,7 @@ async def test_the_pods_of_a_workload_that_is_marked_off_are_left_alone(operatio
     assert verdict.allowed is (mode == "auto")
     if mode == "off":
         assert verdict.reason is Reason.PROTECTED_OBJECT
-        assert "deployment/shop/web, of which pod/shop/web-1-a is, has the annotation" in verdict.detail
+        assert "deployment/shop/web, of which pod/shop/web-1-a is, has the mark" in verdict.detail
 
 
 OWN = OwnParts(

@@ -368,3 +368,12 @@ def test_a_runbook_that_is_started_by_hand_can_be_added(desk: Desk) -> None:
     desk.write(runbook("test/scale", SCALE), alerts={})
     assert ("shop", "deployments.apps") in desk.rules("--runbook", "test/scale")
     assert desk.run("--runbook", "test/none").exit_code == 2
+
+
+def test_events_take_a_permission_where_something_is_changed_and_only_when_they_are_on(desk: Desk) -> None:
+    wanted = {"Down": {"runbook": "test/scale", "mode": "auto"}}
+    desk.write(runbook("test/scale", SCALE), alerts=wanted)
+    assert "create" not in desk.rules().get(("shop", "events"), set())
+    desk.write(runbook("test/scale", SCALE), alerts=wanted, events={"enabled": True})
+    assert "create" in desk.rules()[("shop", "events")]
+    assert "create" not in desk.rules("--observe").get(("shop", "events"), set())

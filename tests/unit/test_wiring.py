@@ -20,6 +20,8 @@ def settings(**given: Any) -> Settings:
         ({}, []),
         ({"mode": "auto", "protected_namespaces": ["a"], "own": {"namespace": "b"}}, []),
         ({"secret_namespaces": []}, ["secret_namespaces"]),
+        ({"notify": {"update_every": "5m"}, "external_url": "https://bridge"}, []),
+        ({"notify": {"channels": {"a": {"url_env": "A"}}}}, ["notify.channels"]),
         ({"http": {"hosts": []}, "concurrency": 3}, ["concurrency", "http"]),
         ({"clusters": {"connections": {"a": {"url": "https://other"}}}}, ["clusters.connections"]),
         ({"clusters": {"label": "site", "connections": {"a": {"url": "https://one"}}}}, []),

@@ -13,10 +13,24 @@ local function stamp(json)
   return string.sub(json, 1, -2) .. string.format(',"at":%.3f}', NOW / 1000)
 end
 
+-- The audit trail: what happened, in the order in which it did. A journal's entry is named, for a journal is only
+-- ever appended to; what is changed or cut where it stands is kept whole. Ids are the server's own, so that a clock
+-- that is set back refuses nothing.
+local function trail(...)
+  call('XADD', P .. 'audit', 'MAXLEN', '~', MAX_AUDIT, '*', 'at', text(NOW), ...)
+end
+
+-- People are to be told of what becomes of it (notices), and pages that are held for it looked after (holds).
+local function news(id)
+  call('ZADD', P .. 'watch:notices', 'LT', text(NOW), id)
+  call('ZADD', P .. 'watch:holds', 'XX', 'LT', text(NOW), id)
+end
+
 local function journal(id, json)
   local key = P .. 'journal:' .. id
+  news(id)
   -- A bound for a remediation gone wild; an ordinary one has some dozen entries.
-  if call('LLEN', key) < 10000 then call('RPUSH', key, stamp(json)) end
+  if call('LLEN', key) < 10000 then trail('r', id, 'n', text(call('RPUSH', key, stamp(json)) - 1)) end
 end
 
 -- Keep a decision about a fingerprint. One that repeats the last only moves its time; `first` says that none can.
@@ -26,6 +40,7 @@ local function decide(fingerprint, json, first)
   if last and string.match(last, '^(.*),"at":[%d.]+}$') == string.sub(json, 1, -2) then
     call('LSET', key, -1, stamp(json))
   else
+    trail('f', fingerprint, 'd', json)
     if call('RPUSH', key, stamp(json)) > MAX_DECISIONS then call('LTRIM', key, -MAX_DECISIONS, -1) end
   end
   call('EXPIRE', key, KEEP_DECISIONS)

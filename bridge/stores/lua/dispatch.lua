@@ -95,6 +95,7 @@ local function open_incident(d, old)
   if old[1] then
     if not d.redispatch then
       before = asked_for(d.alert)
+      for _, id in pairs(before) do stir(id) end
       for join in pairs(before) do call('HDEL', d.key, 'j:' .. join) end
       call('PERSIST', d.key)
     end

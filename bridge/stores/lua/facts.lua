@@ -1,9 +1,29 @@
 -- needs: common remediation
 -- What the entry guards need. ARGV: 3 id, 4 runs key.
-return {
+local facts = {
   text(NOW),
   call('HVALS', P .. 'pauses'),
   call('GET', P .. 'ran:' .. ARGV[4]),
   call('LRANGE', P .. 'runs:' .. ARGV[4], 0, -1),
   call('SCARD', rem(ARGV[3]) .. ':open'),
 }
+-- Of each sort the busiest: several alerts, or targets, may have asked for one run.
+local sorts, most = {}, {}
+for _, run in ipairs(run_keys(ARGV[3])) do
+  local recent = {}
+  for _, at in ipairs(call('LRANGE', run.key, 0, -1)) do
+    if tonumber(at) * 1000 > NOW - 86400000 then recent[#recent + 1] = at end
+  end
+  if not most[run.sort] then sorts[#sorts + 1] = run.sort end
+  if not most[run.sort] or #recent > #most[run.sort] then most[run.sort] = recent end
+end
+for _, sort in ipairs(sorts) do
+  facts[#facts + 1] = sort
+  facts[#facts + 1] = most[sort]
+end
+local ended = call('GET', P .. 'ended:' .. ARGV[4])
+if ended then
+  facts[#facts + 1] = 'undone'
+  facts[#facts + 1] = {string.format('%.3f', tonumber(ended) / 1000)}
+end
+return facts

@@ -1,10 +1,18 @@
 -- needs: common drain remediation
--- Let go of a claim and come back later. ARGV: 3 id, 4 token, 5 entry, 6 due (ms; empty: when woken), 7 journal.
+-- Let go of a claim and come back later. ARGV: 3 id, 4 token, 5 entry, 6 due (ms; empty: when woken), 7 journal;
+-- with a question for people also 8 its digest, 9 how many have to agree, 10 until (ms), 11 reason, 12 detail.
 local id = ARGV[3]
 if not owned(id, ARGV[4]) then return 0 end
 journal(id, ARGV[7])
 drop_entry(ARGV[5])
 call('HSET', rem(id), 'token', '', 'worker', '')
+if ARGV[8] then
+  -- Answers are about the changes that were shown: others are another question.
+  if call('HGET', rem(id), 'ask') ~= ARGV[8] then call('DEL', rem(id) .. ':answers') end
+  call('HSET', rem(id), 'ask', ARGV[8], 'ask_need', ARGV[9], 'ask_until', ARGV[10],
+    'reason', ARGV[11], 'detail', ARGV[12])
+  tell(id, call('SMEMBERS', rem(id) .. ':open'), ARGV[11], ARGV[12])
+end
 if call('HDEL', rem(id), 'woken') == 1 then
   -- Somebody woke it while it still ran: sleeping now would lose that.
   enqueue(id)

@@ -8,20 +8,16 @@ for _, id in ipairs(due) do
 end
 local over = call('ZRANGEBYSCORE', P .. 'reverts', '-inf', text(NOW), 'LIMIT', 0, ARGV[3])
 for _, id in ipairs(over) do
-  local kept = call('HMGET', P .. 'revert:' .. id, 'doc', 'v', 'qk')
+  local kept = call('HMGET', P .. 'revert:' .. id, 'doc', 'v', 'qk', 'rk')
   forget_revert(id)
   if kept[1] and call('EXISTS', rem(id)) == 0 then
-    -- No alert joins it, and it counts as no attempt of the runbook: both keys are its own.
     local queue = kept[3]
     local head = call('LINDEX', P .. 'queue:' .. queue, 0)
     local ahead = head and call('HMGET', rem(head), 'state', 'writing')
     -- One that waits (for hours, or for a person) and has changed nothing does not keep a change beyond its time;
     -- whatever both touch, they lock.
     if ahead and ahead[1] == 'parked' and ahead[2] ~= '1' then queue = 'undo|' .. id end
-    call('HSET', rem(id), 'doc', kept[1], 'v', kept[2], 'jk', 'undo|' .. id, 'qk', queue, 'rk', 'undo|' .. id,
-      'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '')
-    call('ZADD', P .. 'index', text(NOW), id)
-    if call('RPUSH', P .. 'queue:' .. queue, id) == 1 then enqueue(id) end
+    create_undo(id, kept[1], kept[2], queue, kept[4] or '')
   end
 end
 return #due + #over

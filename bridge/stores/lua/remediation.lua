@@ -8,6 +8,8 @@
 -- reverts         sorted set by due time: what will undo temporary changes; revert:ID a hash: doc, v, qk;
 --                 rem:ID:reverts the set of those of a remediation
 -- queue:KEY       list: remediations of one queue key; the head alone is out (in `work`, claimed or parked)
+-- rem:ID:answers  hash: who -> "1" agrees, "0" does not, with what the run asks people (its fields ask, ask_need and
+--                 ask_until)
 -- parked          sorted set by due time; rem:ID:locks the locks that it holds
 local WORK = P .. 'work'
 
@@ -77,10 +79,96 @@ local function forget_revert(id)
   call('DEL', P .. 'revert:' .. id)
 end
 
+-- Where the runs of an alert, of a target (by whatever runbook) and of a runbook (for whatever target) are counted.
+-- What only puts back something is no attempt.
+local function run_keys(id)
+  local document = call('HGET', rem(id), 'doc')
+  local doc = document and cjson.decode(document)
+  if not doc or (doc.undo_of or '') ~= '' then return {} end
+  local keys = {{sort = 'runbook', key = P .. 'runs:runbook|' .. doc.runbook}}
+  local targets = {}
+  for _, target in ipairs(call('HKEYS', rem(id) .. ':targets')) do targets[#targets + 1] = cjson.decode(target) end
+  if #targets == 0 then targets[1] = doc.target end
+  for _, target in ipairs(targets) do
+    keys[#keys + 1] = {sort = 'target', key = P .. 'runs:target|' .. table.concat({target.cluster, target.kind,
+      target.namespace, target.name}, '|')}
+  end
+  for _, incident in ipairs(call('SMEMBERS', rem(id) .. ':inc')) do
+    local fingerprint = string.match(incident, '([^/]*)/[^/]*$')
+    if fingerprint then keys[#keys + 1] = {sort = 'alert', key = P .. 'runs:alert|' .. fingerprint} end
+  end
+  return keys
+end
+
+-- What a run reserved of the disruption budget: spent from now on when it wrote something, else given back.
+local function settle_budget(id, wrote)
+  local item = call('HGET', P .. 'budget', id)
+  if not item then return end
+  if wrote then
+    call('HSET', P .. 'budget', id, (string.gsub(item, '^%d+', text(NOW), 1)))
+  else
+    call('HDEL', P .. 'budget', id)
+  end
+end
+
+-- What undoes a remediation. No alert joins it, and it counts as no attempt of the runbook: both keys are its own.
+-- `runs` is by what the runs are counted that it undoes: those that follow are told that it was undone.
+local function create_undo(id, doc, version, queue, runs)
+  call('HSET', rem(id), 'doc', doc, 'v', version, 'jk', 'undo|' .. id, 'qk', queue, 'rk', 'undo|' .. id,
+    'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '', 'ur', runs)
+  call('ZADD', P .. 'index', text(NOW), id)
+  if call('RPUSH', P .. 'queue:' .. queue, id) == 1 then enqueue(id) end
+end
+
+-- Whether a run that wrote something helped: counted for its runbook, and for its alert and runbook.
+local HELPED = {succeeded = '1', failed = '0', unknown = '0', undone = '0'}
+local function keep_result(id, outcome)
+  local document, helped = call('HGET', rem(id), 'doc'), HELPED[outcome]
+  local doc = document and cjson.decode(document)
+  if not helped or not doc or (doc.undo_of or '') ~= '' then return end
+  local alert = (doc.labels or {}).alertname or ''
+  for _, name in ipairs({'trust:runbook|' .. doc.runbook, 'trust:pair|' .. alert .. '|' .. doc.runbook}) do
+    call('LPUSH', P .. name, helped)
+    call('LTRIM', P .. name, 0, 99)
+    call('EXPIRE', P .. name, KEEP_REMEDIATIONS)
+  end
+end
+
+-- Move the end of what is still temporary of a remediation, and tell of it.
+local function move_reverts(id, due_of, sentence)
+  local moved
+  for _, name in ipairs(call('SMEMBERS', rem(id) .. ':reverts')) do
+    local now = call('ZSCORE', P .. 'reverts', name)
+    local times = call('HMGET', P .. 'revert:' .. name, 'due', 'least')
+    local due = now and times[1] and due_of(tonumber(now), tonumber(times[1]), tonumber(times[2]))
+    if due and due ~= tonumber(now) then
+      call('ZADD', P .. 'reverts', text(due), name)
+      moved = moved or due
+    end
+  end
+  if moved then
+    local left = math.max(0, math.floor((moved - NOW) / 60000 + 0.5))
+    journal(id, cjson.encode({kind = 'stability', text = sentence .. ' in ' .. text(left) .. ' min',
+      data = {due = moved / 1000}}))
+  end
+end
+
+-- All is well again: what is temporary ends when that has lasted, not before its least time and not after its most.
+local function calm(id)
+  move_reverts(id, function(now, most, least)
+    return math.min(now, math.max(least, NOW + STABILITY_MS))
+  end, 'every alert resolved: what is temporary is put back')
+end
+
+-- It fires again: what is temporary stays for as long as it may.
+local function stir(id)
+  move_reverts(id, function(_, most) return most end, 'it fires again: what is temporary is put back')
+end
+
 -- Record the end, let go of everything, start the next of its queue.
 local function close(id, outcome, reason, detail, escalated)
   local key = rem(id)
-  local field = call('HMGET', key, 'jk', 'qk', 'rk', 'writing', 'entry')
+  local field = call('HMGET', key, 'jk', 'qk', 'rk', 'writing', 'entry', 'ur')
   -- A new token: whoever still works on it finds that it is his no more.
   call('HSET', key, 'state', 'done', 'outcome', outcome, 'reason', reason, 'detail', detail,
     'escalated', escalated, 'finished', text(NOW), 'updated', text(NOW), 'worker', '',
@@ -91,12 +179,14 @@ local function close(id, outcome, reason, detail, escalated)
   leave(id, field[1])
   for _, target in ipairs(call('HKEYS', key .. ':targets')) do leave(id, field[1] .. '#' .. target) end
   unlock(id)
+  settle_budget(id, field[4] == '1')
+  if field[4] == '1' then keep_result(id, outcome) end
   if outcome == 'undone' then
     for _, revert in ipairs(call('SMEMBERS', key .. ':reverts')) do forget_revert(revert) end
   end
-  call('DEL', key .. ':reverts')
+  if (field[6] or '') ~= '' and outcome == 'undone' then call('SET', P .. 'ended:' .. field[6], text(NOW), 'EX', KEEP_RUNS) end
   if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', KEEP_RUNS) end
-  for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence'}) do
+  for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence', ':answers', ':reverts'}) do
     call('EXPIRE', key .. tail, KEEP_REMEDIATIONS)
   end
   call('EXPIRE', P .. 'journal:' .. id, KEEP_REMEDIATIONS)
@@ -155,6 +245,12 @@ local function detach(id, incident, reason, detail)
   local key = rem(id)
   if call('SREM', key .. ':open', incident) == 0 then return false end
   drop_target(id, incident)
+  if reason == 'resolved' and call('SCARD', key .. ':open') == 0 then calm(id) end
+  if call('EXISTS', P .. 'told:' .. id) == 1 then
+    -- A look that began before this is not kept: it saw the incident open.
+    call('HINCRBY', P .. 'told:' .. id, 'v:notices', 1)
+    call('ZADD', P .. 'watch:notices', 'LT', text(NOW), id)
+  end
   if call('HGET', key, 'state') == 'done' or call('SCARD', key .. ':open') > 0 then return false end
   if cancel(id, reason, detail) then return true end
   wake(id)

@@ -22,4 +22,5 @@ local before = text(NOW - KEEP_REMEDIATIONS * 1000)
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'index', '-inf', before, 'LIMIT', 0, 100)) do
   if call('EXISTS', P .. 'rem:' .. id) == 0 then call('ZREM', P .. 'index', id) end
 end
+call('XTRIM', P .. 'audit', 'MINID', text(NOW - KEEP_AUDIT * 1000))
 return dropped

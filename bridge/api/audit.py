@@ -1,0 +1,289 @@
+"""The audit trail over HTTP: one JSON object a line, who or what, why, before and after.
+
+Called by the table of operations. The trail says what happened when; what a write changed is looked up in the plan of
+its journal, once for each remediation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from bridge.api.moments import Moment, seconds_of
+from bridge.api.operation import Call, Operation, Refused
+from bridge.api.schemas import moment
+from bridge.errors import StoreUnavailable
+from bridge.model.audit import Happened, Note, told
+from bridge.model.plan import Change, Plan
+from bridge.model.reason import Reason
+from bridge.model.redact import mask
+from bridge.model.remediation import Entry, Remediation
+from bridge.ports import Audit, Journal, WorkQueue
+from bridge.telemetry import get_logger
+
+EXPORTS = 4
+"""How many exports run at a time: each reads the whole trail."""
+KNOWN = 500
+"""Remediations whose journal is kept at hand by one export."""
+
+log = get_logger()
+
+
+class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which time to tell of: from `since` on, before `until`. Without them everything that is kept."""
+
+    since: Moment | msgspec.UnsetType = msgspec.UNSET
+    until: Moment | msgspec.UnsetType = msgspec.UNSET
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One decision, one write, or what a person did."""
+
+    at: datetime | None
+    kind: str
+    """`decision`, the kind of a journal's entry (`applied` and `undone` are writes), or what a person did."""
+    who: str
+    """The person, or `alertbridge` with its worker."""
+    why: str = ""
+    text: str = ""
+    reason: str = ""
+    remediation: str = ""
+    runbook: str = ""
+    route: str = ""
+    target: str = ""
+    fingerprint: str = ""
+    incident: str = ""
+    operation: str = ""
+    object: str = ""
+    before: Any = None
+    after: Any = None
+    resource_version: str = ""
+    """Of the object after the write."""
+
+
+class _Known(msgspec.Struct):
+    """What is known of one remediation, and how much of its journal was read."""
+
+    remediation: Remediation | None
+    length: int = 0
+    plans: list[Entry] = []
+
+
+class AuditTrail:
+    """Handlers over the trail."""
+
+    def __init__(self, audit: Audit, queue: WorkQueue, journal: Journal) -> None:
+        self._audit = audit
+        self._queue = queue
+        self._journal = journal
+        self._running = 0
+
+    async def export(self, call: Call) -> web.StreamResponse:
+        """Stream the trail; a stream that breaks off has no proper end, so that nobody takes it for all."""
+        query: AuditQuery = call.query
+        since = seconds_of(query.since) if query.since else 0.0
+        until = seconds_of(query.until) if query.until else math.inf
+        if self._running >= EXPORTS:
+            raise Refused(503, f"{EXPORTS} exports run already")
+        self._running += 1
+        try:
+            return await self._send(call, TrailTeller(self._queue, self._journal).tell(self._audit, since, until))
+        finally:
+            self._running -= 1
+
+    async def _send(self, call: Call, records: AsyncIterator[AuditRecord]) -> web.StreamResponse:
+        # The first one before the status line: where the store is away, that is said properly.
+        first = await anext(records, None)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        await response.prepare(call.request)
+        try:
+            if first is not None:
+                await response.write(_line(first))
+            async for record in records:
+                await response.write(_line(record))
+        except ConnectionError:
+            pass
+        except Exception:
+            log.exception("audit export broke off")
+            if call.request.transport is not None:
+                call.request.transport.abort()
+        return response
+
+    def noted(self, operation: Operation) -> Operation:
+        """Return an operation that a person acts with, such that what was done stands in the trail."""
+        handle = operation.handle
+
+        async def run(call: Call) -> Any:
+            done = await handle(call)
+            await self._note(operation.name, call)
+            return done
+
+        return msgspec.structs.replace(operation, handle=run)
+
+    async def _note(self, what: str, call: Call) -> None:
+        parameters = call.request.match_info
+        body = call.body if isinstance(call.body, msgspec.Struct) else None
+        note = Note(
+            what=what,
+            who=call.principal.name,
+            why=str(getattr(body, "why", "")),
+            about=str(getattr(body, "scope", "")),
+            remediation=call.id if parameters and "/remediations/" in call.request.path else "",
+            text=_triggered(call.body) if isinstance(call.body, bytes) else "",
+        )
+        try:
+            await self._audit.record(note)
+        except StoreUnavailable:
+            # It was done: to say no now would make somebody do it twice.
+            log.error("not in the audit trail", operation=what, by=note.who, why=note.why, about=note.about)
+
+
+def _triggered(body: bytes) -> str:
+    """Return what was asked for by hand; the body was understood before."""
+    asked: Any = msgspec.json.decode(body)
+    names = [str(asked.get(name, "")) for name in ("alertname", "runbook")] if isinstance(asked, dict) else []
+    why = str(asked.get("why", "")) if isinstance(asked, dict) else ""
+    return ": ".join(part for part in (" ".join(filter(None, names)), why) if part)
+
+
+def _line(record: AuditRecord) -> bytes:
+    return msgspec.json.encode(record) + b"\n"
+
+
+class TrailTeller:
+    """Makes records of what happened; remembers the remediations that it met last."""
+
+    def __init__(self, queue: WorkQueue, journal: Journal) -> None:
+        self._queue = queue
+        self._journal = journal
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    async def tell(self, audit: Audit, since: float, until: float) -> AsyncIterator[AuditRecord]:
+        async for one in audit.read(since=since, until=until):
+            yield await self._record(one)
+
+    async def _record(self, one: Happened) -> AuditRecord:
+        if one.note is not None:
+            return _by_hand(one.at, one.note)
+        if one.decision is not None:
+            return _decided(one)
+        known = await self._of(one.remediation)
+        if one.entry is not None and one.entry.data.get("wrote") and known.length <= one.number:
+            entries = await self._journal.read(one.remediation)
+            known.length, known.plans = len(entries), [entry for entry in entries if entry.kind == "planned"]
+        return _done(one, known.remediation, known.plans)
+
+    async def _of(self, name: str) -> _Known:
+        found = self._known.get(name)
+        if found is None:
+            view = await self._queue.get(name)
+            found = self._known[name] = _Known(view.remediation if view else None)
+            if len(self._known) > KNOWN:
+                self._known.popitem(last=False)
+        self._known.move_to_end(name)
+        return found
+
+
+def _by_hand(at: float, note: Note) -> AuditRecord:
+    return AuditRecord(
+        at=moment(at),
+        kind=note.what,
+        who=note.who,
+        why=_shown(note.why),
+        text=_shown(note.text or note.about),
+        remediation=note.remediation,
+    )
+
+
+def _decided(one: Happened) -> AuditRecord:
+    decision = one.decision
+    assert decision is not None
+    return AuditRecord(
+        at=moment(one.at),
+        kind="decision",
+        who="alertbridge",
+        why=_meaning(decision.reason),
+        text=_shown(decision.detail),
+        reason=decision.reason,
+        remediation=decision.remediation,
+        runbook=decision.runbook,
+        route=decision.route,
+        fingerprint=one.fingerprint,
+        incident=decision.incident,
+    )
+
+
+def _done(one: Happened, remediation: Remediation | None, plans: list[Entry]) -> AuditRecord:
+    entry = one.entry
+    if entry is None:
+        return AuditRecord(
+            at=moment(one.at),
+            kind="forgotten",
+            who="alertbridge",
+            remediation=one.remediation,
+            text="the journal of this remediation is no longer kept",
+        )
+    written = _written(entry, plans)
+    by = entry.data.get("by")
+    return AuditRecord(
+        at=moment(one.at),
+        kind=entry.kind,
+        who=str(by) if by else f"alertbridge ({entry.worker})" if entry.worker else "alertbridge",
+        why=_meaning(entry.reason) or (_asked(remediation) if written else ""),
+        text=_shown(entry.text),
+        reason=entry.reason,
+        remediation=one.remediation,
+        runbook=remediation.runbook if remediation else "",
+        route=remediation.route if remediation else "",
+        target=str(remediation.target) if remediation else "",
+        operation=written.get("operation", ""),
+        object=written.get("object", ""),
+        before=written.get("before"),
+        after=written.get("after"),
+        resource_version=str(entry.data.get("version", "")),
+    )
+
+
+def _written(entry: Entry, plans: list[Entry]) -> dict[str, Any]:
+    """Return what a write changed; empty for everything that is none."""
+    if not entry.data.get("wrote"):
+        return {}
+    if "put" in entry.data:
+        return dict(mask(entry.data["put"]))
+    if entry.kind != "applied":
+        return {}
+    if made := entry.data.get("made"):
+        return told(msgspec.convert(made, Change))
+    step, number = entry.data.get("step"), entry.data.get("change", 0)
+    for planned in reversed(plans):
+        if planned.data.get("step") == step and planned.at <= entry.at:
+            changes = msgspec.convert(planned.data["plan"], Plan).changes
+            return told(changes[number]) if number < len(changes) else {}
+    return {}
+
+
+def _asked(remediation: Remediation | None) -> str:
+    if remediation is None:
+        return ""
+    if remediation.requested_by:
+        return f"{remediation.requested_by} asked for it" + (f": {remediation.why}" if remediation.why else "")
+    alert = remediation.labels.get("alertname", "")
+    return _shown(f"{remediation.runbook}, for the alert {alert}" if alert else remediation.runbook)
+
+
+def _meaning(reason: str) -> str:
+    try:
+        return Reason.of(reason).text if reason else ""
+    except KeyError:
+        # Of a newer version.
+        return reason
+
+
+def _shown(text: str) -> str:
+    return str(mask(text))

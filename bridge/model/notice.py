@@ -1,0 +1,146 @@
+"""What people are told of a remediation, and what is remembered of it. Pure data; bridge.notify decides.
+
+One message goes to one channel, once: its name is unique among those of its remediation.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+from bridge.model.outside import Message
+
+
+class Severity(Enum):
+    """How bad it is: the one scale that every other is mapped onto."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Event(Enum):
+    """What people can be told of."""
+
+    STARTED = "started"
+    """It begins to change something."""
+    WAITING = "waiting"
+    """It waits for a person's approval."""
+    UPDATE = "update"
+    """It still runs."""
+    DONE = "done"
+    """It ended, and nobody is needed."""
+    OBSERVED = "observed"
+    """It ended with a plan that nobody carries out."""
+    ESCALATED = "escalated"
+    """It ended, and a person is needed: also each further level and each repetition."""
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    """Every alert that asked for it ended after a person was called."""
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """One message that is to be sent."""
+
+    name: str
+    """Such as `escalated-2/on-call`."""
+    channel: str
+    event: Event
+    message: Message
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody has taken it on: nobody further is called."""
+
+    by: str
+    why: str = ""
+    at: float = 0.0
+    """Unix seconds by the store's clock."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told of one remediation, kept between looks. Times are unix seconds by the store's clock."""
+
+    read: int = 0
+    """Entries of the journal that were looked at."""
+    started_at: float | None = None
+    """When the first write was told of."""
+    updates: int = 0
+    update_at: float | None = None
+    done: bool = False
+    level: int = 0
+    """How many levels of the ladder were called."""
+    calls: int = 0
+    """How often somebody was called, repetitions too."""
+    call_at: float | None = None
+    """When the next level is called."""
+    acked: bool = False
+    resolved: bool = False
+    called: tuple[str, ...] = ()
+    """Channels on which somebody was called: they hear of the end as well."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One silence of ours. Times are unix seconds."""
+
+    silence: str
+    """Its id at Alertmanager."""
+    until: float
+    labels: dict[str, str]
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """The silences that stand for one remediation, kept between looks; by the incident that each is for."""
+
+    began: float | None = None
+    silences: dict[str, Held] = {}
+    gone: tuple[str, ...] = ()
+    """Incidents whose end was read from Alertmanager."""
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A remediation that is to be looked at: it has news, or its time has come."""
+
+    remediation: str
+    version: int
+    """Of what is kept, for `Notices.keep`."""
+    kept: bytes = b""
+    """What was kept by the last look; empty at the first."""
+    ack: Ack | None = None
+
+
+class Sending(msgspec.Struct, frozen=True):
+    """One message that is handed out to be sent."""
+
+    remediation: str
+    name: str
+    message: Message
+    attempts: int
+    """This one included."""
+    at: float
+    """When it was written, unix seconds by the store's clock."""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one message."""
+
+    name: str
+    channel: str
+    state: Literal["waiting", "sent", "lost"]
+    """lost: given up, after as many tries as are made."""
+    at: float
+    """When it was written, or sent, or given up; unix seconds by the store's clock."""
+    attempts: int = 0
+    error: str = ""
+    """Of the last try."""
+
+
+class Deliveries(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is kept of what people were told of one remediation."""
+
+    ack: Ack | None = None
+    messages: tuple[Delivery, ...] = ()
+    """Oldest first."""

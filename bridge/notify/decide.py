@@ -1,0 +1,183 @@
+"""What is to be told of a remediation now, and when to look again. Pure; called by crier for each look.
+
+It works from the journal and from what was told before, so that any process can look at any time: a look that is made
+twice tells the same, and its messages have the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from bridge.model.approval import ASKED, digest_of
+from bridge.model.notice import Ack, Event, Told
+from bridge.model.remediation import Entry, Outcome, RemediationView, State
+from bridge.model.telling import Level, Notify
+
+APPLYING = "applying"
+"""The journal's word for a write that is about to be made; see engine/journal.py."""
+MOST_CALLS = 48
+"""How often people are called for one remediation, all levels and repetitions."""
+_ENDS = frozenset({Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN, Outcome.UNDONE})
+"""What is told as `done`. What was denied, suppressed or cancelled changed nothing, and is in `explain`."""
+
+
+class Say(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to tell."""
+
+    name: str
+    """Unique among those of the remediation."""
+    event: Event
+    channels: tuple[str, ...]
+    level: str = ""
+    """escalated: who is called."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What follows from one look."""
+
+    say: tuple[Say, ...]
+    told: Told
+    look_at: float | None
+    """Unix seconds; None: with the next news."""
+
+
+def look(
+    rules: Notify, view: RemediationView, entries: Sequence[Entry], ack: Ack | None, told: Told, *, now: float
+) -> Look:
+    """Return what to tell of `view`, whose journal is `entries`, when `told` was told before."""
+    return _Look(rules, view, entries, ack, told, now).look()
+
+
+class _Look:
+    def __init__(
+        self,
+        rules: Notify,
+        view: RemediationView,
+        entries: Sequence[Entry],
+        ack: Ack | None,
+        told: Told,
+        now: float,
+    ) -> None:
+        self._rules = rules
+        self._view = view
+        self._rem = view.remediation
+        self._entries = entries
+        self._ack = ack
+        self._told = told
+        self._now = now
+        self._severity = rules.severity.of(self._rem.runbook, self._rem.labels)
+        self._say: list[Say] = []
+
+    def look(self) -> Look:
+        fresh = self._entries[self._told.read :]
+        self._set(read=len(self._entries))
+        self._begun(fresh)
+        self._asked(fresh)
+        if self._view.state is State.DONE:
+            self._ended()
+            self._call()
+        else:
+            self._update()
+        times = [at for at in (self._told.update_at, self._told.call_at) if at is not None]
+        return Look(tuple(self._say), self._told, min(times, default=None))
+
+    def _set(self, **fields: object) -> None:
+        self._told = msgspec.structs.replace(self._told, **fields)
+
+    def _tell(self, name: str, event: Event, more: Sequence[str] = (), level: str = "") -> None:
+        channels = dict.fromkeys((*self._channels(event), *more))
+        if channels:
+            self._say.append(Say(name=name, event=event, channels=tuple(channels), level=level))
+
+    def _channels(self, event: Event) -> Iterator[str]:
+        for rule in self._rules.rules:
+            if event in rule.on and rule.meets(self._rem.runbook, self._rem.labels, self._severity):
+                yield from rule.channels
+
+    # -- while it runs
+
+    def _begun(self, fresh: Sequence[Entry]) -> None:
+        if self._told.started_at is not None or not any(entry.kind == APPLYING for entry in fresh):
+            return
+        self._set(started_at=self._now, update_at=self._now + self._rules.update_every)
+        if self._view.state is not State.DONE:
+            # When it is over by now, the end says everything.
+            self._tell("started", Event.STARTED)
+
+    def _asked(self, fresh: Sequence[Entry]) -> None:
+        for entry in fresh:
+            if entry.kind == ASKED and self._view.state is not State.DONE:
+                plans = entry.data.get("question", {}).get("plans", {})
+                # The same plan is the same question, whoever planned it again.
+                self._tell(f"waiting-{_short(plans)}", Event.WAITING)
+
+    def _update(self) -> None:
+        due = self._told.update_at
+        if due is None or due > self._now:
+            return
+        # One for a while in which nobody looked, not one for each time that was missed.
+        self._set(updates=self._told.updates + 1, update_at=self._now + self._rules.update_every)
+        self._tell(f"update-{self._told.updates}", Event.UPDATE)
+
+    # -- the end, and after it
+
+    def _ended(self) -> None:
+        if self._told.done:
+            return
+        self._set(done=True, update_at=None)
+        if self._view.escalated:
+            self._set(call_at=self._now)
+        elif self._view.outcome is Outcome.OBSERVED:
+            self._tell("observed", Event.OBSERVED)
+        elif self._view.outcome in _ENDS or self._told.started_at is not None:
+            self._tell("done", Event.DONE)
+
+    @property
+    def _resolved(self) -> bool:
+        return bool(self._view.incidents) and not self._view.open_incidents
+
+    def _call(self) -> None:
+        called = self._told.calls > 0
+        if called and self._resolved and not self._told.resolved:
+            self._set(resolved=True, call_at=None)
+            self._tell("resolved", Event.RESOLVED, self._told.called)
+        elif self._ack is not None and not self._told.acked and (called or self._told.call_at is not None):
+            self._set(acked=True, call_at=None)
+            if called:
+                self._tell("acknowledged", Event.ACKNOWLEDGED, self._told.called)
+        elif self._told.call_at is not None and self._told.call_at <= self._now:
+            self._call_next()
+
+    def _call_next(self) -> None:
+        calls = self._told.calls + 1
+        # What has resolved by itself wakes nobody: it is told by rules, and no ladder begins.
+        levels = () if self._resolved else self._levels()
+        at = min(self._told.level, len(levels) - 1)
+        level = levels[at] if levels else None
+        # By rules the first time alone: whoever is called later is named by the ladder.
+        by_rules = tuple(self._channels(Event.ESCALATED)) if calls == 1 else ()
+        channels = tuple(dict.fromkeys((*by_rules, *(level.channels if level else ()))))
+        if channels:
+            name = level.name if level else ""
+            self._say.append(Say(name=f"escalated-{calls}", event=Event.ESCALATED, channels=channels, level=name))
+        self._set(
+            level=min(self._told.level + 1, len(levels)),
+            calls=calls,
+            call_at=self._now + level.within if level and calls < MOST_CALLS else None,
+            called=tuple(dict.fromkeys((*self._told.called, *channels))),
+            resolved=self._resolved,
+        )
+
+    def _levels(self) -> tuple[Level, ...]:
+        """Return the levels of the first ladder that fits."""
+        for ladder in self._rules.escalation:
+            if ladder.meets(self._rem.runbook, self._rem.labels, self._severity):
+                return ladder.levels
+        return ()
+
+
+def _short(plans: object) -> str:
+    """Return what stands for the plans of a question in a message's name."""
+    return digest_of(plans) if isinstance(plans, dict) else "0"

@@ -1,0 +1,79 @@
+"""The disruption budget, shared by all workers through Redis. Called by the budget's guard.
+
+One script reads what counts, decides and reserves, so that of any number of workers none can be let in beyond it.
+What a run reserved is settled by the script that ends the run, whoever ends it (see lua/remediation.lua).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.errors import LeaseLost
+from bridge.model.budget import BudgetAnswer, BudgetRules, Spend
+from bridge.model.intake import Claim
+from bridge.stores.codec import ENCODER
+from bridge.stores.link import Link
+
+
+class RedisBudgets:
+    """Implements ports.Budgets."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def look(self, spends: Sequence[Spend], rules: BudgetRules) -> BudgetAnswer:
+        return _answer(await self._ask("", "", "", "look", spends, rules))
+
+    async def reserve(
+        self, claim: Claim, key: str, spends: Sequence[Spend], rules: BudgetRules, *, force: bool = False
+    ) -> BudgetAnswer:
+        how = "force" if force else "reserve"
+        reply = await self._ask(claim.remediation, str(claim.token), key, how, spends, rules)
+        if reply[0] == b"lost":
+            raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+        return _answer(reply)
+
+    async def settle(self, claim: Claim, *, wrote: bool) -> None:
+        await self._link.script("budget_settle", claim.remediation, claim.token, "1" if wrote else "0")
+
+    async def _ask(
+        self, remediation: str, token: str, key: str, how: str, spends: Sequence[Spend], rules: BudgetRules
+    ) -> list[bytes]:
+        said = {
+            "w": round(rules.window * 1000),
+            "h": rules.halt_after,
+            "l": [
+                {
+                    name: value
+                    for name, value in (("s", one.scope), ("t", one.targets), ("p", one.percent), ("n", one.nodes))
+                    if value is not None
+                }
+                for one in rules.limits
+            ],
+        }
+        if rules.halt_after is None:
+            del said["h"]
+        lines = [
+            {"s": each.scopes, "t": each.target, "w": each.workload, "p": each.percent, "n": each.node}
+            for each in spends
+        ]
+        reply: list[bytes] = await self._link.script(
+            "budget_reserve", remediation, token, key, how, ENCODER.encode(said), ENCODER.encode(lines)
+        )
+        return reply
+
+
+def _answer(reply: list[bytes]) -> BudgetAnswer:
+    if reply[0] == b"granted":
+        return BudgetAnswer(granted=True)
+    scope, what, used, asked, most, retry = reply[1:]
+    return BudgetAnswer(
+        granted=False,
+        halted=reply[0] == b"halted",
+        scope=scope.decode(),
+        what=what.decode(),
+        used=float(used),
+        asked=float(asked),
+        most=float(most),
+        retry_at=float(retry) / 1000 if retry else None,
+    )

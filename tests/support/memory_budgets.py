@@ -1,0 +1,98 @@
+"""The disruption budget in memory, with the meaning that ports.Budgets gives it; written without an eye to speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from bridge.model.budget import BudgetAnswer, BudgetRules, Spend
+from bridge.model.intake import Claim, Pause
+from bridge.ports import Clock
+
+Used = dict[str, float]
+
+
+class MemoryBudgets:
+    """Implements ports.Budgets; `halt` is told of a pause of everything."""
+
+    def __init__(self, clock: Clock, halt: Callable[[Pause], None] = lambda pause: None) -> None:
+        self._clock = clock
+        self._halt = halt
+        self.plans: dict[str, dict[str, tuple[Spend, ...]]] = {}
+        self.settled: dict[str, float] = {}
+        self._wanted: dict[str, float] = {}
+
+    async def look(self, spends: Sequence[Spend], rules: BudgetRules) -> BudgetAnswer:
+        return self._ask("", "", tuple(spends), rules)
+
+    async def reserve(
+        self, claim: Claim, key: str, spends: Sequence[Spend], rules: BudgetRules, *, force: bool = False
+    ) -> BudgetAnswer:
+        now = self._clock.now()
+        self._wanted |= {spend.target: now for spend in spends if spend.target}
+        self._wanted = {target: at for target, at in self._wanted.items() if at > now - rules.window}
+        wanted = len(self._wanted)
+        if rules.halt_after is not None and wanted > rules.halt_after and not force:
+            self._halt(Pause(scope="all", by="alertbridge", why="halt_after", since=now))
+            return BudgetAnswer(
+                granted=False, halted=True, what="targets", used=wanted - 1, asked=wanted, most=rules.halt_after
+            )
+        answer = self._ask(claim.remediation, key, tuple(spends), rules)
+        if answer.granted or force:
+            self.plans.setdefault(claim.remediation, {})[key] = tuple(spends)
+            self.settled.pop(claim.remediation, None)
+            return BudgetAnswer(granted=True)
+        return answer
+
+    async def settle(self, claim: Claim, *, wrote: bool) -> None:
+        if claim.remediation not in self.plans:
+            return
+        if wrote:
+            self.settled[claim.remediation] = self._clock.now()
+        else:
+            del self.plans[claim.remediation]
+
+    def _ask(self, remediation: str, key: str, spends: tuple[Spend, ...], rules: BudgetRules) -> BudgetAnswer:
+        now = self._clock.now()
+        over = {name: self.settled.get(name, now) + rules.window for name in self.plans}
+        ends = sorted({at for at in over.values() if at > now})
+        lack = self._lack(remediation, key, spends, rules, {name for name, at in over.items() if at > now})
+        if lack is None:
+            return BudgetAnswer(granted=True)
+        for at in ends:
+            left = {name for name, end in over.items() if end > at}
+            if self._lack(remediation, key, spends, rules, left) is None:
+                return BudgetAnswer(granted=False, retry_at=at, **lack)
+        return BudgetAnswer(granted=False, **lack)
+
+    def _lack(
+        self, remediation: str, key: str, spends: tuple[Spend, ...], rules: BudgetRules, names: set[str]
+    ) -> dict[str, object] | None:
+        there = [
+            spend
+            for name in names
+            for plan, spent in self.plans[name].items()
+            if (name, plan) != (remediation, key)
+            for spend in spent
+        ]
+        for limit in rules.limits:
+            before, after = _sum(limit.scope, there), _sum(limit.scope, [*there, *spends])
+            most = {"targets": limit.targets, "nodes": limit.nodes}
+            for what in after:
+                allowed = most.get(what, limit.percent)
+                used = before.get(what, 0.0)
+                if allowed is not None and after[what] > allowed + 0.001 and after[what] > used:
+                    return {"scope": limit.scope, "what": what, "used": used, "asked": after[what], "most": allowed}
+        return None
+
+
+def _sum(scope: str, spends: Iterable[Spend]) -> Used:
+    within = [spend for spend in spends if scope in spend.scopes]
+    found: Used = {
+        "targets": len({spend.target for spend in within} - {""}),
+        "nodes": len({spend.node for spend in within} - {""}),
+    }
+    for spend in within:
+        if spend.workload:
+            what = f"percent of {spend.workload}"
+            found[what] = found.get(what, 0.0) + spend.percent
+    return found

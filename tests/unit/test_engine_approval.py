@@ -1,0 +1,209 @@
+"""The engine asks people: what an approval covers, and what becomes of it wherever a worker dies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.engine import journal as kinds
+from bridge.engine.approval import MOST_QUESTIONS
+from bridge.errors import KubeUnavailable
+from bridge.guards.reversible import ReversibleGuard
+from bridge.model.approval import APPROVED, ASKED, Answer, Said
+from bridge.model.mode import Mode
+from bridge.model.plan import Undo
+from bridge.model.reason import Reason, Verdict
+from bridge.model.remediation import Outcome, State
+from tests.support.bench import OTHER, REF, Bench, SetField, runbook
+
+pytestmark = pytest.mark.usefixtures("quiet_log")
+
+SUCCEEDED = (Outcome.SUCCEEDED, Reason.VERIFIED)
+TWO = [{"action": "set"}, {"action": "set", "with": {"value": 6, "names": ["worker"]}}]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+class _Death(BaseException):
+    """The worker's process is gone."""
+
+
+async def say(bench: Bench, by: str = "ann", agree: bool = True) -> Said:
+    return (await bench.work.answer("r1", Answer(by=by, agree=agree), f"{by} answered")).said
+
+
+async def asked(bench: Bench, **more: Any) -> None:
+    bench.add(runbook(steps=more.pop("steps", TWO)), mode=Mode.APPROVE, **more)
+    assert (await bench.stretch()).state is State.PARKED
+
+
+@pytest.mark.parametrize(
+    "place",
+    [kinds.STARTED, kinds.PLANNED, APPROVED, kinds.ADMITTED, kinds.APPLYING, kinds.APPLIED, kinds.VERIFIED],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_an_approval_outlives_the_worker_that_goes_by_it(bench: Bench, place: str, when: str) -> None:
+    """Faults 3 and 4: asked once, answered once, made once."""
+    await asked(bench)
+    assert await say(bench) is Said.TAKEN
+    left = [f"{when} {place}"]
+
+    async def die(now: str) -> None:
+        if left == [now]:
+            left.clear()
+            raise _Death
+
+    bench.work.point = die
+    with pytest.raises(_Death):
+        await bench.stretch()
+    assert await bench.run() == SUCCEEDED
+    assert bench.writes == [5, 6]
+    assert bench.kinds().count(ASKED) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_worker_that_dies_while_it_asks_asks_nobody_twice(bench: Bench, when: str) -> None:
+    left = [f"{when} {ASKED}"]
+
+    async def die(now: str) -> None:
+        if left == [now]:
+            left.clear()
+            raise _Death
+
+    bench.work.point = die
+    bench.add(mode=Mode.APPROVE)
+    with pytest.raises(_Death):
+        await bench.stretch()
+    await bench.stretch()
+    questions = [entry.data["question"] for entry in bench.entries() if entry.kind == ASKED]
+    assert len({str(question["plans"]) for question in questions}) == 1
+    assert len({question["until"] for question in questions}) == 1
+    assert await say(bench) is Said.TAKEN
+    assert await bench.run() == SUCCEEDED
+
+
+async def test_people_are_told_once_and_paged_since_they_are_waited_for(bench: Bench) -> None:
+    await asked(bench, approvers=2)
+    await say(bench)
+    await bench.stretch()
+    assert [page for text, page in bench.told.said if "agree" in text] == [True]
+
+
+async def test_nothing_is_held_while_people_are_asked(bench: Bench) -> None:
+    await asked(bench)
+    assert bench.locks.held == {}
+    assert not bench.view().writing
+
+
+@pytest.mark.parametrize("where", ["process", "runbook", "step"])
+async def test_the_strictest_mode_asks(bench: Bench, where: str) -> None:
+    steps = [{"action": "set", **({"mode": "approve"} if where == "step" else {})}]
+    more = {"mode": "approve"} if where == "runbook" else {}
+    bench.mode = Mode.APPROVE if where == "process" else Mode.AUTO
+    bench.add(runbook(steps=steps, **more))
+    assert (await bench.stretch()).state is State.PARKED
+    await say(bench)
+    assert await bench.run() == SUCCEEDED
+
+
+async def test_a_person_may_agree_to_what_nothing_undoes_wherever_the_mode_comes_from(bench: Bench) -> None:
+    bench.actions["set"] = SetField(undo=Undo.NONE)
+    bench.plan_guards = [ReversibleGuard()]
+    bench.add(runbook(mode="approve"))
+    assert (await bench.stretch()).state is State.PARKED
+    await say(bench)
+    assert await bench.run() == SUCCEEDED
+
+
+async def test_what_has_nothing_to_change_asks_nobody(bench: Bench) -> None:
+    bench.cluster.edit(REF, {"spec": {"value": 5}})
+    bench.add(mode=Mode.APPROVE)
+    assert await bench.run() == (Outcome.SUCCEEDED, Reason.NOTHING_TO_DO)
+    assert ASKED not in bench.kinds()
+
+
+async def test_a_plan_that_changes_again_and_again_is_given_up(bench: Bench) -> None:
+    await asked(bench)
+    for value in range(10, 10 + MOST_QUESTIONS + 1):
+        bench.cluster.edit(OTHER, {"spec": {"value": value}})
+        await say(bench)
+        if (await bench.stretch()).state is State.DONE:
+            break
+    assert (bench.view().outcome, bench.view().reason) == (Outcome.DENIED, Reason.PLAN_STALE.value)
+    assert bench.writes == []
+
+
+async def test_mode_auto_meanwhile_goes_on_and_old_questions_end_nothing(bench: Bench) -> None:
+    bench.mode = Mode.APPROVE
+    bench.add(runbook(steps=TWO))
+    assert (await bench.stretch()).state is State.PARKED
+    bench.mode = Mode.AUTO
+    await bench.work.wake("r1")
+    bench.clock.advance(60.0)
+    assert await bench.run() == SUCCEEDED
+
+
+async def test_mode_observe_meanwhile_ends_it_without_a_write(bench: Bench) -> None:
+    await asked(bench)
+    bench.mode = Mode.OBSERVE
+    await say(bench)
+    assert await bench.run() == (Outcome.OBSERVED, Reason.OBSERVE_ONLY)
+    assert bench.writes == []
+
+
+async def test_a_cluster_that_is_away_when_people_answer_is_waited_for_and_they_are_not_asked_again(
+    bench: Bench,
+) -> None:
+    await asked(bench)
+    await say(bench)
+    bench.action.planning = [KubeUnavailable("away")] * 4
+    assert await bench.run() == SUCCEEDED
+    assert bench.kinds().count(ASKED) == 1
+
+
+class Deferring:
+    """A plan guard that puts everything off until the test says otherwise."""
+
+    name = "deferring"
+    until = 0.0
+
+    async def check(self, remediation: Any, plan: Any, context: Any) -> Verdict:
+        if context.reach.clock.now() >= self.until:
+            return Verdict.allow()
+        return Verdict.defer(Reason.BUDGET_SPENT, "no room now", retry_at=self.until)
+
+
+async def test_a_guard_that_puts_it_off_costs_nobody_a_second_answer(bench: Bench) -> None:
+    guard = Deferring()
+    bench.plan_guards = [guard]
+    await asked(bench)
+    guard.until = bench.clock.now() + 600.0
+    await say(bench)
+    assert (await bench.stretch()).state is State.PARKED
+    assert bench.writes == []
+    assert await bench.run() == SUCCEEDED
+    assert bench.clock.now() >= guard.until
+    assert bench.kinds().count(ASKED) == 1
+
+
+async def test_nobodys_yes_is_good_for_ever(bench: Bench) -> None:
+    guard = Deferring()
+    bench.plan_guards = [guard]
+    await asked(bench)
+    guard.until = bench.clock.now() + 86400.0
+    await say(bench)
+    assert await bench.run() == (Outcome.SUPPRESSED, Reason.BUDGET_SPENT)
+    assert bench.writes == []
+
+
+async def test_who_triggered_it_is_not_its_only_approver_where_two_are_wanted(bench: Bench) -> None:
+    await asked(bench, approvers=2, requested_by="ann")
+    assert await say(bench, "ann") is Said.TAKEN
+    assert await say(bench, "ann") is Said.ALREADY
+    assert (await bench.stretch()).state is State.PARKED
+    assert await say(bench, "bob") is Said.TAKEN
+    assert await bench.run() == SUCCEEDED
