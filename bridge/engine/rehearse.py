@@ -6,8 +6,8 @@ The same code as a run in mode observe: only the stores are a notebook here, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,8 +23,9 @@ from bridge.model.outside import Copy
 from bridge.model.remediation import Entry, Remediation, RemediationView, Revert, State
 from bridge.model.target import ObjectRef
 from bridge.ports import Cluster, Clusters
+from bridge.ports.layer import ClusterLayer, Way
 
-_WRITES = frozenset({"patch", "create", "apply", "delete", "evict", "exec"})
+T = TypeVar("T")
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,17 +140,11 @@ class ReadOnlyClusters:
         self._inner = inner
 
     def get(self, name: str) -> Cluster:
-        read_only: Any = _ReadOnly(self._inner.get(name))
-        return read_only  # type: ignore[no-any-return]
+        return _ReadOnly(self._inner.get(name))
 
 
-class _ReadOnly:
-    def __init__(self, inner: Cluster) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return _refuse if name in _WRITES else getattr(self._inner, name)
-
-
-async def _refuse(*_: object, **__: object) -> NoReturn:
-    raise PermanentError("a rehearsal changes nothing")
+class _ReadOnly(ClusterLayer):
+    async def _pass(self, way: Way, call: Callable[[], Awaitable[T]]) -> T:
+        if way.writes:
+            raise PermanentError("a rehearsal changes nothing")
+        return await call()

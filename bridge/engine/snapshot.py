@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.target import ObjectRef
 from bridge.ports import Clock, Cluster, Connections
+from bridge.ports.layer import ClusterLayer, Way
+
+T = TypeVar("T")
 
 BELIEVED = 2.0
 """Seconds for which something that was read is not read again."""
 
 
-class Snapshot:
+class Snapshot(ClusterLayer):
     """Implements ports.Cluster over another. What it returns is shared: nobody changes it."""
 
     def __init__(self, inner: Cluster, clock: Clock) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._clock = clock
         self._read: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
 
@@ -56,76 +58,14 @@ class Snapshot:
         )
         return found
 
-    async def wait_for(
-        self, ref: ObjectRef, holds: Callable[[dict[str, Any] | None], bool], *, deadline: float
-    ) -> dict[str, Any] | None:
-        found = await self._inner.wait_for(ref, holds, deadline=deadline)
-        # What was read before the wait is older than what was waited for.
-        self.forget()
+    async def _pass(self, way: Way, call: Callable[[], Awaitable[T]]) -> T:
+        if way.writes:
+            self.forget()
+        found = await call()
+        if way is Way.WAIT:
+            # What was read before the wait is older than what was waited for.
+            self.forget()
         return found
-
-    async def patch(
-        self, ref: ObjectRef, body: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False
-    ) -> dict[str, Any]:
-        self.forget()
-        return await self._inner.patch(ref, body, subresource=subresource, dry_run=dry_run)
-
-    async def create(self, ref: ObjectRef, manifest: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
-        self.forget()
-        return await self._inner.create(ref, manifest, dry_run=dry_run)
-
-    async def apply(
-        self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool = False, dry_run: bool = False
-    ) -> dict[str, Any]:
-        self.forget()
-        return await self._inner.apply(ref, manifest, force=force, dry_run=dry_run)
-
-    async def delete(
-        self,
-        ref: ObjectRef,
-        *,
-        resource_version: str = "",
-        grace: int | None = None,
-        propagation: str = "Background",
-        dry_run: bool = False,
-    ) -> None:
-        self.forget()
-        await self._inner.delete(
-            ref, resource_version=resource_version, grace=grace, propagation=propagation, dry_run=dry_run
-        )
-
-    async def evict(self, ref: ObjectRef, *, grace: int | None = None, dry_run: bool = False) -> None:
-        self.forget()
-        await self._inner.evict(ref, grace=grace, dry_run=dry_run)
-
-    async def exec(
-        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
-    ) -> ExecReply:
-        self.forget()
-        return await self._inner.exec(namespace, pod, command, container=container, deadline=deadline)
-
-    async def logs(
-        self,
-        namespace: str,
-        pod: str,
-        *,
-        container: str,
-        previous: bool = False,
-        lines: int = 100,
-        since: float | None = None,
-    ) -> str:
-        return await self._inner.logs(
-            namespace, pod, container=container, previous=previous, lines=lines, since=since
-        )
-
-    async def service_get(self, namespace: str, service: str, port: str, path: str) -> int:
-        return await self._inner.service_get(namespace, service, port, path)
-
-    async def service_text(self, namespace: str, service: str, port: str, path: str) -> HttpReply:
-        return await self._inner.service_text(namespace, service, port, path)
-
-    async def health(self, path: str) -> HttpReply:
-        return await self._inner.health(path)
 
     async def _once(self, key: Hashable, read: Callable[[], Awaitable[Any]]) -> Any:
         now = self._clock.monotonic()

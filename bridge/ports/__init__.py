@@ -1,4 +1,7 @@
-"""Protocols between the layers. Each has one contract test, run against every implementation."""
+"""Protocols between the layers. Each has one contract test, run against every implementation.
+
+The module `layer` alone has code: what stands around a cluster derives from it.
+"""
 
 from bridge.ports.catalogue import (
     Action,
