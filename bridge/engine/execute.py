@@ -29,7 +29,7 @@ from bridge.engine.parts import Parts
 from bridge.engine.record import Record
 from bridge.engine.revert import UndoRun
 from bridge.engine.sight import Sight
-from bridge.engine.snapshot import Snapshot, SnapshotReach
+from bridge.engine.snapshot import Snapshot
 from bridge.engine.steps import Steps
 from bridge.engine.waits import Waits
 from bridge.engine.walk import Walk
@@ -88,7 +88,7 @@ class Run:
             remediation=self._rem.undo_of or self._rem.id,
             planned_at=self._rem.created_at,
             target=self._rem.target,
-            reach=SnapshotReach(reach, snapshot),
+            reach=reach.over(snapshot),
         )
         if parts.events is not None:
             record.heard = Teller(parts.events, reach.cluster, self._view, runbook.target.api_version).heard

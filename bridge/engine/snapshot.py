@@ -7,12 +7,11 @@ every look of a verification begins with `forget`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
-from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.target import ObjectRef
-from bridge.ports import Clock, Cluster, Connections
+from bridge.ports import Clock, Cluster
 from bridge.ports.layer import ClusterLayer, Way
 
 T = TypeVar("T")
@@ -77,61 +76,6 @@ class Snapshot(ClusterLayer):
             self._read[key] = (now, task)
         # Shielded: one reader that runs out of time takes nothing from the others.
         return await asyncio.shield(task)
-
-
-class SnapshotReach:
-    """Implements ports.Connections: another's, with the snapshot in the cluster's place."""
-
-    def __init__(self, inner: Connections, cluster: Snapshot) -> None:
-        self.clock = inner.clock
-        self.cluster: Cluster = cluster
-        self.copies = inner.copies
-        self._snapshot = cluster
-        self._inner = inner
-
-    def check(self, sort: str, name: str, arguments: Sequence[str] = ()) -> None:
-        self._inner.check(sort, name, arguments)
-
-    async def promql(self, query: str) -> list[tuple[Mapping[str, str], float]]:
-        return await self._inner.promql(query)
-
-    async def http_status(self, url: str) -> int:
-        return await self._inner.http_status(url)
-
-    async def http(self, request: HttpRequest) -> HttpReply:
-        return await self._inner.http(request)
-
-    async def sql(
-        self,
-        connection: str,
-        statement: str,
-        arguments: Sequence[Any] = (),
-        *,
-        deadline: float = 30.0,
-        read_only: bool = False,
-    ) -> SqlReply:
-        return await self._inner.sql(connection, statement, arguments, deadline=deadline, read_only=read_only)
-
-    async def redis(self, connection: str, command: Sequence[str], *, address: str = "") -> Any:
-        return await self._inner.redis(connection, command, address=address)
-
-    async def command(self, name: str, arguments: Sequence[str], *, deadline: float = 30.0) -> ExecReply:
-        return await self._inner.command(name, arguments, deadline=deadline)
-
-    async def exec(
-        self, namespace: str, pod: str, command: Sequence[str], *, container: str, deadline: float = 30.0
-    ) -> ExecReply:
-        self._snapshot.forget()
-        return await self._inner.exec(namespace, pod, command, container=container, deadline=deadline)
-
-    async def notify(self, channel: str, message: Message) -> None:
-        await self._inner.notify(channel, message)
-
-    async def served_certificate(self, url: str) -> str:
-        return await self._inner.served_certificate(url)
-
-    async def tls_pair(self, name: str) -> tuple[bytes, bytes]:
-        return await self._inner.tls_pair(name)
 
 
 async def _run(read: Callable[[], Awaitable[Any]]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -162,6 +163,12 @@ class Reach:
         self.clock = clock
         self.copies: Copies = copies if copies is not None else NoCopies()
         self._outside = outside
+
+    def over(self, cluster: Cluster) -> Reach:
+        """Return the same with `cluster` in the cluster's place."""
+        other = copy.copy(self)
+        other.cluster = cluster
+        return other
 
     def check(self, sort: str, name: str, arguments: Sequence[str] = ()) -> None:
         self._outside.check(sort, name, arguments)

@@ -29,6 +29,10 @@ class Connections(Protocol):
     cluster: Cluster
     copies: Copies
 
+    def over(self, cluster: Cluster) -> Connections:
+        """Return the same with `cluster` in the cluster's place, for `exec` too."""
+        ...
+
     async def promql(self, query: str) -> list[tuple[Mapping[str, str], float]]:
         """Return the samples of an instant query; raise PermanentError when no Prometheus is configured."""
         ...

@@ -8,6 +8,7 @@ assert await bench.run() == (Outcome.SUCCEEDED, Reason.VERIFIED)
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 from pydantic import BaseModel
@@ -125,6 +126,11 @@ class Reach:
     def __init__(self, cluster: Cluster, clock: Clock) -> None:
         self.cluster = cluster
         self.clock = clock
+
+    def over(self, cluster: Cluster) -> Reach:
+        other = copy.copy(self)
+        other.cluster = cluster
+        return other
 
     async def promql(self, query: str) -> list[Any]:
         return []
