@@ -7,7 +7,7 @@ a setting names the file or the environment variable that holds one, and `bridge
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -381,11 +381,17 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _known_clusters(self) -> Settings:
-        known = set(self.clusters.connections) or {"default"}
-        for at, each in enumerate(self.keep_copies):
-            if each.cluster and each.cluster not in known:
-                raise ValueError(f"keep_copies[{at}].cluster: no connection is called {each.cluster!r}")
+        for problem in unknown_clusters(self):
+            raise ValueError(problem)
         return self
+
+
+def unknown_clusters(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for every kept copy of a cluster that is not there."""
+    known = set(settings.clusters.connections) or {"default"}
+    for at, each in enumerate(settings.keep_copies):
+        if each.cluster and each.cluster not in known:
+            yield f"keep_copies[{at}].cluster: no connection is called {each.cluster!r}"
 
 
 def is_loopback(host: str) -> bool:

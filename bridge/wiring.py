@@ -196,10 +196,9 @@ def outside_settings(configuration: Configuration) -> OutsideSettings:
         allowed=origins_of_hosts(settings.http.hosts),
         deadline=settings.prometheus.timeout if settings.prometheus else 10.0,
         http_secrets={
-            name: HttpSecret(
-                value=f"{each.prefix}{secrets.get(f'http/{name}', '')}", origins=origins_of_hosts(each.hosts)
-            )
+            name: HttpSecret(value=each.prefix + secrets[f"http/{name}"], origins=origins_of_hosts(each.hosts))
             for name, each in settings.http.secrets.items()
+            if secrets.get(f"http/{name}")
         },
         sql={
             name: SqlPeer(

@@ -78,8 +78,8 @@ def echo(text: str) -> None:
 
 
 def place_of(config: Path | None) -> Path:
-    """Return the routing table's file; raise ConfigurationError when there is none."""
-    for place in [config] if config else PLACES:
+    """Return the routing table's file, that of a folder where one is named; raise ConfigurationError without one."""
+    for place in [config / "bridge.yml" if config.is_dir() else config] if config else PLACES:
         if place.is_file():
             return place
     raise ConfigurationError([f"{config or PLACES[-1]}: there is no such file (--config, ALERTBRIDGE_CONFIG)"])

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
+from bridge.configuration.compose import Borrowed, clashes, compose, uses_others
 from bridge.configuration.configuration import Configuration
 from bridge.configuration.document import Document, Loc, read_document
 from bridge.configuration.holder import LoadFailed
+from bridge.configuration.included import Included, holder_of, joined
 from bridge.configuration.message_checks import message_problems
 from bridge.configuration.peer_checks import peer_problems
-from bridge.configuration.problems import Problems
+from bridge.configuration.problems import Problems, key_path, nearest
 from bridge.configuration.route_checks import RouteChecks, Written
 from bridge.configuration.runbook_checks import Registry, runbook_problems
 from bridge.configuration.secrets import read_secrets
 from bridge.configuration.sources import Sources
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, InvalidInput
 from bridge.model.interval import NamedIntervals
 from bridge.model.route import REFUSED, AlertSpec, RouteSpec
 from bridge.model.routing import RoutingTable
-from bridge.model.runbook import Runbook, Strict
-from bridge.settings import Settings, Texts, listen_problem, own_redis
+from bridge.model.runbook import Runbook
+from bridge.settings import Settings, Texts, listen_problem, own_redis, unknown_clusters
 
 DEFAULT_RUNBOOKS = "runbooks"
 """The folder beside the main file that is read when `runbooks` is not given."""
@@ -39,16 +42,6 @@ _ALERTMANAGERS = {
     "templates": "keep templates in Alertmanager",
     "mute_time_intervals": "define intervals in `time_intervals`, and name them in a route",
 }
-
-
-class Included(Strict):
-    """What a further file may hold: routes and what they need, no process settings."""
-
-    alerts: dict[str, AlertSpec] = Field(default={})
-    routes: tuple[RouteSpec, ...] = ()
-    """Children of the root, after those of the main file."""
-    time_intervals: tuple[NamedIntervals, ...] = ()
-    runbooks: Texts = ()
 
 
 class Main(Settings):
@@ -104,7 +97,9 @@ class _Loader:
         self._sources = sources
         self._problems = Problems()
         self._runbooks: dict[str, Runbook] = {}
-        self._runbook_files: dict[str, str] = {}
+        self._written: dict[str, tuple[Document, Any]] = {}
+        self._put_together: dict[str, Runbook | None] = {}
+        self._troubled: set[str] = set()
         self._runbook_documents: dict[str, Document] = {}
         self._broken: set[str] = set()
         self._intervals: dict[str, NamedIntervals] = {}
@@ -125,12 +120,16 @@ class _Loader:
             self._find_runbooks(at, part, required="runbooks" in part.model_fields_set)
         for at, part in parts:
             self._add_part(at, part)
+        for at, part in parts:
+            if isinstance(part, Included):
+                main = joined(main, part, partial(self._problems.add, at))
+        documents = [at for at, _ in parts]
         self._check_routes(document, main)
-        self._check_settings(document, main)
+        self._check_settings(documents, main)
         secrets = read_secrets(
             main,
             self._env,
-            complain=lambda loc, text: self._problems.add(document, loc, text),
+            complain=lambda loc, text: self._problems.add(holder_of(loc, documents), loc, text),
             used=self._sources.use,
         )
         self._problems.raise_if_any()
@@ -174,6 +173,7 @@ class _Loader:
                 self._problems.add(document, ("include", at), f"no file is there: {pattern}")
             for file in files:
                 other = self._read(file)
+                _absolute(other.value, file.parent)
                 part = self._problems.validate(Included, other, other.value or {}, refused=REFUSED | _ALERTMANAGERS)
                 if part is not None:
                     found.append((other, part))
@@ -198,17 +198,75 @@ class _Loader:
         if isinstance(value, dict):
             name = value["name"] if isinstance(value.get("name"), str) else default
             value = {"name": default, **value}
-        if self._runbook_files.setdefault(name, document.name) != document.name:
-            self._problems.add(document, ("name",), f"a runbook {name!r} is in {self._runbook_files[name]} already")
-            return
-        runbook = self._problems.validate(Runbook, document, value)
+        there = self._written.setdefault(name, (document, value))[0]
+        if there.name != document.name:
+            self._problems.add(document, ("name",), f"a runbook {name!r} is in {there.name} already")
+
+    def _runbook(self, name: str, via: tuple[str, ...] = ()) -> Runbook | None:
+        """Return a runbook with what it uses in place; None where it is wrong itself, which is noted once."""
+        if name not in self._put_together:
+            runbook = self._put_together[name] = self._checked(name, (*via, name))
+            if runbook is None:
+                self._broken.add(name)
+            elif not runbook.library:
+                self._runbooks[name] = runbook
+        return self._put_together[name]
+
+    def _checked(self, name: str, via: tuple[str, ...]) -> Runbook | None:
+        document, value = self._written[name]
+        if isinstance(value, dict) and value.get("library") is True:
+            if "target" in value:
+                self._problems.add(document, ("target",), "a library has none: whoever uses it has one")
+            value = {**value, "target": {"name": "library"}}
+        own, borrowed, whole = document, [], True
+        if uses_others(value):
+            own_params = value.get("params") or {}
+            value, own, borrowed, whole = self._composed(document, value, via)
+        runbook = self._problems.validate(Runbook, own, value) if whole else None
         if runbook is None:
-            self._broken.add(name)
-            return
-        self._runbooks[runbook.name] = runbook
-        self._runbook_documents[runbook.name] = document
-        for loc, text in runbook_problems(runbook, self._registry):
+            return None
+        self._runbook_documents[name] = own
+        told = [(own, *self._at_use(runbook, *each)) for each in runbook_problems(runbook, self._registry)]
+        if borrowed:
+            told += [(document, *each) for each in clashes(runbook, borrowed, own_params)]
+        for where, loc, text in told:
+            self._troubled.add(name)
+            if text:
+                self._problems.add(where, loc, text)
+        return runbook
+
+    def _composed(
+        self, document: Document, value: dict[str, Any], via: tuple[str, ...]
+    ) -> tuple[dict[str, Any], Document, list[Borrowed], bool]:
+        def find(other: str) -> Runbook | None:
+            if other not in self._written:
+                raise InvalidInput(f"no runbook is called {other!r}{nearest(other, self._written)}")
+            if other in via:
+                way = " uses ".join([*via[via.index(other) :], other])
+                raise InvalidInput(f"{way}: put what they share into a library")
+            return self._runbook(other, via)
+
+        uses, whole = {}, True
+        for at, item in enumerate(value["scenarios"]):
+            if isinstance(item, dict) and "use" in item:
+                use = self._problems.validate(Use, document.at(("scenarios", at)), item)
+                if use is None:
+                    whole = False
+                else:
+                    uses[at] = use
+        composed, problems = compose(value, uses, find)
+        for loc, text in problems:
             self._problems.add(document, loc, text)
+        whole = whole and composed.whole
+        return composed.value, document.moved(composed.value, "scenarios", composed.origins), composed.borrowed, whole
+
+    def _at_use(self, runbook: Runbook, loc: Loc, text: str) -> tuple[Loc, str]:
+        """Return a problem of a scenario that was used as one of the place that uses it; no text where it is told."""
+        at = loc[1] if loc[:1] == ("scenarios",) and len(loc) > 1 else None
+        of = runbook.scenarios[at].of if isinstance(at, int) else ""
+        if not of:
+            return loc, text
+        return loc[:2], "" if of in self._troubled else f"of {of}: {key_path(loc[2:])}: {text}"
 
     def _add_part(self, document: Document, part: Main | Included) -> None:
         for at, named in enumerate(part.time_intervals):
@@ -226,22 +284,28 @@ class _Loader:
             self._routes.append(Written(document, ("alerts", name), alert.as_route(name), f"alerts.{name}"))
 
     def _check_routes(self, document: Document, main: Main) -> None:
-        checks = RouteChecks(self._problems, self._runbooks, frozenset(self._broken), frozenset(self._intervals))
+        libraries = frozenset(name for name, each in self._put_together.items() if each and each.library)
+        checks = RouteChecks(
+            self._problems, self._runbooks, frozenset(self._broken), frozenset(self._intervals), libraries
+        )
         enabled = checks.check(Written(document, ("route",), main.route, "route"), self._routes)
         for name in sorted(enabled & self._runbooks.keys()):
             # Of what no route leads to, the peers may be set up later.
             for loc, text in peer_problems(self._runbooks[name], self._registry, main):
                 self._problems.add(self._runbook_documents[name], loc, text)
 
-    def _check_settings(self, document: Document, settings: Settings) -> None:
+    def _check_settings(self, documents: list[Document], settings: Settings) -> None:
+        document = documents[0]
         problem = listen_problem(settings.listen.host, credentials=len(settings.credentials))
         if problem:
             self._problems.add(document, ("listen", "host"), problem)
         for loc, text in message_problems(settings.notify):
-            self._problems.add(document, loc, text)
+            self._problems.add(holder_of(loc, documents), loc, text)
+        for text in unknown_clusters(settings):
+            self._problems.add(document, ("keep_copies",), text)
         for name in own_redis(settings):
             self._problems.add(
-                document,
+                holder_of(("redis_peers", name), documents),
                 ("redis_peers", name),
                 "is the Redis that keeps alertbridge's own state (`redis`): no runbook may change that",
             )

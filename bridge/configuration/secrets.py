@@ -58,11 +58,13 @@ def read_secrets(
             found.append(value)
         return tuple(value for value in found if value)
 
-    def one(loc: Loc, file: str, name: str = "", key: str = "password") -> str:
+    def one(loc: Loc, file: str, name: str = "", key: str = "password", *, optional: bool = False) -> str:
         if file:
             used(Path(file))
+            if optional and not Path(file).exists():
+                return ""
             return _file(Path(file), partial(complain, (*loc, f"{key}_file")))
-        if name and not env.get(name):
+        if name and not env.get(name) and not optional:
             complain((*loc, f"{key}_env"), f"the environment variable {name} is not set, or empty")
         return env.get(name, "") if name else ""
 
@@ -96,12 +98,13 @@ def _of_peers(settings: Settings, one: Callable[..., str], complain: Complain) -
             watch = peer.sentinel
             yield f"sentinel/{name}", one((*loc, "sentinel"), watch.password_file, watch.password_env)
     for name, secret in settings.http.secrets.items():
-        yield f"http/{name}", one(("http", "secrets", name), secret.secret_file, secret.secret_env, "secret")
+        loc = ("http", "secrets", name)
+        yield f"http/{name}", one(loc, secret.secret_file, secret.secret_env, "secret", optional=secret.optional)
     if settings.alertmanager is not None:
         yield "alertmanager/token", one(("alertmanager",), settings.alertmanager.token_file, "", "token")
     for name, channel in settings.notify.channels.items():
         loc = ("notify", "channels", name)
-        url = one(loc, channel.url_file, channel.url_env, "url")
+        url = one(loc, channel.url_file, channel.url_env, "url", optional=channel.optional)
         if url and not _URL.match(url):
             complain(loc, "its address has to be one that apprise takes, such as slack://…")
         yield f"notify/{name}", url

@@ -173,6 +173,8 @@ class HttpSecretSpec(Strict):
     """Put before it, e.g. `Bearer `."""
     hosts: Hosts = ()
     """The hosts that may get it; none given: any of `http.hosts`."""
+    optional: bool = False
+    """It may be missing: a request that names it is refused then, and the configuration is right all the same."""
 
     @model_validator(mode="after")
     def _one_place(self) -> HttpSecretSpec:
@@ -222,6 +224,8 @@ class ChannelSpec(Strict):
     url_file: str = ""
     url_env: str = ""
     timeout: Annotated[Duration, Field(gt=0, le=60)] = 15.0
+    optional: bool = False
+    """Its address may be missing: nothing is sent then, and the configuration is right all the same."""
 
     @model_validator(mode="after")
     def _one_place(self) -> ChannelSpec:

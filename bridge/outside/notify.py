@@ -38,6 +38,8 @@ class Channels:
     async def send(self, name: str, message: Message) -> None:
         """Send one message; see ports.Connections.notify."""
         channel = self.channel(name)
+        if not channel.url:
+            raise PermanentError(f"channel {name}: its address is not there yet (`optional`)")
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="notify")
         loop = asyncio.get_running_loop()

@@ -207,7 +207,7 @@ def test_included_files_hold_no_process_settings(folder: Folder) -> None:
     folder.write("bridge.yml", "include: more.yml")
     folder.write("more.yml", "redis: {}\nroutes: [{runbook: shop/web}]")
     assert folder.problems() == [
-        "more.yml:1:1: redis: is an unknown key; known are alerts, routes, runbooks, time_intervals",
+        "more.yml:1:1: redis: is an unknown key; did you mean redis_peers?",
         "more.yml:2:10: routes[0].matchers: a route below the root needs a matcher, or it would take every alert",
     ]
 
