@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import msgspec
 
-from bridge.engine import journal as kinds
 from bridge.engine.choose import choose
 from bridge.engine.ending import Ended, Ending, Finish
 from bridge.engine.failures import ending_for
-from bridge.engine.journal import Progress
 from bridge.engine.making import Making
 from bridge.engine.parts import Parts
 from bridge.engine.places import place_of, proof_key
+from bridge.engine.progress import Progress
 from bridge.engine.proof import Proof
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
@@ -23,6 +22,7 @@ from bridge.engine.steps import Steps
 from bridge.engine.verify import Watch
 from bridge.engine.walk import Walk
 from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.model import kinds
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.runbook import Attempt, Runbook, Scenario

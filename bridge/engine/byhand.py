@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bridge.engine import journal as kinds
 from bridge.engine.putback import inverses
 from bridge.engine.temporary import made_plans, undo_id, undo_record
+from bridge.model import kinds
 from bridge.model.remediation import Entry, RemediationView, State, Undoing
 from bridge.ports import Journal, WorkQueue
 

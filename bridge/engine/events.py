@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from bridge.engine.journal import Progress
+from bridge.engine.progress import Progress
 from bridge.errors import KubeConflict, KubeForbidden
 from bridge.model.redact import redact
 from bridge.model.remediation import Entry, Outcome, RemediationView

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from bridge.configuration.expressions import tell
 from bridge.engine import admission
-from bridge.engine import journal as kinds
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.attempts import Attempts
 from bridge.engine.context import RunContext
@@ -22,10 +21,10 @@ from bridge.engine.ending import Ended, Ending, Finish, HandOver
 from bridge.engine.events import Teller
 from bridge.engine.failures import ending_for
 from bridge.engine.foresee import Foresight
-from bridge.engine.journal import Progress
 from bridge.engine.lease import Lease
 from bridge.engine.making import Making
 from bridge.engine.parts import Parts
+from bridge.engine.progress import Progress
 from bridge.engine.record import Record
 from bridge.engine.revert import UndoRun
 from bridge.engine.sight import Sight
@@ -34,6 +33,7 @@ from bridge.engine.steps import Steps
 from bridge.engine.waits import Waits
 from bridge.engine.walk import Walk
 from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, RemediationView

@@ -6,8 +6,8 @@ import structlog
 from pydantic import ValidationError
 
 from bridge.engine.ending import Ending, Finish, Park
-from bridge.engine.journal import Progress
 from bridge.engine.parts import Parts
+from bridge.engine.progress import Progress
 from bridge.engine.retry import asked_delay
 from bridge.errors import (
     CallInDoubt,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.engine import journal as kinds
 from bridge.engine.ending import Ended, Finish
 from bridge.engine.making import Drafted, Job, Making
 from bridge.engine.places import place_of, round_key, step_key
@@ -15,6 +14,7 @@ from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.walk import Walk
 from bridge.errors import InvalidInput, PermanentError, UnknownValue
+from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.plan import Plan
 from bridge.model.reason import Reason

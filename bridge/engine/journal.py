@@ -1,4 +1,4 @@
-"""The kinds of journal entries that a run writes, and what they add up to. Read by execute when it resumes.
+"""What the entries of a run's journal add up to. Read by record when a run is taken up, and at each entry more.
 
 Every entry about a step names it by its key (see places.py), so that several may be under way at once. Records of
 the version before have the step's number there, and only ever one step under way.
@@ -12,188 +12,12 @@ from typing import Any
 import msgspec
 
 from bridge.engine.places import place_of, proof_key, step_key
-from bridge.model import approval
-from bridge.model.approval import Standing
+from bridge.engine.progress import Failure, Left, Piece, Progress, Undo
+from bridge.model import approval, kinds
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Plan
-from bridge.model.plan import Undo as UndoKind
 from bridge.model.reason import Reason
 from bridge.model.remediation import Entry, Outcome
-
-STARTED = "started"
-EVIDENCE = "evidence"
-SCENARIO = "scenario"
-TRYING = "trying"
-TRIED = "tried"
-SKIPPED = "skipped"
-PASSED = "passed_over"
-ITEMS = "items"
-PLANNED = "planned"
-FORESEEN = "foreseen"
-GUARD = "guard"
-ADMITTED = "admitted"
-SETTLED = "settled"
-APPLYING = "applying"
-APPLIED = "applied"
-NOT_MADE = "not_made"
-VERIFYING = "verifying"
-VERIFIED = "verified"
-WAITING = "waiting"
-WAITED = "waited"
-ROUND = "round"
-STALE = "stale"
-REFUSED = "refused"
-UNDOING = "undoing"
-PUTTING_BACK = "putting_back"
-UNDONE = "undone"
-RETRY = "retry"
-PARKED = "parked"
-HANDED_OVER = "handed_over"
-FINISHED = "finished"
-
-
-class Left(msgspec.Struct, frozen=True):
-    """A change that was not put back, and why."""
-
-    why: str
-    unknown: bool = False
-    """Whether it may have been put back all the same."""
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """How the run ends where nothing else can be tried."""
-
-    outcome: Outcome
-    reason: Reason
-    detail: str
-
-
-class Undo(msgspec.Struct):
-    """What is being put back: all of an attempt, or what was made of one plan that could not be finished."""
-
-    key: str
-    """The attempt's place, or the key of the plan."""
-    reason: str
-    detail: str = ""
-    done: int = 0
-    """How many changes were put back, refused to be, or are not to be because of one that was."""
-    in_flight: bool = False
-    """Putting a change back was announced and its end never recorded."""
-    left: list[Left] = []
-    """What could not be put back."""
-
-
-class Piece(msgspec.Struct, kw_only=True):
-    """One plan of a run and how far it is: of a step, of one of its items, or of one of its rounds."""
-
-    key: str
-    place: str
-    """The attempt that it is of."""
-    plan: Plan
-    params: dict[str, Any] = {}
-    """The parameters that the plan was made with: evidence that they were taken from is not gathered again."""
-    applied: int = 0
-    """How many of the plan's changes were made."""
-    in_flight: bool = False
-    """A write was announced and its end never recorded."""
-    doubtful: bool = False
-    """The write in flight was interrupted: it may have been made, whatever is said about a later try."""
-    since: float = 0.0
-    """When the write in flight was announced for the first time (unix seconds)."""
-    made: list[Change] = []
-    """Changes that this run wrote, as they were made; those that were so already belong to somebody else."""
-    results: list[dict[str, Any]] = []
-    """What each change returned: empty but for calls."""
-    answer: str = ""
-    """Of its verification, once that is over."""
-    failure: Failure | None = None
-    """Why the rest of it could not be made."""
-    back: bool = False
-    """Whether what was made of it is put back, all of it that could be."""
-
-    @property
-    def begun(self) -> bool:
-        return bool(self.applied or self.in_flight or self.answer or self.failure)
-
-    @property
-    def complete(self) -> bool:
-        return self.applied == len(self.plan.changes)
-
-    @property
-    def as_made(self) -> Plan:
-        """The plan with what this run wrote: what an undo inverts."""
-        return msgspec.structs.replace(self.plan, changes=tuple(self.made))
-
-
-class Progress(msgspec.Struct, kw_only=True):
-    """Where a remediation stands, rebuilt from its journal alone."""
-
-    writing: bool = False
-    """A write may have reached the cluster: from here on it is carried on, not begun again."""
-    changed: bool = False
-    """Whether anything was written at all."""
-    begun: bool = False
-    """Something is waited for, or an attempt is over: the scenario stays chosen, also before a first write."""
-    scenario: str = ""
-    place: str = ""
-    """The attempt that is under way."""
-    tried: dict[str, Failure] = {}
-    """Attempts that did not help or were left out, by their place, oldest first."""
-    pieces: dict[str, Piece] = {}
-    """By their key, in the order in which they were planned."""
-    items: dict[str, list[Any]] = {}
-    """The items of steps with `for_each`, by the step's key."""
-    rounds: dict[str, int] = {}
-    """How many rounds of a loop are over, by the step's key."""
-    over: dict[str, dict[str, Any]] = {}
-    """Steps that are over without a plan of their own (left out, waited, looped), with what expressions see."""
-    deadlines: dict[str, float] = {}
-    """Key to the unix time at which a verification or a wait gives up."""
-    own_time: dict[str, tuple[float, float]] = {}
-    """Key to when a proof began, and when its own time is over, which a rule that looks back may prolong."""
-    fixed_since: dict[str, float] = {}
-    """Key to since when a verification that has not settled yet says fixed (unix seconds)."""
-    permit: Permit | None = None
-    approval: Standing = msgspec.field(default_factory=Standing)
-    """What people were asked, and what they answered."""
-    undo: Undo | None = None
-    """What is being put back, or was last."""
-    retries: int = 0
-    latest: str = ""
-    """Key of what was planned or verified last: entries of the version before don't say what they are about."""
-
-    @property
-    def in_flight(self) -> bool:
-        return any(piece.in_flight for piece in self.pieces.values())
-
-    @property
-    def doubtful(self) -> bool:
-        return any(piece.doubtful for piece in self.pieces.values())
-
-    def done_plans(self, place: str | None = None) -> list[Plan]:
-        """Return the plans whose changes were all made, oldest first, with what this run wrote; of one attempt."""
-        return [
-            piece.as_made
-            for piece in self.pieces.values()
-            if piece.applied and piece.complete and place in (None, piece.place)
-        ]
-
-    def staying(self) -> list[Plan]:
-        """Return the plans whose changes no undo of the run puts back, though something of them lasts."""
-        return [piece.as_made for piece in self.pieces.values() if _stays(piece)]
-
-    def changed_in(self, place: str) -> bool:
-        return any(piece.made for piece in self.pieces.values() if piece.place == place)
-
-
-def _stays(piece: Piece) -> bool:
-    plan = piece.as_made
-    if not piece.made or plan.harmless:
-        return False
-    if plan.undo is UndoKind.NONE:
-        return True
-    goes_back = plan.undo_failed if piece.complete else piece.back
-    return bool(plan.inverses) and not goes_back
 
 
 def progress_of(entries: Iterable[Entry]) -> Progress:
@@ -207,13 +31,13 @@ def progress_of(entries: Iterable[Entry]) -> Progress:
 def after(state: Progress, entry: Entry) -> Progress:
     """Return where the run stands after one entry more; `state` itself is used up."""
     kind, data = entry.kind, entry.data
-    if kind == STARTED:
+    if kind == kinds.STARTED:
         return _taken_up(state)
-    if kind == ADMITTED:
+    if kind == kinds.ADMITTED:
         state.permit = msgspec.convert(data["permit"], Permit)
-    elif kind in (PARKED, HANDED_OVER):
+    elif kind in (kinds.PARKED, kinds.HANDED_OVER):
         state.fixed_since = _fixed_since(state, data.get("fixed_since"))
-    elif kind == RETRY:
+    elif kind == kinds.RETRY:
         state.retries += 1
     elif kind in approval.KINDS:
         state.approval = approval.after(state.approval, kind, data)
@@ -225,7 +49,7 @@ def after(state: Progress, entry: Entry) -> Progress:
         _WAYS[kind](state, data)
     elif kind in _ABOUT_STEPS:
         key = _key(state, data.get("step"))
-        if kind == APPLYING and key in state.pieces and not state.pieces[key].in_flight:
+        if kind == kinds.APPLYING and key in state.pieces and not state.pieces[key].in_flight:
             state.pieces[key].since = entry.at
         _ABOUT_STEPS[kind](state, key, data)
     return state
@@ -401,29 +225,29 @@ def _round(state: Progress, key: str, data: dict[str, Any]) -> None:
     state.begun = True
 
 
-_GOING_ON = frozenset({APPLYING, VERIFYING, WAITING})
+_GOING_ON = frozenset({kinds.APPLYING, kinds.VERIFYING, kinds.WAITING})
 """After these nobody is waited for any more."""
 _WAYS = {
-    SCENARIO: _scenario,
-    TRYING: _trying,
-    TRIED: _tried,
-    UNDOING: _undoing,
-    PUTTING_BACK: _putting_back,
-    UNDONE: _undone,
+    kinds.SCENARIO: _scenario,
+    kinds.TRYING: _trying,
+    kinds.TRIED: _tried,
+    kinds.UNDOING: _undoing,
+    kinds.PUTTING_BACK: _putting_back,
+    kinds.UNDONE: _undone,
 }
 _ABOUT_STEPS = {
-    PLANNED: _planned,
-    APPLYING: _applying,
-    APPLIED: _applied,
-    NOT_MADE: _not_made,
-    STALE: _stale,
-    REFUSED: _stale,
-    VERIFYING: _verifying,
-    VERIFIED: _verified,
-    WAITING: _waiting,
-    WAITED: _over,
-    SKIPPED: _over,
-    PASSED: _over,
-    ITEMS: _items,
-    ROUND: _round,
+    kinds.PLANNED: _planned,
+    kinds.APPLYING: _applying,
+    kinds.APPLIED: _applied,
+    kinds.NOT_MADE: _not_made,
+    kinds.STALE: _stale,
+    kinds.REFUSED: _stale,
+    kinds.VERIFYING: _verifying,
+    kinds.VERIFIED: _verified,
+    kinds.WAITING: _waiting,
+    kinds.WAITED: _over,
+    kinds.SKIPPED: _over,
+    kinds.PASSED: _over,
+    kinds.ITEMS: _items,
+    kinds.ROUND: _round,
 }

@@ -13,16 +13,16 @@ from typing import Any
 import msgspec
 
 from bridge.engine import admission
-from bridge.engine import journal as kinds
 from bridge.engine.approval import Approval
 from bridge.engine.ending import Ended, Finish, HandOver, NotMade, Park
 from bridge.engine.failures import ending_for
-from bridge.engine.journal import Piece, Progress
 from bridge.engine.parts import Parts
+from bridge.engine.progress import Piece, Progress
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
 from bridge.errors import LeaseLost, PlanError, StoreUnavailable
+from bridge.model import kinds
 from bridge.model.intake import Claim
 from bridge.model.mode import Mode, strictest
 from bridge.model.plan import Plan, Undo

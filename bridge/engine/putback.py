@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.engine import journal as kinds
 from bridge.engine.ending import Park
 from bridge.engine.failures import ending_for
-from bridge.engine.journal import Undo
 from bridge.engine.lease import Lease
 from bridge.engine.make import Maker
 from bridge.engine.parts import Parts
+from bridge.engine.progress import Undo
 from bridge.engine.record import Record
 from bridge.engine.temporary import digest
 from bridge.errors import LeaseLost, OutcomeUnknown, PlanStale, StoreUnavailable, UndoBlocked
+from bridge.model import kinds
 from bridge.model.audit import told
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from bridge.engine import journal as kinds
 from bridge.engine.gather import Evidence
-from bridge.engine.journal import Progress, after, progress_of
+from bridge.engine.journal import after, progress_of
 from bridge.engine.lease import Lease
+from bridge.engine.progress import Progress
+from bridge.model import kinds
 from bridge.model.reason import Reason
 from bridge.model.remediation import Entry, Revert
 from bridge.ports import Journal

@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from bridge.engine import admission
-from bridge.engine import journal as kinds
 from bridge.engine.byhand import put_back_since
 from bridge.engine.ending import Ended, Ending, Finish, HandOver, Park
 from bridge.engine.failures import ending_for
@@ -22,6 +21,7 @@ from bridge.engine.steps import Steps
 from bridge.engine.temporary import made_plans
 from bridge.engine.verify import Watch
 from bridge.errors import KubeNotFound, LeaseLost, StoreUnavailable
+from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.plan import Change, Operation, Plan, read_pointer
 from bridge.model.reason import Reason

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.engine.journal import Piece, Progress
 from bridge.engine.places import item_key, round_key, step_key
+from bridge.engine.progress import Piece, Progress
 from bridge.model.runbook import Step
 from bridge.model.verification import Answer
 

@@ -10,14 +10,13 @@ import msgspec
 import structlog
 
 from bridge.configuration.expressions import render, tell
-from bridge.engine import journal as kinds
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.context import RunContext
 from bridge.engine.ending import Ended, Finish, HandOver, Park
-from bridge.engine.journal import Piece
 from bridge.engine.lease import Lease
 from bridge.engine.make import Maker
 from bridge.engine.parts import Parts
+from bridge.engine.progress import Piece
 from bridge.engine.putback import PutBack
 from bridge.engine.record import Record
 from bridge.engine.retry import TRANSIENT, retrying
@@ -34,6 +33,7 @@ from bridge.errors import (
     TargetReplaced,
     TemporaryError,
 )
+from bridge.model import kinds
 from bridge.model.intake import Claim
 from bridge.model.plan import Made, Plan, Repeat
 from bridge.model.reason import Reason

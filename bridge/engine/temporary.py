@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.engine import journal as kinds
+from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.plan import Change, Plan
 from bridge.model.remediation import Entry, Remediation

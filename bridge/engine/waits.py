@@ -5,7 +5,6 @@ Called by walk. Nothing is changed here but by the loop's own steps, which makin
 
 from __future__ import annotations
 
-from bridge.engine import journal as kinds
 from bridge.engine.ending import Ended, HandOver, Park
 from bridge.engine.lease import Lease
 from bridge.engine.making import Job, Making
@@ -15,6 +14,7 @@ from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
 from bridge.engine.verify import Watch
+from bridge.model import kinds
 from bridge.model.runbook import Loop, Scenario, Step, Wait
 from bridge.model.verification import Answer, Verification
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.configuration.expressions import render
-from bridge.engine import journal as kinds
 from bridge.engine.ending import Ended, Finish, NotMade
 from bridge.engine.failures import ending_for
 from bridge.engine.making import Job, Making
@@ -16,6 +15,7 @@ from bridge.engine.sight import Sight
 from bridge.engine.step_results import results_of
 from bridge.engine.waits import Waits
 from bridge.errors import LeaseLost, PlanError, StoreUnavailable
+from bridge.model import kinds
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.runbook import Attempt, Scenario, Step

@@ -10,14 +10,13 @@ import msgspec
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from bridge.engine import journal as kinds
 from bridge.engine.ending import Finish, HandOver, Park
 from bridge.engine.events import Teller
 from bridge.engine.execute import Stretch, run_remediation
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.errors import LeaseLost, StoreUnavailable
-from bridge.model import approval
+from bridge.model import approval, kinds
 from bridge.model.breaker import Permit
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason

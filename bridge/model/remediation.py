@@ -141,7 +141,7 @@ class RemediationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of the journal. `data` is plain JSON; `kind` is one of the names that engine/journal.py lists."""
+    """One line of the journal. `data` is plain JSON; `kind` is one of those that bridge.model.kinds lists."""
 
     kind: str
     at: float = 0.0

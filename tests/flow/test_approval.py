@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from bridge.demo.workloads import deployment
-from bridge.engine import journal as kinds
 from bridge.engine.lease import Lease
+from bridge.model import kinds
 from bridge.model.approval import ANSWERED, ASKED, Answer, Question, Said
 from bridge.model.remediation import Entry, State
 from tests.support.installation import runbook

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.demo.workloads import deployment
-from bridge.engine import journal as kinds
+from bridge.model import kinds
 from tests.support.installation import runbook
 from tests.support.redis import RedisServer
 from tests.support.stage import Stage

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.configuration.runbook_checks import Registry, runbook_problems
-from bridge.engine import journal as kinds
+from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.approval import MOST_QUESTIONS
 from bridge.errors import KubeUnavailable
 from bridge.guards.reversible import ReversibleGuard
+from bridge.model import kinds
 from bridge.model.approval import APPROVED, ASKED, Answer, Said
 from bridge.model.mode import Mode
 from bridge.model.plan import Undo

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.errors import KubeForbidden, KubeReplyLost, PermanentError, PlanError
 from bridge.guards.reversible import ReversibleGuard
+from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.plan import Undo
 from bridge.model.reason import Reason, Verdict

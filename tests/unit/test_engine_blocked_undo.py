@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.apply import ChangeApplier
 from bridge.errors import KubeForbidden, PlanStale, UndoBlocked
+from bridge.model import kinds
 from bridge.model.plan import Change, Field, Operation, Plan, Repeat, holds
 from bridge.model.remediation import Outcome
 from tests.support.bench import OTHER, REF, Bench, runbook

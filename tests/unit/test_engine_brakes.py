@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.retry import RetryPolicy, asked_delay
 from bridge.errors import CircuitOpen, KubeBusy, KubeUnavailable
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.cooldown import CooldownGuard
 from bridge.guards.pause import PauseGuard
+from bridge.model import kinds
 from bridge.model.intake import Pause
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict

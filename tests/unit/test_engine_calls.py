@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.places import place_of, step_key
 from bridge.engine.results import kept
 from bridge.engine.temporary import undo_id
@@ -20,6 +19,7 @@ from bridge.errors import (
     PermanentError,
     TemporaryError,
 )
+from bridge.model import kinds
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
+from bridge.model import kinds
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State

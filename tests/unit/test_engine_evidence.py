@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.gather import MOST
 from bridge.errors import PermanentError
+from bridge.model import kinds
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from tests.support.bench import FACTS, Bench, SetField, runbook

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.errors import PermanentError, PlanError, TemporaryError
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.pause import PauseGuard
+from bridge.model import kinds
 from bridge.model.intake import Pause
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict

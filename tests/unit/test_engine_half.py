@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.errors import KubeBusy, KubeForbidden, KubeReplyLost, KubeUnavailable
+from bridge.model import kinds
 from bridge.model.plan import Change, Field, Operation, Plan, Undo
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State

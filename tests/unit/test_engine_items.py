@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.errors import KubeForbidden, KubeReplyLost, KubeUnavailable, PlanError
+from bridge.model import kinds
 from bridge.model.intake import Pause
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict

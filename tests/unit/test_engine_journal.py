@@ -8,9 +8,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.engine import journal as kinds
-from bridge.engine.journal import Progress, progress_of
+from bridge.engine.journal import after, progress_of
 from bridge.engine.places import item_key, place_of, proof_key, round_key, step_key
+from bridge.engine.progress import Progress
+from bridge.model import kinds
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Field, Plan
 from bridge.model.reason import Reason
@@ -164,7 +165,7 @@ def test_taking_up_a_run_again_forgets_nothing_once_it_writes_and_begins_anew_be
 def test_reading_a_journal_at_once_or_entry_by_entry_gives_the_same(journal: list[Entry], share: float) -> None:
     state = progress_of(cut(journal, share))
     for each in journal[len(cut(journal, share)) :]:
-        state = kinds.after(state, each)
+        state = after(state, each)
     assert state == progress_of(journal)
 
 

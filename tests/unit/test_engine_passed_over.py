@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.errors import KubeForbidden, PermanentError, PlanError
+from bridge.model import kinds
 from bridge.model.plan import Undo
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.places import place_of, step_key
 from bridge.engine.temporary import made_plans, undo_id
 from bridge.errors import KubeForbidden, KubeUnavailable
@@ -14,6 +13,7 @@ from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.cooldown import CooldownGuard
 from bridge.guards.freshness import FreshnessGuard
 from bridge.guards.pause import PauseGuard
+from bridge.model import kinds
 from bridge.model.intake import Pause
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason, Verdict

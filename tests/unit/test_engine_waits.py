@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.step_results import results_of
 from bridge.errors import PermanentError
+from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.plan import Change, Operation, Plan
 from bridge.model.reason import Reason
@@ -299,7 +299,7 @@ async def test_observe_tells_of_waits_and_loops_and_plans_what_can_be_planned(be
 
 def test_steps_without_an_id_give_no_result() -> None:
     book = waiting(SET)
-    from bridge.engine.journal import Progress
+    from bridge.engine.progress import Progress
 
     assert results_of(book.scenarios[0].steps, "only", Progress()) == {}
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.engine.lease import Lease
 from bridge.engine.worker import Worker
 from bridge.errors import LeaseLost, StoreUnavailable
+from bridge.model import kinds
 from bridge.model.intake import Claim
 from bridge.model.remediation import Outcome, State
 from bridge.model.target import ObjectRef, Target

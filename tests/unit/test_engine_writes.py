@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from bridge.engine import journal as kinds
 from bridge.errors import (
     CircuitOpen,
     KubeBusy,
@@ -18,6 +17,7 @@ from bridge.errors import (
     PermanentError,
 )
 from bridge.guards.freshness import FreshnessGuard
+from bridge.model import kinds
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, State
 from tests.support.bench import (

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from bridge.engine import journal as kinds
 from bridge.engine.context import RunContext
 from bridge.guards.budget import BudgetGuard
+from bridge.model import kinds
 from bridge.model.budget import BudgetLimits, BudgetSettings
 from bridge.model.intake import Claim, Pause
 from bridge.model.mode import Mode
