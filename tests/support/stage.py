@@ -17,13 +17,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bridge.catalogue import catalogue, registry_of
+from bridge.catalogue import registry_of
 from bridge.configuration import Configuration, load
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.server import SimulatedServer
 from bridge.engine.dispatch import Dispatcher
 from bridge.engine.lease import Lease
-from bridge.engine.parts import Parts
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.kube.clusters import KubeClusters
@@ -32,11 +31,11 @@ from bridge.model.alert import Alert, fingerprint
 from bridge.model.intake import Pause, Seen
 from bridge.model.reason import Reason
 from bridge.model.remediation import RemediationView
-from bridge.notify.log import LogNotifier
-from bridge.outside.reach import Outside, reaches
+from bridge.outside.reach import Outside
 from bridge.stores import Link, Stores, connect
 from bridge.telemetry import Metrics
-from bridge.wiring import cluster_map, entry_guards, outside_settings, plan_guards
+from bridge.wiring import cluster_map, outside_settings
+from tests.support.engine_parts import engine_parts
 from tests.support.installation import RESTART
 from tests.support.recording_proxy import RecordingProxy
 from tests.support.redis import RedisServer, fresh_options
@@ -130,7 +129,7 @@ class Stage:
         self._configuration = load(place, catalogued=registry_of)
 
     async def reload(self, **settings: Any) -> None:
-        from bridge.app import AFTER_RELOAD
+        from bridge.reloading import AFTER_RELOAD
 
         self.configure(**settings)
         await self.stores.intake_queue.wake(AFTER_RELOAD)
@@ -144,25 +143,12 @@ class Stage:
         self._kube = KubeClusters([connection], breakers=self.stores.breakers, clock=self.clock)
         outside = Outside(outside_settings(self._configuration), breakers=self.stores.breakers, clock=self.clock)
         self._outside = outside
-        known = catalogue(tuple(map(Path, self._configuration.settings.plugins)))
-        parts = Parts(
-            queue=self.stores.work,
-            journal=self.stores.journal,
-            locks=self.stores.locks,
-            guardbook=self.stores.guardbook,
-            breakers=self.stores.breakers,
+        parts = engine_parts(
+            lambda: self._configuration,
+            stores=self.stores,
             clusters=self._kube,
-            connections=reaches(self._kube.get, self.clock, outside, self.stores.copies),
-            prometheus=False,
-            actions=known.actions,
-            collectors=known.collectors,
-            trust=self.stores.trust,
-            trust_policy=lambda: self._configuration.settings.trust,
-            entry_guards=entry_guards(lambda: self._configuration),
-            plan_guards=lambda: plan_guards(self._configuration, {}, self.stores.budgets),
-            process_mode=lambda: self._configuration.settings.mode,
+            outside=outside,
             clock=self.clock,
-            notifier=LogNotifier(),
             metrics=self.metrics,
         )
         self._parts = parts
