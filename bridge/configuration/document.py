@@ -49,9 +49,31 @@ class Document:
         self.value = value
         self.flaws = flaws
         self._marks = marks
+        self._moved: tuple[str, list[int]] | None = None
+        self._below: Loc = ()
+
+    def at(self, loc: Loc) -> Document:
+        """Return the part of the document at a place, as one of its own."""
+        other = Document(self.name, None, self._marks, self.flaws)
+        other._below = loc
+        return other
+
+    def moved(self, value: Any, key: str, origins: list[int]) -> Document:
+        """Return the document with another value, whose list `key` has items of other places, or of other files."""
+        other = Document(self.name, value, self._marks, self.flaws)
+        other._moved = (key, origins)
+        return other
+
+    def place(self, loc: Loc) -> Loc:
+        """Return the way to a value as the file has it."""
+        loc = (*self._below, *loc)
+        if self._moved is None or len(loc) < 2 or loc[0] != self._moved[0] or not isinstance(loc[1], int):
+            return loc
+        return (loc[0], self._moved[1][loc[1]], *loc[2:])
 
     def mark(self, loc: Loc) -> Mark:
         """Return the place of a value: of its key in a mapping; for what is not there, of what should hold it."""
+        loc = self.place(loc)
         while loc and loc not in self._marks:
             loc = loc[:-1]
         return self._marks.get(loc, Mark(1, 1))

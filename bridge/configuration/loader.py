@@ -13,23 +13,23 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from bridge.configuration.compose import Borrowed, clashes, compose, uses_others
+from bridge.configuration.compose import Borrowed, at_use, clashes, compose, uses_others
 from bridge.configuration.configuration import Configuration
 from bridge.configuration.document import Document, Loc, read_document
 from bridge.configuration.holder import LoadFailed
 from bridge.configuration.included import Included, holder_of, joined
 from bridge.configuration.message_checks import message_problems
 from bridge.configuration.peer_checks import peer_problems
-from bridge.configuration.problems import Problems, key_path, nearest
+from bridge.configuration.problems import Problems, nearest
 from bridge.configuration.route_checks import RouteChecks, Written
-from bridge.configuration.runbook_checks import Registry, runbook_problems
+from bridge.configuration.runbook_checks import Problem, Registry, runbook_problems
 from bridge.configuration.secrets import read_secrets
 from bridge.configuration.sources import Sources
 from bridge.errors import ConfigurationError, InvalidInput
 from bridge.model.interval import NamedIntervals
 from bridge.model.route import REFUSED, AlertSpec, RouteSpec
 from bridge.model.routing import RoutingTable
-from bridge.model.runbook import Runbook
+from bridge.model.runbook import Runbook, Use
 from bridge.settings import Settings, Texts, listen_problem, own_redis, unknown_clusters
 
 DEFAULT_RUNBOOKS = "runbooks"
@@ -118,6 +118,8 @@ class _Loader:
         parts: list[tuple[Document, Main | Included]] = [(document, main), *self._included(document, main)]
         for at, part in parts:
             self._find_runbooks(at, part, required="runbooks" in part.model_fields_set)
+        for name in self._written:
+            self._runbook(name)
         for at, part in parts:
             self._add_part(at, part)
         for at, part in parts:
@@ -218,21 +220,22 @@ class _Loader:
             if "target" in value:
                 self._problems.add(document, ("target",), "a library has none: whoever uses it has one")
             value = {**value, "target": {"name": "library"}}
-        own, borrowed, whole = document, [], True
+        own, whole = document, True
+        borrowed: list[Borrowed] = []
+        own_params = value.get("params") if isinstance(value, dict) else None
         if uses_others(value):
-            own_params = value.get("params") or {}
             value, own, borrowed, whole = self._composed(document, value, via)
         runbook = self._problems.validate(Runbook, own, value) if whole else None
         if runbook is None:
             return None
         self._runbook_documents[name] = own
-        told = [(own, *self._at_use(runbook, *each)) for each in runbook_problems(runbook, self._registry)]
-        if borrowed:
-            told += [(document, *each) for each in clashes(runbook, borrowed, own_params)]
-        for where, loc, text in told:
+        problems: list[Problem | None] = [*clashes(runbook, borrowed, own_params or {})] if borrowed else []
+        for loc, text in runbook_problems(runbook, self._registry):
+            problems.append(at_use(runbook, borrowed, (own.place(loc), text), loc, self._troubled))
+        for problem in problems:
             self._troubled.add(name)
-            if text:
-                self._problems.add(where, loc, text)
+            if problem is not None:
+                self._problems.add(document, *problem)
         return runbook
 
     def _composed(
@@ -259,14 +262,6 @@ class _Loader:
             self._problems.add(document, loc, text)
         whole = whole and composed.whole
         return composed.value, document.moved(composed.value, "scenarios", composed.origins), composed.borrowed, whole
-
-    def _at_use(self, runbook: Runbook, loc: Loc, text: str) -> tuple[Loc, str]:
-        """Return a problem of a scenario that was used as one of the place that uses it; no text where it is told."""
-        at = loc[1] if loc[:1] == ("scenarios",) and len(loc) > 1 else None
-        of = runbook.scenarios[at].of if isinstance(at, int) else ""
-        if not of:
-            return loc, text
-        return loc[:2], "" if of in self._troubled else f"of {of}: {key_path(loc[2:])}: {text}"
 
     def _add_part(self, document: Document, part: Main | Included) -> None:
         for at, named in enumerate(part.time_intervals):

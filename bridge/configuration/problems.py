@@ -40,7 +40,7 @@ class Problems:
         if (document.name, loc) in self._patched:
             return
         mark = document.mark(loc)
-        key = key_path(loc)
+        key = key_path(document.place(loc))
         self._note(document.name, mark.line, mark.column, f"{key}: {text}" if key else text)
 
     def add_flaws(self, document: Document) -> None:

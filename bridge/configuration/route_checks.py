@@ -26,13 +26,19 @@ class RouteChecks:
     """Checks routes against what they name."""
 
     def __init__(
-        self, problems: Problems, runbooks: Mapping[str, Runbook], broken: frozenset[str], intervals: frozenset[str]
+        self,
+        problems: Problems,
+        runbooks: Mapping[str, Runbook],
+        broken: frozenset[str],
+        intervals: frozenset[str],
+        libraries: frozenset[str] = frozenset(),
     ) -> None:
-        """Take the runbooks; those in `broken` exist but cannot be looked into."""
+        """Take the runbooks; those in `broken` exist but cannot be looked into, `libraries` are none to run."""
         self._problems = problems
         self._runbooks = runbooks
         self._broken = broken
         self._intervals = intervals
+        self._libraries = libraries
 
     def check(self, root: Written, more: list[Written]) -> set[str]:
         """Note everything that is wrong with the tree, and with the further children of its root.
@@ -77,12 +83,12 @@ class RouteChecks:
 
     def _runbook(self, route: Written, match: Match) -> None:
         runbook = self._runbooks.get(match.runbook)
+        if match.runbook in self._libraries:
+            self._add(route, ("runbook",), "is a library, without a target: name a runbook that says `use:`")
+        elif runbook is None and route.spec.runbook and match.runbook not in self._broken:
+            known = [*self._runbooks, *self._broken]
+            self._add(route, ("runbook",), f"no runbook is called {match.runbook!r}{nearest(match.runbook, known)}")
         if runbook is None:
-            if route.spec.runbook and match.runbook not in self._broken:
-                known = [*self._runbooks, *self._broken]
-                self._add(
-                    route, ("runbook",), f"no runbook is called {match.runbook!r}{nearest(match.runbook, known)}"
-                )
             return
         for name, declared in runbook.params.items():
             if declared.required and match.params.get(name) is None:

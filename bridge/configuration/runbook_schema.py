@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bridge.model.runbook import Runbook
+from bridge.model.runbook import Runbook, Use
 
 Json = dict[str, Any]
 
@@ -30,14 +30,27 @@ def runbook_schema(
     definitions["Template"] = dict(_TEMPLATE)
     _calls(definitions, "Step", "action", actions)
     _calls(definitions, "Collect", "collect", collectors)
-    # A file that does not name itself is called as its way below the folder.
-    required = [name for name in schema["required"] if name != "name"]
+    _uses(schema)
+    # A file that does not name itself is called as its way below the folder; a library has no target.
+    required = [name for name in schema["required"] if name not in ("name", "target")]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         **_without_titles(schema),
         "required": required,
+        "if": {"properties": {"library": {"const": True}}, "required": ["library"]},
+        "else": {"required": ["target"]},
     }
+
+
+def _uses(schema: Json) -> None:
+    """Let a scenario be one of another runbook."""
+    definitions: Json = schema["$defs"]
+    definitions["Use"] = Use.model_json_schema(by_alias=True)
+    scenarios = schema["properties"]["scenarios"]
+    used = {"required": ["use"]}
+    scenarios["items"] = {"if": used, "then": {"$ref": "#/$defs/Use"}, "else": scenarios["items"]}
+    del definitions["Scenario"]["properties"]["of"]
 
 
 def _calls(definitions: Json, caller: str, key: str, models: Mapping[str, type[BaseModel]]) -> None:

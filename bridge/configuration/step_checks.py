@@ -29,13 +29,13 @@ def scenario_problems(runbook: Runbook, scope: Scope, registry: Registry) -> Ite
     for at, scenario in enumerate(runbook.scenarios):
         here: Loc = ("scenarios", at)
         if scenario.name in seen:
-            yield (*here, "name"), f"a scenario before it is called {scenario.name!r} too"
+            yield (*here, "name"), f"a scenario before it is called {scenario.name!r} too: rename one of them"
         seen.add(scenario.name)
         if ended:
             yield here, f"is never reached: {ended!r} before it says `otherwise`"
         if scenario.otherwise and scenario.on_not_fixed != "next":
             ended = scenario.name
-        if scenario.on_not_fixed == "next" and at == len(runbook.scenarios) - 1:
+        if scenario.on_not_fixed == "next" and at == len(runbook.scenarios) - 1 and not runbook.library:
             yield (*here, "on_not_fixed"), "there is no scenario after this one: say `escalate`, or add one"
         if scenario.when is not None:
             for text in condition_problems(scenario.when, scope):
@@ -49,12 +49,12 @@ def _attempt_problems(
 ) -> Iterator[Problem]:
     if not scenario.try_:
         need_not = [step.on_failed == "continue" for step in scenario.steps]
-        if runbook.verify is None and need_not and all(need_not):
+        if runbook.verify is None and need_not and all(need_not) and not runbook.library:
             told = "no step of these has to help, and the runbook has no `verify`: nothing would say whether it did"
             yield (*here, "steps"), told
         yield from _steps_problems(scenario.steps, (*here, "steps"), scope, registry)
         return
-    if runbook.verify is None:
+    if runbook.verify is None and not runbook.library:
         yield (*here, "try"), "what helped is said by the runbook's `verify`, and it has none: add one"
     seen: set[str] = set()
     for at, attempt in enumerate(scenario.try_):

@@ -29,10 +29,10 @@ def choose(scenarios: Sequence[Scenario], variables: Mapping[str, Any]) -> Choic
     unknown = False
     for scenario in scenarios:
         if scenario.when is None:
-            return Choice(scenario, False, "; ".join([*seen, f"{scenario.name}: otherwise"]))
+            return Choice(scenario, False, "; ".join([*seen, f"{scenario.title}: otherwise"]))
         holds, detail = Condition(scenario.when).evaluate_detailed(variables)
         if holds:
-            return Choice(scenario, False, "; ".join([*seen, f"{scenario.name}: {scenario.when}"]))
+            return Choice(scenario, False, "; ".join([*seen, f"{scenario.title}: {scenario.when}"]))
         if holds is None:
             unknown = True
             seen.append(f"{scenario.name}: unknown ({detail})")

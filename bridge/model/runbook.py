@@ -242,6 +242,13 @@ class Scenario(Strict):
     escalate: str = ""
     """What the person who is woken should know or do first, in place of the runbook's; may hold `${CEL}`. A scenario
     with this alone, without steps, is left to a person."""
+    of: str = ""
+    """The runbook that it is used from: set when the configuration is loaded, never written."""
+
+    @property
+    def title(self) -> str:
+        """Its name, with the runbook that it is from where that is another."""
+        return f"{self.name} (of {self.of})" if self.of else self.name
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -264,6 +271,21 @@ class Scenario(Strict):
         if (size := sum(step.size for step in self.all_steps)) > MOST_STEPS:
             raise ValueError(f"its steps, with their items and rounds, can come to {size}: at most {MOST_STEPS}")
         return self
+
+
+class Use(Strict):
+    """In place of a scenario: those of another runbook, with the evidence and the parameters that they read."""
+
+    use: str
+    """The other runbook's name. A library will do."""
+    scenario: str | None = None
+    """The one scenario that is used; all of them, in their order, when left out."""
+    with_: dict[str, Any] = Field(default={}, alias="with")
+    """Other defaults for the other runbook's parameters. What this runbook declares itself counts for both."""
+    when: Expression | None = None
+    """What has to be so besides, for each of them."""
+    on_not_fixed: Literal["escalate", "next"] | None = None
+    """In place of what each of them says."""
 
 
 class VerifySpec(Strict):
@@ -301,6 +323,8 @@ class Runbook(Strict):
     """Mode approve: how long people are asked; no answer by then means no. A route may say otherwise."""
     params: dict[str, Parameter] = {}
     """What routes can set."""
+    library: bool = False
+    """Only there to be used by others (`use:`): it has no target, and no route leads to it."""
     target: TargetSpec
     """What it is about."""
     evidence: dict[str, Collect] = {}
