@@ -89,6 +89,11 @@ def configure_logging(style: LogFormat = "json", level: str = "info", stream: Te
     # The Kubernetes client logs whole bodies, Secrets among them, at DEBUG: never, whatever the level is.
     for name in ("kubernetes_asyncio", "kubernetes_asyncio.client.rest", "aiohttp.access", "asyncio"):
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    # The addresses of channels are credentials: what sends there logs parts of them, and our own line says the rest.
+    logging.getLogger("apprise").propagate = False
+    logging.getLogger("apprise").addHandler(logging.NullHandler())
+    for name in ("urllib3", "requests"):
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
 
 
 Event = MutableMapping[str, Any]

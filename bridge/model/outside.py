@@ -59,6 +59,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs together: channels that can keep messages of one thread together do."""
     sign: str = ""
     """`resolve` for channels that keep incidents of their own; else they are opened."""
+    link: str = ""
+    """Where more is to be read; for channels that show a link of their own."""
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,6 +81,7 @@ def message(
         level=_level(event, view),
         thread=view.remediation.id,
         sign=_SIGNS.get(event, ""),
+        link=known["link"],
     )
 
 

@@ -6,7 +6,7 @@ import apprise
 import pytest
 
 from bridge.model.outside import Message
-from bridge.outside.notify import threaded
+from bridge.outside.addresses import addressed
 
 
 def told(sign: str = "") -> Message:
@@ -26,21 +26,21 @@ def told(sign: str = "") -> Message:
     ],
 )
 def test_the_thread_goes_where_the_channel_takes_it(url: str, sign: str, expected: str) -> None:
-    assert threaded(url, told(sign)) == expected
+    assert addressed(url, told(sign)) == expected
 
 
 def test_mail_refers_to_one_id_for_each_remediation() -> None:
-    url = threaded("mailto://ann:pw@mail.example?to=team@mail.example", told())
+    url = addressed("mailto://ann:pw@mail.example?to=team@mail.example", told())
     service = apprise.Apprise.instantiate(url)
     assert service is not None
     assert service.headers == {"References": "<r1@alertbridge>", "In-Reply-To": "<r1@alertbridge>"}
 
 
 def test_pagerduty_gets_one_incident_for_each_remediation_and_its_end() -> None:
-    service = apprise.Apprise.instantiate(threaded(f"pagerduty://{'i' * 32}@{'a' * 20}", told("resolve")))
+    service = apprise.Apprise.instantiate(addressed(f"pagerduty://{'i' * 32}@{'a' * 20}", told("resolve")))
     assert service is not None
     assert (service.dedup, service.action) == ("r1", "resolve")
 
 
 def test_nothing_is_added_to_a_message_without_a_thread() -> None:
-    assert threaded("json://localhost", Message(title="t", text="x")) == "json://localhost"
+    assert addressed("json://localhost", Message(title="t", text="x")) == "json://localhost"
