@@ -17,6 +17,7 @@ from bridge.engine import admission
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.attempts import Attempts
 from bridge.engine.context import RunContext
+from bridge.engine.drafting import Drafting
 from bridge.engine.ending import Ended, Ending, Finish, HandOver
 from bridge.engine.events import Teller
 from bridge.engine.failures import ending_for
@@ -95,7 +96,8 @@ class Run:
         applier = ChangeApplier(reach.cluster)
         steps = Steps(parts, self._lease, record, context, self._rem, applier, snapshot)
         self._sight = sight = Sight(parts, self._view, record, runbook, context, snapshot)
-        self._making = Making(parts, record, steps, sight, runbook)
+        self._drafting = Drafting(parts, record, steps, sight, runbook)
+        self._making = Making(parts, record, steps, sight, self._drafting, runbook)
         waits = Waits(parts, self._lease, record, steps, sight, self._making)
         self._walk = Walk(parts, record, sight, self._making, waits)
         self._attempts = Attempts(parts, record, steps, sight, self._making, self._walk, runbook)
@@ -112,7 +114,7 @@ class Run:
 
     async def _scenario(self) -> Scenario:
         """Return the scenario that the run stands in, or that the evidence calls for."""
-        progress, sight, approval = self._record.progress, self._sight, self._making.approval
+        progress, sight, approval = self._record.progress, self._sight, self._drafting.approval
         assert sight is not None
         approval.check_answer()
         if progress.writing:
@@ -125,9 +127,9 @@ class Run:
         if progress.begun:
             return self._attempts.current()
         scenario = await self._attempts.choose(self._runbook.scenarios)
-        mode = self._making.mode(scenario)
+        mode = self._drafting.mode(scenario)
         if mode is not Mode.AUTO:
-            foresight = Foresight(self._record, sight, self._making, self._walk)
+            foresight = Foresight(self._record, sight, self._drafting, self._walk)
             try:
                 finish = await foresight.run(scenario, mode)
             except Ended as ended:
@@ -139,13 +141,13 @@ class Run:
 
     async def _enter(self) -> None:
         """Raise Ended when an entry guard refuses; one that only defers holds a run that people were asked about."""
-        asked = self._making.approval.asked
+        asked = self._drafting.approval.asked
         try:
             facts = await admission.check_entry(self._parts, self._view, asked=asked)
         except Ended as ended:
-            raise self._making.approval.hold(ended) from ended
+            raise self._drafting.approval.hold(ended) from ended
         if facts.trust.lowered is not None:
-            self._making.ceiling = facts.trust.lowered.mode
+            self._drafting.ceiling = facts.trust.lowered.mode
 
 
 class Stretch(msgspec.Struct, frozen=True):

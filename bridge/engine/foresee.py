@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.engine.drafting import Drafted, Drafting, Job
 from bridge.engine.ending import Ended, Finish
-from bridge.engine.making import Drafted, Job, Making
 from bridge.engine.places import place_of, round_key, step_key
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
@@ -25,10 +25,10 @@ from bridge.model.runbook import Attempt, Scenario, Step, Wait
 class Foresight:
     """Plans what a run would do."""
 
-    def __init__(self, record: Record, sight: Sight, making: Making, walk: Walk) -> None:
+    def __init__(self, record: Record, sight: Sight, drafting: Drafting, walk: Walk) -> None:
         self._record = record
         self._sight = sight
-        self._making = making
+        self._drafting = drafting
         self._walk = walk
         self._asked = False
         self._problem: Exception | None = None
@@ -94,9 +94,9 @@ class Foresight:
             await self._say(key, f"{step.action} at most {step.loop.at_most} times, until {step.loop.until}")
         else:
             jobs = [Job(key=key)]
-        drafted = await self._making.draft(step, jobs)
+        drafted = await self._drafting.draft(step, jobs)
         try:
-            await self._making.allow(scenario, drafted, asked=self._asked)
+            await self._drafting.allow(scenario, drafted, asked=self._asked)
         except Ended as ended:
             if isinstance(ended.ending, Finish):
                 # What a guard denies is shown as well: whoever is to allow it wants to see what that would be.
@@ -113,7 +113,7 @@ class Foresight:
                 text = f"{each.plan.action}: nothing as things are now, which the steps before it change"
                 await self._say(each.job.key, text)
             else:
-                await self._making.note(each, foreseen=True)
+                await self._drafting.note(each, foreseen=True)
         self._moves = self._moves or any(not each.plan.empty for each in drafted)
 
     async def _say(self, key: str, text: str) -> None:

@@ -78,6 +78,11 @@ class Piece(msgspec.Struct, kw_only=True):
         return bool(self.applied or self.in_flight or self.answer or self.failure)
 
     @property
+    def idle(self) -> bool:
+        """Whether there is nothing to change, and nothing to wait for either."""
+        return self.plan.empty and not self.plan.waits
+
+    @property
     def complete(self) -> bool:
         return self.applied == len(self.plan.changes)
 

@@ -5,9 +5,10 @@ Called by walk. Nothing is changed here but by the loop's own steps, which makin
 
 from __future__ import annotations
 
+from bridge.engine.drafting import Job
 from bridge.engine.ending import Ended, HandOver, Park
 from bridge.engine.lease import Lease
-from bridge.engine.making import Job, Making
+from bridge.engine.making import Making
 from bridge.engine.parts import Parts
 from bridge.engine.places import round_key
 from bridge.engine.record import Record

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.configuration.expressions import render
+from bridge.engine.drafting import Job
 from bridge.engine.ending import Ended, Finish, NotMade
 from bridge.engine.failures import ending_for
-from bridge.engine.making import Job, Making
+from bridge.engine.making import Making
 from bridge.engine.parts import Parts
 from bridge.engine.places import item_key, step_key
 from bridge.engine.record import Record
