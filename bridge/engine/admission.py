@@ -12,6 +12,7 @@ from bridge.model.breaker import Permit
 from bridge.model.intake import Claim, GuardFacts
 from bridge.model.plan import Plan
 from bridge.model.reason import OVERRIDABLE, Reason, Verdict
+from bridge.model.mode import Mode
 from bridge.model.remediation import Outcome, Remediation, RemediationView
 from bridge.ports import ReservingGuard
 
@@ -84,7 +85,16 @@ async def _entry_refused(parts: Parts, view: RemediationView, guard: str, verdic
     return finish
 
 
-async def check_brakes(parts: Parts, view: RemediationView) -> None:
+async def ceiling(parts: Parts, remediation: Remediation) -> Mode | None:
+    """Return how far a run that writes already may go on, by how often its runbook helped; None: as far as is said.
+
+    Whoever takes it up again was not let in by it: what was lowered meanwhile, or before, holds for the rest too.
+    """
+    lowered = (await _with_trust(parts, remediation, GuardFacts(now=parts.clock.now()))).trust.lowered
+    return None if lowered is None else lowered.mode
+
+
+async def check_brakes(parts: Parts, view: RemediationView, plans: Iterable[Plan] = ()) -> None:
     """Raise Ended when an operator has paused the run since it was let in. Called right before a step's first write.
 
     A pause that was confirmed holds for what had been planned by then; for later steps as well, which no other

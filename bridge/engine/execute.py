@@ -118,6 +118,7 @@ class Run:
         assert sight is not None
         approval.check_answer()
         if progress.writing:
+            self._drafting.ceiling = await admission.ceiling(self._parts, self._rem)
             await sight.recall()
             return self._attempts.current()
         await self._enter()

@@ -15,6 +15,7 @@ from bridge.model.mode import Mode
 from bridge.model.plan import Undo
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
+from bridge.model.trust import Lowered, Trust
 from tests.support.bench import OTHER, REF, Bench, SetField, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -207,3 +208,41 @@ async def test_who_triggered_it_is_not_its_only_approver_where_two_are_wanted(be
     assert (await bench.stretch()).state is State.PARKED
     assert await say(bench, "bob") is Said.TAKEN
     assert await bench.run() == SUCCEEDED
+
+
+class Lowering:
+    """A trustbook by which the runbook has to be agreed to each time."""
+
+    async def judge(self, runbook: str, alert: str, policy: Any) -> Trust:
+        return Trust(lowered=Lowered(mode=Mode.APPROVE, helped=1, runs=5, at=0.0))
+
+
+@pytest.mark.parametrize("woken", [True, False])
+async def test_what_a_runbook_that_seldom_helped_does_is_agreed_to_also_after_a_first_write(
+    bench: Bench, woken: bool
+) -> None:
+    """The end of its alert wakes a run that asks about a later step; a death has another worker take it up."""
+    bench.trust = Lowering()  # type: ignore[assignment]
+    bench.add(runbook(steps=TWO))
+    assert (await bench.stretch()).state is State.PARKED
+    await say(bench)
+
+    async def moved(now: str) -> None:
+        if now == f"after {kinds.VERIFIED}" and bench.writes == [5]:
+            # The second step would change something else by now than what was agreed to.
+            bench.cluster.edit(OTHER, {"spec": {"value": 3}})
+            if not woken:
+                raise _Death
+
+    bench.work.point = moved
+    if woken:
+        assert (await bench.stretch()).state is State.PARKED
+        await bench.work.wake("r1")
+    else:
+        with pytest.raises(_Death):
+            await bench.stretch()
+    view = await bench.stretch(worker="w2")
+    assert (view.state, view.reason, bench.writes) == (State.PARKED, "approval_needed", [5])
+    await say(bench)
+    assert await bench.run() == SUCCEEDED
+    assert bench.writes == [5, 6]
