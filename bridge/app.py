@@ -7,7 +7,6 @@ client last: alerts are accepted and stored before this process could act on the
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import secrets
@@ -33,7 +32,7 @@ from bridge.engine.periodic import Job, run_jobs
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.silenced import Silenced
 from bridge.engine.worker import Worker, WorkerOptions
-from bridge.errors import ConfigurationError, KubeError
+from bridge.errors import KubeError
 from bridge.ingest.auth import Authenticator
 from bridge.ingest.counters import Counters
 from bridge.ingest.pace import GiveWay
@@ -42,11 +41,11 @@ from bridge.ingest.server import Listening, add_routes, serve
 from bridge.ingest.trigger import TriggerBody
 from bridge.kube.clusters import KubeClusters
 from bridge.model.principal import Principal
-from bridge.model.reason import Reason
 from bridge.notify.jobs import PeopleJob, people_jobs
 from bridge.notify.log import LogNotifier
 from bridge.outside.alertmanager import CREATED_BY
 from bridge.outside.reach import Outside, reaches
+from bridge.reloading import AFTER_RELOAD, Reloader
 from bridge.stores.factory import Stores, open_stores
 from bridge.telemetry import Metrics, configure_logging, get_logger, hide
 from bridge.wiring import (
@@ -56,7 +55,6 @@ from bridge.wiring import (
     credentials,
     entry_guards,
     kept_copies,
-    needs_restart,
     outside_settings,
     plan_guards,
     request_limits,
@@ -65,29 +63,6 @@ from bridge.wiring import (
 )
 
 ROLES = ("receiver", "dispatcher", "worker")
-AFTER_RELOAD = (
-    Reason.NO_ROUTE,
-    Reason.MUTED,
-    Reason.UNKNOWN_CLUSTER,
-    Reason.INVALID_TARGET,
-    Reason.OBSERVE_ONLY,
-    Reason.APPROVAL_NEEDED,
-    Reason.PROTECTED_NAMESPACE,
-    Reason.PROTECTED_OBJECT,
-    Reason.OWN_PART,
-    Reason.OWNER_WOULD_REVERT,
-    Reason.UNDO_NONE,
-    Reason.ROLLOUT_IN_PROGRESS,
-    Reason.CHANGED_RECENTLY,
-    Reason.BUDGET_SPENT,
-    Reason.MAINTENANCE,
-    Reason.SILENCES_UNKNOWN,
-    Reason.MAINTENANCE,
-    Reason.SILENCES_UNKNOWN,
-    Reason.BUDGET_TOO_SMALL,
-)
-"""What an open incident waits on that a new configuration may have ended."""
-
 _CLOCK_OFF = 5.0
 """Seconds from which a difference between the host's clock and Redis's is told."""
 
@@ -124,7 +99,7 @@ async def _until_signalled(holder: ConfigurationHolder, metrics: Metrics, roles:
         loop.add_signal_handler(number, stopping.set)
     bridge = await Bridge.start(holder, metrics, roles=roles)
     _quieten_collector()
-    loop.add_signal_handler(signal.SIGHUP, lambda: bridge.spawn(bridge.reload_quietly()))
+    loop.add_signal_handler(signal.SIGHUP, lambda: bridge.spawn(bridge.reload_for_a_signal()))
     try:
         await bridge.until(stopping)
     finally:
@@ -161,8 +136,7 @@ class Bridge:
         self._parts: list[asyncio.Task[None]] = []
         """Tasks that run as long as the process does."""
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self._take_ups: list[Callable[[Configuration], None]] = []
-        """Told of every new configuration."""
+        self._reloader: Reloader | None = None
         self._dispatcher: Dispatcher | None = None
         self._worker: Worker | None = None
         self._copies: CopyKeeper | None = None
@@ -196,10 +170,12 @@ class Bridge:
             log.warning("store", warning=warning)
         await self._set_clock(stores)
         self.metrics.reloaded(ok=True)
-        self._take_ups.append(lambda _new: self.spawn(stores.intake_queue.wake(AFTER_RELOAD)))
+        self._reloader = reloader = Reloader(self.holder, self.metrics, stores.audit, process=self._name)
+        reloader.take_ups += [self._route, lambda _new: self.spawn(stores.intake_queue.wake(AFTER_RELOAD))]
         if "dispatcher" in self._roles:
             self._make_dispatcher(stores)
-        await self._listen(stores)
+        await self._listen(stores, reloader)
+        await reloader.started(f"version {__version__}: {', '.join(sorted(self._roles))}")
         log.info(
             "listening",
             addresses=[f"{host}:{port}" for host, port in self.addresses],
@@ -208,14 +184,14 @@ class Bridge:
         )
         if "worker" in self._roles:
             await self._make_worker(stores)
-        self._keep("jobs", run_jobs(self._jobs(stores), self._clock))
+        self._keep("jobs", run_jobs(self._jobs(stores, reloader), self._clock))
 
     def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._parts.append(asyncio.create_task(work, name=name))
 
     # -- parts
 
-    async def _listen(self, stores: Stores) -> None:
+    async def _listen(self, stores: Stores, reloader: Reloader) -> None:
         settings = self._settings
         receiver = Receiver(
             intake=stores.intake,
@@ -225,11 +201,11 @@ class Bridge:
             counters=self._counters,
             limits=request_limits(settings),
         )
-        self._take_ups.append(lambda new: setattr(receiver, "authenticator", self._authenticator(new, stores)))
+        reloader.take_ups.append(lambda new: setattr(receiver, "authenticator", self._authenticator(new, stores)))
         application = web.Application(client_max_size=0)
         if "receiver" in self._roles:
             add_routes(application, receiver)
-        add_api(application, self._api_parts(stores, receiver))
+        add_api(application, self._api_parts(stores, receiver, reloader))
         listening = await serve(
             application,
             receiver,
@@ -240,7 +216,7 @@ class Bridge:
         self.addresses = listening.addresses
         self._closers.append(lambda: _close(listening))
 
-    def _api_parts(self, stores: Stores, receiver: Receiver) -> ApiParts:
+    def _api_parts(self, stores: Stores, receiver: Receiver, reloader: Reloader) -> ApiParts:
         return ApiParts(
             authenticator=_CurrentCredentials(receiver),
             trigger=receiver.trigger,
@@ -255,7 +231,7 @@ class Bridge:
             health=stores.health,
             metrics=self.metrics,
             clock=self._clock,
-            reload=self.reload,
+            reload=reloader.reload,
             stopping=self.stopping,
             version=__version__,
         )
@@ -334,11 +310,11 @@ class Bridge:
             log.warning("a cluster cannot be used", error=str(error))
         await worker.run()
 
-    def _jobs(self, stores: Stores) -> list[Job]:
+    def _jobs(self, stores: Stores, reloader: Reloader) -> list[Job]:
         jobs = [
             Job("figures", 5.0, lambda: self._figures(stores)),
             Job("clock", 30.0, lambda: self._set_clock(stores)),
-            Job("configuration", 5.0, self._look_at_configuration),
+            Job("configuration", 5.0, reloader.look),
         ]
         if self._dispatcher is not None:
             dispatcher = self._dispatcher
@@ -370,6 +346,14 @@ class Bridge:
 
     # -- configuration
 
+    async def reload_for_a_signal(self) -> None:
+        """Read the configuration again, as SIGHUP asks; how it went is in the log, a metric and the trail."""
+        assert self._reloader is not None, "it was started"
+        await self._reloader.quietly("SIGHUP")
+
+    def _route(self, configuration: Configuration) -> None:
+        self._routing = self._routing_of(configuration)
+
     @staticmethod
     def _routing_of(configuration: Configuration) -> ConfiguredRouting:
         return ConfiguredRouting(
@@ -381,36 +365,6 @@ class Bridge:
 
     def _authenticator(self, configuration: Configuration, stores: Stores) -> Authenticator:
         return Authenticator(credentials(configuration), clock=self._clock, replays=stores.replays)
-
-    async def reload(self) -> tuple[int, int]:
-        """Read the configuration again and return its numbers of routes and runbooks.
-
-        Raises ConfigurationError; then the old one stays in use.
-        """
-        try:
-            new = await asyncio.to_thread(self.holder.reload)
-        except ConfigurationError as error:
-            self.metrics.reloaded(ok=False)
-            log.error("configuration refused, the old one stays", problems=error.problems)
-            raise
-        self._routing = self._routing_of(new)
-        for take_up in self._take_ups:
-            take_up(new)
-        self.metrics.reloaded(ok=True)
-        log.info("configuration loaded", routes=new.route_count, runbooks=len(new.runbooks))
-        if waiting := needs_restart(self._settings, new.settings):
-            # Silence here would leave, say, a cluster's old address or a namespace's Secrets in use unnoticed.
-            log.warning("changed settings wait for a restart, the old ones stay in use", settings=waiting)
-        return new.route_count, len(new.runbooks)
-
-    async def reload_quietly(self) -> None:
-        """Reload for somebody who cannot be answered; the log and a metric tell how it went."""
-        with contextlib.suppress(ConfigurationError):
-            await self.reload()
-
-    async def _look_at_configuration(self) -> None:
-        if await asyncio.to_thread(self.holder.changed):
-            await self.reload_quietly()
 
     # -- the end
 

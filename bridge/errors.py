@@ -71,6 +71,10 @@ class LeaseLost(AlertbridgeError):
     """Another worker owns the remediation now: stop at once and write nothing more."""
 
 
+class JournalFull(AlertbridgeError):
+    """A run has journalled more than any sound one does: it ends, for nothing is done that is not journalled."""
+
+
 class PlanError(PermanentError):
     """The change cannot be planned (object missing, name invalid, nothing to undo to); names the mend."""
 

@@ -116,7 +116,10 @@ class AuditTrail:
         return response
 
     def noted(self, operation: Operation) -> Operation:
-        """Return an operation that a person acts with, such that what was done stands in the trail."""
+        """Return an operation such that what was done stands in the trail: where the stores do not see to that.
+
+        What a person says of a remediation is in its journal, pauses are in the trail with the step that makes them.
+        """
         handle = operation.handle
 
         async def run(call: Call) -> Any:
@@ -127,29 +130,22 @@ class AuditTrail:
         return msgspec.structs.replace(operation, handle=run)
 
     async def _note(self, what: str, call: Call) -> None:
-        parameters = call.request.match_info
-        body = call.body if isinstance(call.body, msgspec.Struct) else None
+        # The body was understood before.
+        asked: dict[str, Any] = msgspec.json.decode(call.body)
+        labels = asked.get("labels") or {}
+        named = [asked.get("alertname") or labels.get("alertname"), asked.get("runbook")]
+        over = [f"in spite of: {', '.join(asked['override'])}"] if asked.get("override") else []
         note = Note(
             what=what,
             who=call.principal.name,
-            why=str(getattr(body, "why", "")),
-            about=str(getattr(body, "scope", "")),
-            remediation=call.id if parameters and "/remediations/" in call.request.path else "",
-            text=_triggered(call.body) if isinstance(call.body, bytes) else "",
+            why=str(asked.get("why", "")),
+            text="; ".join([" ".join(filter(None, named)) or "an alert without a name", *over]),
         )
         try:
             await self._audit.record(note)
         except StoreUnavailable:
-            # It was done: to say no now would make somebody do it twice.
-            log.error("not in the audit trail", operation=what, by=note.who, why=note.why, about=note.about)
-
-
-def _triggered(body: bytes) -> str:
-    """Return what was asked for by hand; the body was understood before."""
-    asked: Any = msgspec.json.decode(body)
-    names = [str(asked.get(name, "")) for name in ("alertname", "runbook")] if isinstance(asked, dict) else []
-    why = str(asked.get("why", "")) if isinstance(asked, dict) else ""
-    return ": ".join(part for part in (" ".join(filter(None, names)), why) if part)
+            # It was done: to say no now would make somebody do it twice. Its remediation holds its author as well.
+            log.error("not in the audit trail", operation=what, by=note.who, why=note.why)
 
 
 def _line(record: AuditRecord) -> bytes:
@@ -196,7 +192,7 @@ def _by_hand(at: float, note: Note) -> AuditRecord:
         kind=note.what,
         who=note.who,
         why=_shown(note.why),
-        text=_shown(note.text or note.about),
+        text=_shown("; ".join(filter(None, (note.about, note.text)))),
         remediation=note.remediation,
     )
 

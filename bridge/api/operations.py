@@ -29,8 +29,9 @@ from bridge.model.sentences import story
 from bridge.ports import Clock, Guardbook, IntakeQueue, Refusals
 from bridge.telemetry import get_logger
 
-Reload = Callable[[], Awaitable[tuple[int, int]]]
-"""Read the configuration again; returns the numbers of routes and runbooks. Raises ConfigurationError."""
+Reload = Callable[[str], Awaitable[tuple[int, int]]]
+"""Read the configuration again for this person, which gets into the trail; returns the numbers of routes and
+runbooks. Raises ConfigurationError."""
 
 log = get_logger()
 
@@ -92,7 +93,7 @@ class Operations:
 
     async def resume(self, call: Call) -> Resumed:
         request: ResumeRequest = call.body
-        if not await self._guardbook.resume(request.scope):
+        if not await self._guardbook.resume(request.scope, by=call.principal.name, why=request.why):
             raise Refused(404, f"{request.scope} is not paused")
         woken = await self._waiting.wake((Reason.PAUSED, Reason.HALTED, Reason.RUNBOOK_STOPPED))
         log.warning("resumed", scope=request.scope, by=call.principal.name, woken=woken)
@@ -114,6 +115,6 @@ class Operations:
         return RefusalList([refusal_of(refusal) for refusal in await self._refusals.recent(limit=query.limit)])
 
     async def reload(self, call: Call) -> Reloaded:
-        routes, runbooks = await self._reload()
+        routes, runbooks = await self._reload(call.principal.name)
         log.info("configuration reloaded", by=call.principal.name, routes=routes, runbooks=runbooks)
         return Reloaded(routes, runbooks)

@@ -65,7 +65,7 @@ class Remediations:
 
     async def cancel(self, call: Call) -> Cancelled:
         view = await self._get(call.id)
-        if not await self._queue.cancel(call.id, call.principal.name):
+        if not await self._queue.cancel(call.id, call.principal.name, call.body.why):
             raise Refused(409, f"{call.id} is {view.state.value}: only what has not begun to write can be cancelled")
         log.info("cancelled", remediation_id=call.id, by=call.principal.name, why=call.body.why)
         return Cancelled(call.id)

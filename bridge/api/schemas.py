@@ -398,6 +398,7 @@ class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """End the pause of this scope."""
 
     scope: Scope = "all"
+    why: Sentence = ""
 
 
 class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

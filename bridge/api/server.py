@@ -125,7 +125,7 @@ def operations(parts: ApiParts) -> list[Operation]:
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
     ]
 
-    table = [trail.noted(op) if op.method == "POST" else op for op in table]
+    table = [trail.noted(op) if op.name == "trigger" else op for op in table]
 
     async def document(_call: Call) -> web.Response:
         return web.Response(body=encoded, content_type="application/json")

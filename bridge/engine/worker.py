@@ -218,7 +218,8 @@ class Worker:
     async def _over(self, claim: Claim) -> bool:
         """Whether the end was recorded by an earlier try whose reply was lost: people still have to be told."""
         entries = await self._parts.journal.read(claim.remediation)
-        return bool(entries) and (entries[-1].kind, entries[-1].worker) == (kinds.FINISHED, claim.worker)
+        # Somebody may have taken it on since, which is in the journal as well.
+        return any((entry.kind, entry.worker) == (kinds.FINISHED, claim.worker) for entry in entries[-5:])
 
     async def _tell(self, view: RemediationView, ending: Finish, text: str) -> None:
         parts, rem = self._parts, view.remediation

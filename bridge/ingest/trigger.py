@@ -32,7 +32,7 @@ class TriggerBody(msgspec.Struct, frozen=True, rename="camel"):
     starts_at: str = ""
     """RFC 3339; now when it is not given, so that each trigger is a firing of its own."""
     requested_by: str = msgspec.field(default="", name="requested_by")
-    """Who asks; the credential's name when it is not given."""
+    """Who asks; the credential's name when it is not given, and beside it when it is."""
     why: str = ""
     override: tuple[str, ...] = ()
     """Reasons (by value) of guards to override."""
@@ -79,7 +79,7 @@ def decode_trigger(body: bytes, principal: Principal, *, now: float, limits: Req
         ends_at=max(starts_at, int(now * SECOND)) if asked.status == "resolved" else 0,
         labels=labels,
         annotations=asked.annotations,
-        requested_by=asked.requested_by or principal.name,
+        requested_by=_who(asked.requested_by, principal.name),
         why=asked.why,
         override=_override(asked.override),
         runbook=asked.runbook,
@@ -96,6 +96,11 @@ async def accept_trigger(
     alert = decode_trigger(body, principal, now=clock.now(), limits=limits)
     (seen,) = await intake.accept((alert,))
     return Triggered(alert.fingerprint, alert.source, seen, alert.starts_at)
+
+
+def _who(said: str, credential: str) -> str:
+    """Return who asks. Whose credential it was stands beside a name that is only said."""
+    return f"{said} (with the credential {credential})" if said and said != credential else credential
 
 
 def _start(text: str, now: float) -> int:

@@ -102,11 +102,12 @@ def _ended(text: str) -> str:
 
 
 def _fired(decision: Decision) -> str:
-    return f"fired{_route(decision)}: remediation {decision.remediation} was created"
+    return f"fired{_route(decision)}: remediation {decision.remediation} was created{_more(decision)}"
 
 
 def _joined(decision: Decision) -> str:
-    return f"fired{_route(decision)}: it joined remediation {decision.remediation}, open for the same target"
+    open_for = f"it joined remediation {decision.remediation}, open for the same target"
+    return f"fired{_route(decision)}: {open_for}{_more(decision)}"
 
 
 def _resolved(decision: Decision) -> str:

@@ -188,7 +188,7 @@ class WorkQueue(Protocol):
         """Return remediations, newest first."""
         ...
 
-    async def cancel(self, remediation: str, by: str) -> bool:
+    async def cancel(self, remediation: str, by: str, why: str = "") -> bool:
         """Cancel one that has not begun to write; False when it has, or is done, or does not exist."""
         ...
 
@@ -203,7 +203,7 @@ class Journal(Protocol):
     async def append(
         self, claim: Claim, entry: Entry, *, writing: bool = False, revert: Revert | None = None
     ) -> None:
-        """Append under the claim's fencing token; `writing` marks the first write. Raises LeaseLost.
+        """Append under the claim's fencing token; `writing` marks the first write. Raises LeaseLost, JournalFull.
 
         With `revert`, in the same step: what undoes a temporary change is due after its time, whatever becomes of
         this remediation, unless that ends as undone. See WorkQueue.promote.
@@ -241,9 +241,13 @@ class Guardbook(Protocol):
 
     async def facts(self, remediation: Remediation) -> GuardFacts: ...
 
-    async def pause(self, pause: Pause) -> None: ...
+    async def pause(self, pause: Pause) -> None:
+        """Stop new writes in its scope; who did it and why is in the trail with the same step."""
+        ...
 
-    async def resume(self, scope: str) -> bool: ...
+    async def resume(self, scope: str, *, by: str = "", why: str = "") -> bool:
+        """End a pause; False when there was none. A runbook is trusted again. In the trail with the same step."""
+        ...
 
     async def pauses(self) -> list[Pause]: ...
 

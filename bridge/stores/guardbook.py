@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bridge.model.audit import Note
 from bridge.model.intake import GuardFacts, Pause
 from bridge.model.remediation import Decision, Remediation
 from bridge.stores.codec import DECISION, ENCODER, pairs
@@ -44,25 +45,21 @@ class RedisGuardbook:
         )
 
     async def pause(self, pause: Pause) -> None:
-        await self._link.command("HSET", self._link.key("pauses"), pause.scope, ENCODER.encode(pause))
+        until = "" if pause.until is None else f"for {pause.until - pause.since:.0f} s"
+        note = Note(what="pause", who=pause.by, why=pause.why, about=pause.scope, text=until)
+        await self._link.script("pause", pause.scope, ENCODER.encode(pause), ENCODER.encode(note))
 
-    async def resume(self, scope: str) -> bool:
-        if scope == "all":
-            # What made `halt_after` halt is looked at by a person now: it must not halt again at the next run.
-            await self._link.command("DEL", self._link.key("budget:wanted"))
-        resumed = bool(await self._link.command("HDEL", self._link.key("pauses"), scope))
+    async def resume(self, scope: str, *, by: str = "", why: str = "") -> bool:
         sort, _, name = scope.partition(":")
         # Whoever resumes a runbook trusts it again.
-        restored = bool(await self._link.script("trust_restore", name)) if sort == "runbook" else False
-        return resumed or restored
+        runbook = name if sort == "runbook" else ""
+        note = Note(what="resume", who=by, why=why, about=scope)
+        return bool(await self._link.script("resume", scope, runbook, ENCODER.encode(note)))
 
     async def pauses(self) -> list[Pause]:
         """Return the pauses in force; those whose time is over are dropped."""
-        now_ms, rows, *_ = await self._link.script("facts", "", "")
-        now = float(now_ms) / 1000
-        for over in {pause.scope for pause in map(_PAUSE.decode, rows)} - {p.scope for p in _in_force(rows, now)}:
-            await self.resume(over)
-        return sorted(_in_force(rows, now), key=lambda pause: pause.since)
+        rows = await self._link.script("pauses")
+        return sorted(map(_PAUSE.decode, rows), key=lambda pause: pause.since)
 
     async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
         name = blake2b(about.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.errors import StoreUnavailable
 from bridge.model.intake import Assignment, Dispatch, Dispatched, IntakeEntry, Transition
 from bridge.model.reason import Reason
-from bridge.model.remediation import SCHEMA, Decision
+from bridge.model.remediation import SCHEMA, Decision, Remediation
 from bridge.stores.codec import ENCODER, TRANSITION, milliseconds, pairs, stamped, texts, transitions_of
 from bridge.stores.groups import Groups
 from bridge.stores.holds import Holds
@@ -160,7 +160,17 @@ def _flat(assignment: Assignment) -> list[Any]:
         remediation.route,
         ENCODER.encode(remediation.target) if assignment.most_targets else "",
         assignment.most_targets,
+        by_hand(remediation),
     ]
+
+
+def by_hand(remediation: Remediation) -> str:
+    """Return who asked for it by hand, why, and what it overrides; empty where an alert asked."""
+    if not remediation.requested_by:
+        return ""
+    why = f": {remediation.why}" if remediation.why else ""
+    over = f"; in spite of: {', '.join(remediation.override)}" if remediation.override else ""
+    return f"{remediation.requested_by} asked for it by hand{why}{over}"
 
 
 def _arguments(dispatch: Dispatch) -> list[Any]:

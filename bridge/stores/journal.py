@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from bridge.errors import LeaseLost
+from bridge.errors import JournalFull, LeaseLost
 from bridge.model.intake import Claim
 from bridge.model.remediation import SCHEMA, Entry, Revert
 from bridge.stores.codec import ENCODER, ENTRY, stamped
@@ -13,6 +13,7 @@ from bridge.stores.link import Arg, Link
 
 POLL = 0.1
 """Seconds between two looks of a follower."""
+_FULL = 2
 
 
 class RedisJournal:
@@ -29,8 +30,7 @@ class RedisJournal:
             undo = revert.remediation
             args += (undo.id, f"{revert.after * 1000:.0f}", SCHEMA, ENCODER.encode(undo))
             args += (f"{revert.hold * 1000:.0f}",)
-        if not await self._link.script("append", *args):
-            raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+        _check(claim, await self._link.script("append", *args))
 
     async def read(self, remediation: str) -> list[Entry]:
         rows = await self._link.command("LRANGE", self._link.key(f"journal:{remediation}"), 0, -1)
@@ -38,8 +38,7 @@ class RedisJournal:
 
     async def keep_evidence(self, claim: Claim, blob: bytes, *entries: Entry) -> None:
         lines = [stamped(entry) for entry in entries]
-        if not await self._link.script("evidence", claim.remediation, claim.token, blob, *lines):
-            raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+        _check(claim, await self._link.script("evidence", claim.remediation, claim.token, blob, *lines))
 
     async def evidence(self, remediation: str) -> bytes | None:
         blob: bytes | None = await self._link.command("GET", self._link.key(f"rem:{remediation}:evidence"))
@@ -56,3 +55,11 @@ class RedisJournal:
             if state is None or state == b"done":
                 return
             await asyncio.sleep(POLL)
+
+
+def _check(claim: Claim, reply: int) -> None:
+    """Raise what the reply of a script says against going on."""
+    if not reply:
+        raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+    if reply == _FULL:
+        raise JournalFull(f"the journal of {claim.remediation} is full: nothing is done that it does not hold")

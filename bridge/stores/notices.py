@@ -14,7 +14,8 @@ import msgspec
 
 from bridge.model.notice import Ack, Deliveries, Delivery, Due, Notice, Sending
 from bridge.model.outside import Message
-from bridge.stores.codec import ENCODER, milliseconds, pairs
+from bridge.model.remediation import Entry
+from bridge.stores.codec import ENCODER, milliseconds, pairs, stamped
 from bridge.stores.link import Arg, Link
 
 _LOOK = 30.0
@@ -82,7 +83,9 @@ class RedisNotices:
 
     async def acknowledge(self, remediation: str, ack: Ack) -> Ack | None:
         document = msgspec.json.encode({"by": ack.by, "why": ack.why[:500]})
-        first = await self._link.script("notices_ack", remediation, document)
+        text = f"{ack.by} took it on" + (f": {ack.why[:500]}" if ack.why else "")
+        entry = Entry(kind="acknowledged", text=text, data={"by": ack.by, "why": ack.why[:500]})
+        first = await self._link.script("notices_ack", remediation, document, stamped(entry))
         return _ACK.decode(first) if first else None
 
     async def waiting(self) -> Mapping[str, int]:

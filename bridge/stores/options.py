@@ -86,6 +86,8 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Of the audit trail; no longer than `keep_remediations`, since it names the entries of their journals."""
     max_audit: int = 500_000
     """Entries of the audit trail; beyond this the oldest go first, whatever their age."""
+    max_journal: int = 10_000
+    """Entries of one journal, and some more for how it ends; an ordinary one has some dozen."""
     keep_runs: float = 7 * DAY
     """Times of past runs, for cooldown and attempts: the longest window that a guard may ask for."""
     max_decisions: int = 100

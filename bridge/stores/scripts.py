@@ -49,6 +49,7 @@ def _constants(options: StoreOptions) -> str:
         "KEEP_DECISIONS": options.keep_decisions,
         "KEEP_AUDIT": options.keep_audit,
         "MAX_AUDIT": options.max_audit,
+        "MAX_JOURNAL": options.max_journal,
         "KEEP_RUNS": options.keep_runs,
         "MAX_DECISIONS": options.max_decisions,
         "MAX_DEAD": options.max_dead_letters,

@@ -98,9 +98,10 @@ class RedisWorkQueue(Views):
         """See ports.WorkQueue. One that runs is not parked then, when it wants to be, but goes on."""
         return bool(await self._link.script("wake", remediation))
 
-    async def cancel(self, remediation: str, by: str) -> bool:
+    async def cancel(self, remediation: str, by: str, why: str = "") -> bool:
         reason = Reason.CANCELLED_BY_OPERATOR.value
-        return bool(await self._link.script("cancel", remediation, reason, f"cancelled by {by}"))
+        text = f"cancelled by {by}" + (f": {why}" if why else "")
+        return bool(await self._link.script("cancel", remediation, reason, text, by))
 
     async def _owned(self, claim: Claim, script: str, *args: Arg) -> None:
         """Run a script under the claim's fencing token."""

@@ -114,20 +114,26 @@ async def test_who_may_not_look_gets_nothing_and_a_store_that_is_away_is_said_so
     await http.close()
 
 
-async def test_everything_that_a_person_does_by_hand_is_in_the_trail(memory: Memory) -> None:
+async def test_whoever_acts_by_hand_is_named_to_the_step_that_acts(memory: Memory) -> None:
+    """A pause is in the trail with its own step, a cancellation in the journal: nothing comes in between."""
     memory.notes = []
     http = await client(memory)
     await http.post("/api/v1/pause", json={"why": "upgrade", "scope": "namespace:shop"})
+    await http.post("/api/v1/resume", json={"why": "done", "scope": "namespace:shop"})
     await http.post("/api/v1/remediations/r1/cancel", json={"why": "not now"})
-    await http.post("/api/v1/trigger", json={"alertname": "GatewayDown", "why": "drill"})
-    assert (await http.post("/api/v1/remediations/r2/cancel", json={})).status == 409
     await http.close()
-    said = [(one.note.what, one.note.who, one.note.why, one.note.about) for one in memory.notes if one.note]
-    assert said == [
-        ("pause", "olga", "upgrade", "namespace:shop"),
-        ("cancel_remediation", "olga", "not now", ""),
-        ("trigger", "olga", "", ""),
-    ]
-    assert [one.note.remediation for one in memory.notes if one.note] == ["", "r1", ""]
-    assert memory.notes[2].note is not None
-    assert "drill" in memory.notes[2].note.text
+    assert memory.ended == ("namespace:shop", "olga", "done")
+    assert memory.cancelled == ("r1", "olga", "not now")
+    assert memory.notes == []
+
+
+async def test_a_trigger_is_in_the_trail_with_what_it_overrides(memory: Memory) -> None:
+    memory.notes = []
+    http = await client(memory)
+    body = {"alertname": "GatewayDown", "why": "drill", "override": ["paused", "cooldown"]}
+    await http.post("/api/v1/trigger", json=body)
+    assert (await http.post("/api/v1/trigger", json={"override": ["moon"]})).status == 400
+    await http.close()
+    (note,) = [one.note for one in memory.notes if one.note]
+    assert (note.what, note.who, note.why) == ("trigger", "olga", "drill")
+    assert note.text == "GatewayDown; in spite of: paused, cooldown"

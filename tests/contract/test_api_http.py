@@ -186,7 +186,7 @@ async def test_explain_tells_decisions_to_do_nothing_too(api) -> None:
 
 
 async def test_a_bad_reload_names_every_mistake(memory) -> None:
-    async def reload() -> tuple[int, int]:
+    async def reload(by: str) -> tuple[int, int]:
         raise ConfigurationError(["bridge.yml:3:5: routes[0].runbok: unknown key", "bridge.yml:9:1: root: no"])
 
     api = await client(memory, reload=reload)

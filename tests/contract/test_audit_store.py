@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
+from bridge.errors import JournalFull
 from bridge.model.audit import Happened, Note
+from bridge.model.budget import BudgetRules, Spend
+from bridge.model.intake import Pause
+from bridge.model.notice import Ack
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
+from bridge.model.trust import TrustSettings
 from bridge.ports import Audit
 from tests.support.alerts import claimed, decision, fire, firing, step, wish
 from tests.support.clock import FakeClock
@@ -135,3 +141,86 @@ async def test_a_clock_that_is_set_back_an_hour_refuses_no_entry(opened: OpenSto
     await back.audit.record(Note(what="resumed", who="ben"))
     whats = [one.note.what for one in await everything(back.audit) if one.note]
     assert whats == ["paused", "resumed"]
+
+
+async def notes(audit: Audit) -> list[tuple[str, str, str, str]]:
+    return [
+        (one.note.what, one.note.who, one.note.why, one.note.about) for one in await everything(audit) if one.note
+    ]
+
+
+async def test_a_pause_and_its_end_are_in_the_trail_with_their_own_step(opened: OpenStores) -> None:
+    stores = await opened.open()
+    await stores.guardbook.pause(Pause(scope="all", by="ann", why="upgrade", since=0.0))
+    assert await stores.guardbook.resume("all", by="ben", why="done")
+    assert not await stores.guardbook.resume("all", by="ben")
+    assert await notes(stores.audit) == [("pause", "ann", "upgrade", "all"), ("resume", "ben", "done", "all")]
+
+
+async def test_what_alertbridge_halts_or_stops_by_itself_is_in_the_trail(opened: OpenStores) -> None:
+    stores = await opened.open()
+    policy = TrustSettings.model_validate({"stop_after": 2, "at_least": 2})
+    for number in range(2):
+        await fire(stores, wish(), alert=firing(pod=str(number)))
+        claim = await claimed(stores)
+        await stores.journal.append(claim, step("applying"), writing=True)
+        await stores.work.finish(claim, Outcome.FAILED, Reason.NOT_FIXED, step("finished"), escalated=True)
+    await stores.trust.judge(wish().remediation.runbook, "A", policy)
+    await fire(stores, wish(), alert=firing(pod="3"))
+    spends = [Spend(scopes=("cluster:",), target=f"t{number}") for number in range(3)]
+    rules = BudgetRules(window=600.0, halt_after=2, limits=())
+    answer = await stores.budgets.reserve(await claimed(stores), "s/0", spends, rules)
+    assert answer.halted
+    told = await notes(stores.audit)
+    assert [(what, who) for what, who, _, _ in told] == [("runbook_stopped", "alertbridge"), ("pause", "alertbridge")]
+    assert "its last 2 runs did not help" in told[0][2]
+    assert "3 targets" in told[1][2]
+
+
+async def test_everything_that_people_do_about_a_run_is_in_its_journal_by_name(opened: OpenStores) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    await fire(stores, wanted)
+    name = wanted.remediation.id
+    await stores.notices.acknowledge(name, Ack(by="ann", why="on it"))
+    await stores.notices.acknowledge(name, Ack(by="ben"))
+    assert await stores.work.cancel(name, "ben", "not now")
+    said = [(entry.kind, entry.data.get("by"), entry.text) for entry in await stores.journal.read(name)]
+    assert said == [
+        ("acknowledged", "ann", "ann took it on: on it"),
+        ("cancelled", "ben", "cancelled by ben: not now"),
+    ]
+
+
+async def test_who_asked_by_hand_and_in_spite_of_what_stands_in_the_decision(opened: OpenStores) -> None:
+    stores = await opened.open()
+    wanted = wish()
+    asked = msgspec.structs.replace(
+        wanted.remediation, requested_by="olga", why="release", override=("cooldown", "paused")
+    )
+    await fire(stores, msgspec.structs.replace(wanted, remediation=asked))
+    (created,) = [one.decision for one in await everything(stores.audit) if one.decision]
+    assert (created.reason, created.detail) == (
+        "created",
+        "olga asked for it by hand: release; in spite of: cooldown, paused",
+    )
+
+
+async def test_a_run_whose_journal_is_full_does_nothing_that_is_not_journalled_and_can_still_end(
+    opened: OpenStores,
+) -> None:
+    stores = await opened.open(max_journal=3)
+    wanted = wish()
+    await fire(stores, wanted)
+    claim = await claimed(stores)
+    for _ in range(3):
+        await stores.journal.append(claim, step("applying"), writing=True)
+    with pytest.raises(JournalFull):
+        await stores.journal.append(claim, step("applying"), writing=True)
+    with pytest.raises(JournalFull):
+        await stores.journal.keep_evidence(claim, b"x", step("evidence"))
+    await stores.work.finish(claim, Outcome.FAILED, Reason.INTERNAL_ERROR, step("finished"), escalated=True)
+    kinds = [entry.kind for entry in await stores.journal.read(wanted.remediation.id)]
+    assert kinds == ["applying", "applying", "applying", "finished"]
+    told = [one.entry.kind for one in await everything(stores.audit) if one.entry]
+    assert told == kinds

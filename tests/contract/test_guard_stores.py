@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +14,20 @@ from bridge.model.intake import Pause
 from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal, Refused
 from bridge.model.remediation import Outcome
+from bridge.model.trust import TrustSettings
 from tests.support.alerts import claimed, fire, firing, step, wish
-from tests.support.redis import OpenStores
+from tests.support.redis import OpenStores, RedisServer, fresh_options
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
 
 POLICY = BreakerPolicy(threshold=3, window=60.0, cooldown=30.0, probe_timeout=10.0)
 
@@ -34,6 +48,39 @@ async def test_pauses_are_told_until_they_are_resumed_or_over(opened: OpenStores
     assert await stores.guardbook.resume("all")
     assert not await stores.guardbook.resume("all")
     assert await stores.guardbook.pauses() == []
+
+
+async def test_to_look_at_pauses_ends_none_but_those_that_are_over_and_trusts_no_runbook_again(
+    opened: OpenStores,
+) -> None:
+    """Looking is no resume: a runbook that was stopped stays so when a pause of it runs out."""
+    stores = await opened.open()
+    policy = TrustSettings.model_validate({"stop_after": 1})
+    await fire(stores, wish())
+    claim = await claimed(stores)
+    await stores.journal.append(claim, step("applying"), writing=True)
+    await stores.work.finish(claim, Outcome.FAILED, Reason.NOT_FIXED, step(), escalated=True)
+    name = wish().remediation.runbook
+    assert (await stores.trust.judge(name, "A", policy)).stopped is not None
+    now = (await stores.guardbook.facts(wish().remediation)).now
+    await stores.guardbook.pause(Pause(scope=f"runbook:{name}", by="ada", why="", since=now, until=now + 60))
+    later = await opened.later(61)
+    assert await later.guardbook.pauses() == []
+    assert (await later.trust.judge(name, "A", policy)).stopped is not None
+
+
+async def test_everything_can_be_paused_when_memory_is_full(own_server: RedisServer) -> None:
+    """Fault 13: whoever stops everything must be able to."""
+    opened = OpenStores(fresh_options(own_server.url))
+    stores = await opened.open()
+    try:
+        await fire(stores, wish())
+        own_server.call("CONFIG", "SET", "maxmemory", "1mb")
+        await stores.guardbook.pause(Pause(scope="all", by="ada", why="disk", since=0.0))
+        assert len(await stores.guardbook.pauses()) == 1
+        assert await stores.guardbook.resume("all", by="ada")
+    finally:
+        await opened.close()
 
 
 async def test_only_runs_with_a_write_count_as_attempts(opened: OpenStores) -> None:

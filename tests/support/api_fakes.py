@@ -79,6 +79,7 @@ class Memory:
         self.said: Answered | None = None
         """What becomes of every answer, in place of being taken."""
         self.notes: list[Happened] = []
+        self.ended = self.cancelled = ("", "", "")
 
     def _up(self) -> None:
         if self.down:
@@ -106,7 +107,8 @@ class Memory:
         self._up()
         return self.views.get(remediation)
 
-    async def cancel(self, remediation: str, by: str) -> bool:
+    async def cancel(self, remediation: str, by: str, why: str = "") -> bool:
+        self.cancelled = (remediation, by, why)
         return self.views[remediation].state is State.QUEUED
 
     async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
@@ -148,7 +150,8 @@ class Memory:
         self._up()
         self.pausing[pause.scope] = pause
 
-    async def resume(self, scope: str) -> bool:
+    async def resume(self, scope: str, *, by: str = "", why: str = "") -> bool:
+        self.ended = (scope, by, why)
         return self.pausing.pop(scope, None) is not None
 
     async def pauses(self) -> list[Pause]:
@@ -190,7 +193,7 @@ class FixedClock:
         return NOW
 
 
-async def reload() -> tuple[int, int]:
+async def reload(by: str) -> tuple[int, int]:
     return 3, 4
 
 

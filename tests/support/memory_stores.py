@@ -258,7 +258,7 @@ class MemoryWork:
     async def list(self, *, limit: int, state: str | None = None, before: str | None = None) -> list[RemediationView]:
         return [row.view for row in self.rows.values()][::-1][:limit]
 
-    async def cancel(self, remediation: str, by: str) -> bool:
+    async def cancel(self, remediation: str, by: str, why: str = "") -> bool:
         return False
 
     async def depth(self) -> Mapping[str, float]:
@@ -341,7 +341,7 @@ class MemoryGuardbook:
     async def pause(self, pause: Pause) -> None:
         self.known["pauses"] = (pause,)
 
-    async def resume(self, scope: str) -> bool:
+    async def resume(self, scope: str, *, by: str = "", why: str = "") -> bool:
         return self.known.pop("pauses", None) is not None
 
     async def pauses(self) -> list[Pause]:

@@ -34,7 +34,12 @@ def test_a_name_and_labels_are_enough() -> None:
 
 def test_it_says_who_asked_why_and_what_is_overridden() -> None:
     one = read({"alertname": "X", "requested_by": "bob", "why": "drill", "override": ["cooldown", "cooldown"]})
-    assert (one.source, one.requested_by, one.why, one.override) == ("alice", "bob", "drill", ("cooldown",))
+    assert (one.source, one.requested_by, one.why, one.override) == (
+        "alice",
+        "bob (with the credential alice)",
+        "drill",
+        ("cooldown",),
+    )
 
 
 def test_two_runbooks_for_the_same_labels_are_two_things() -> None:

@@ -3,6 +3,7 @@
 -- undoes it, 8 after how long (ms), 9 schema, 10 document, 11 the least that it stays (ms).
 local id = ARGV[3]
 if not owned(id, ARGV[4]) then return 0 end
+if journal_full(id) then return 2 end
 if ARGV[6] == '1' and call('HGET', rem(id), 'writing') ~= '1' then
   call('HSET', rem(id), 'writing', '1')
   local runs = P .. 'runs:' .. call('HGET', rem(id), 'rk')

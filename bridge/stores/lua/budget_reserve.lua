@@ -96,6 +96,7 @@ if how ~= 'look' then
       local why = string.format('%d targets were to be disturbed within %d s (halt_after is %d)', wanted,
         window / 1000, rules.h)
       call('HSET', P .. 'pauses', 'all', cjson.encode({scope = 'all', by = 'alertbridge', why = why, since = NOW / 1000}))
+      by_itself('pause', why, 'all')
     end
     return {'halted', '', 'targets', text(wanted - 1), text(wanted), text(rules.h), ''}
   end

@@ -20,6 +20,11 @@ local function trail(...)
   call('XADD', P .. 'audit', 'MAXLEN', '~', MAX_AUDIT, '*', 'at', text(NOW), ...)
 end
 
+-- What alertbridge decided about itself: in the trail as what a person does is.
+local function by_itself(what, why, about, said)
+  trail('o', cjson.encode({what = what, who = 'alertbridge', why = why, about = about, text = said}))
+end
+
 -- People are to be told of what becomes of it (notices), and pages that are held for it looked after (holds).
 local function news(id)
   call('ZADD', P .. 'watch:notices', 'LT', text(NOW), id)
@@ -29,9 +34,12 @@ end
 local function journal(id, json)
   local key = P .. 'journal:' .. id
   news(id)
-  -- A bound for a remediation gone wild; an ordinary one has some dozen entries.
-  if call('LLEN', key) < 10000 then trail('r', id, 'n', text(call('RPUSH', key, stamp(json)) - 1)) end
+  -- Beyond the bound of `journal_full` there is room for how it ends, and for what people do with it then.
+  if call('LLEN', key) < MAX_JOURNAL + 500 then trail('r', id, 'n', text(call('RPUSH', key, stamp(json)) - 1)) end
 end
+
+-- A bound for a remediation gone wild; an ordinary one has some dozen entries. What is not journalled is not done.
+local function journal_full(id) return call('LLEN', P .. 'journal:' .. id) >= MAX_JOURNAL end
 
 -- Keep a decision about a fingerprint. One that repeats the last only moves its time; `first` says that none can.
 local function decide(fingerprint, json, first)

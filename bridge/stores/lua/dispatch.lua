@@ -2,8 +2,8 @@
 -- Record what the dispatcher decided about transitions of alerts; each is idempotent by its seq.
 -- ARGV: 3 schema, then for each: alert (SOURCE/FINGERPRINT), fingerprint, source, digest, seq, seen, start,
 -- transition, wait reason or empty, wait until (ms, or empty), how many decisions, those, how many assignments,
--- and nine for each of these: id, join key, queue key, runs key, document, runbook, route, and for a run for several
--- targets its target (else empty) and how many there may be.
+-- and ten for each of these: id, join key, queue key, runs key, document, runbook, route, for a run for several
+-- targets its target (else empty) and how many there may be, and who asked for it by hand (or empty).
 -- Runs for every alert that is work: calls are counted.
 local at, schema = 3, ARGV[3]
 local function take()
@@ -17,7 +17,7 @@ local function read()
   for i = 1, tonumber(take()) do d.decisions[i] = take() end
   for i = 1, tonumber(take()) do
     d.assignments[i] = {id = take(), join = take(), queue = take(), runs = take(), document = take(),
-      runbook = take(), route = take(), target = take(), most = tonumber(take())}
+      runbook = take(), route = take(), target = take(), most = tonumber(take()), detail = take()}
   end
   d.key, d.incident = P .. 'inc:' .. d.alert, d.alert .. '/' .. d.start
   return d
@@ -85,7 +85,7 @@ local function ask(d, a)
     end
     if open then d.joined[#d.joined + 1] = id end
     decide(d.fingerprint, cjson.encode({reason = open and 'joined' or 'created', incident = d.incident,
-      remediation = id, runbook = a.runbook, route = a.route}))
+      remediation = id, runbook = a.runbook, route = a.route, detail = a.detail ~= '' and a.detail or nil}))
   end
   return id
 end

@@ -210,10 +210,10 @@ local function tell(id, incidents, reason, detail)
 end
 
 -- One that has not begun to write is cancelled; true when it was.
-local function cancel(id, reason, detail)
+local function cancel(id, reason, detail, by)
   local state = call('HMGET', rem(id), 'state', 'writing')
   if not state[1] or state[1] == 'done' or state[2] == '1' then return false end
-  journal(id, cjson.encode({kind = 'cancelled', reason = reason, text = detail}))
+  journal(id, cjson.encode({kind = 'cancelled', reason = reason, text = detail, data = by and {by = by}}))
   close(id, 'cancelled', reason, detail, '0')
   return true
 end

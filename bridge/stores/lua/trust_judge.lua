@@ -14,6 +14,7 @@ if not stopped and stop_after then
   if bad >= stop_after then
     stopped = string.format('{"runs":%d,"at":%.3f}', bad, NOW / 1000)
     call('HSET', P .. 'trust:stopped', runbook, stopped)
+    by_itself('runbook_stopped', 'its last ' .. text(bad) .. ' runs did not help', runbook)
   end
 end
 local function order(mode) return mode == 'observe' and 0 or mode == 'approve' and 1 or 2 end
@@ -29,6 +30,8 @@ if #runs >= tonumber(ARGV[7]) then
   if order(mode) < order(lowered and cjson.decode(lowered).mode or 'auto') then
     lowered = string.format('{"mode":"%s","helped":%d,"runs":%d,"at":%.3f}', mode, helped, #runs, NOW / 1000)
     call('HSET', P .. 'trust:lowered', pair, lowered)
+    local why = text(helped) .. ' of its last ' .. text(#runs) .. ' runs helped'
+    by_itself('mode_lowered', why, runbook, 'to ' .. mode .. ' for the alert ' .. ARGV[4])
   end
 end
 return {stopped or '', lowered or ''}
