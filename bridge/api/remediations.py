@@ -60,7 +60,13 @@ class Remediations:
         view = await self._get(call.id)
         made, question = view.remediation, question_of(view, await self._journal.read(call.id))
         return RemediationDetail(
-            item_of(view), made.params, made.annotations, made.config_hash, made.runbook_doc, question
+            item_of(view),
+            made.params,
+            made.annotations,
+            made.config_hash,
+            made.runbook_doc,
+            question,
+            made.allow_namespaces,
         )
 
     async def cancel(self, call: Call) -> Cancelled:

@@ -144,6 +144,8 @@ class RemediationDetail(msgspec.Struct, frozen=True):
     runbook: dict[str, Any]
     """The resolved runbook that this run follows."""
     question: QuestionItem | None = None
+    allow_namespaces: tuple[str, ...] = ()
+    """Protected namespaces that its route makes an exception of."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):

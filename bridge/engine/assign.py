@@ -43,6 +43,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     hold_off: float = 0.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    allow_namespaces: tuple[str, ...] = ()
     approvers: int = 1
     approve_within: float | None = None
     group: Mapping[str, str] | None = None
@@ -85,6 +86,7 @@ def assign(
         hold_off=wish.hold_off,
         allow_drift=wish.allow_drift,
         allow_irreversible=wish.allow_irreversible,
+        allow_namespaces=wish.allow_namespaces,
         approvers=max(wish.approvers, wish.runbook.approvers),
         approve_within=wish.approve_within or wish.runbook.approve_within,
         requested_by=alert.requested_by,

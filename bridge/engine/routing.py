@@ -65,6 +65,7 @@ def _of(match: Match, runbook: Runbook, alert: Alert) -> Wish:
         hold_off=match.hold_off,
         allow_drift=match.allow_drift,
         allow_irreversible=match.allow_irreversible,
+        allow_namespaces=match.allow_namespaces,
         approvers=match.approvers,
         approve_within=match.approve_within,
         group=match.group(alert.labels) if match.group_by else None,

@@ -47,11 +47,12 @@ class ProtectedGuard:
             named = ", ".join(sorted(self._namespaces))
             return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref} holds in every namespace, also in {named}")
         for change in plan.changes:
-            if (place := self._protected(change)) is None:
+            if (place := self._protected(change, remediation.allow_namespaces)) is None:
                 continue
             leaves = plan.action == _DRAIN and change.operation is Operation.EVICT
             if not (leaves and self._drains):
                 mend = "; `drain_protected: true` lets drains evict there" if leaves else ""
+                mend = mend or ("; the route may allow it by `allow_namespaces`" if change.ref.namespace else "")
                 return Verdict.deny(Reason.PROTECTED_NAMESPACE, f"{change.ref}: namespace {place} is protected{mend}")
         for change in plan.changes:
             about = object_of(change, remediation)
@@ -62,10 +63,12 @@ class ProtectedGuard:
                 return Verdict.deny(Reason.PROTECTED_OBJECT, f"{marked}{whose} has the mark {MODE}: off")
         return Verdict.allow()
 
-    def _protected(self, change: Change) -> str | None:
+    def _protected(self, change: Change, allowed: Collection[str]) -> str | None:
+        """Return the namespace that keeps a change from being made; a namespace itself is no object in it."""
         ref = change.ref
-        place = ref.name if ref.kind == "Namespace" else ref.namespace
-        return place if place in self._namespaces else None
+        if ref.kind == "Namespace":
+            return ref.name if ref.name in self._namespaces else None
+        return ref.namespace if ref.namespace in self._namespaces and ref.namespace not in allowed else None
 
 
 def _governs_all(plan: Plan, remediation: Remediation) -> Change | None:

@@ -73,6 +73,8 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     attempts_window: float = 3600.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    allow_namespaces: tuple[str, ...] = ()
+    """Protected namespaces that its route makes an exception of."""
     approvers: int = 1
     """Mode approve: how many different people have to agree."""
     approve_within: float = 1800.0

@@ -55,6 +55,7 @@ def _grouping(value: object) -> object:
     return value
 
 
+NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 MatchersText = Annotated[tuple[Matcher, ...], BeforeValidator(_matchers)]
 
 
@@ -68,6 +69,8 @@ class _Orders(Strict):
     attempts_window: Duration | None = None
     allow_drift: bool | None = None
     allow_irreversible: bool | None = None
+    allow_namespaces: tuple[NamespaceName, ...] | None = None
+    """Protected namespaces in which runs of this route may change objects all the same."""
     approvers: Annotated[int, Field(ge=1, le=20)] | None = None
     approve_within: DayAtMost | None = None
     group_by: Annotated[tuple[str, ...] | None, BeforeValidator(_grouping)] = None
@@ -125,6 +128,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     hold_off: float = 0.0
     allow_drift: bool = False
     allow_irreversible: bool = False
+    allow_namespaces: tuple[str, ...] = ()
     approvers: int = 1
     """Mode approve: how many different people have to agree; the runbook may want more."""
     approve_within: float | None = None
@@ -143,7 +147,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 _INHERITED = (
     *("runbook", "mode", "cooldown", "max_attempts", "attempts_window", "hold_off"),
-    *("allow_drift", "allow_irreversible", "approvers", "approve_within", "group_by"),
+    *("allow_drift", "allow_irreversible", "allow_namespaces", "approvers", "approve_within", "group_by"),
 )
 
 

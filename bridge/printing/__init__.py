@@ -105,6 +105,7 @@ def remediation(detail: Json, entries: Sequence[Json]) -> str:
         ("Labels", _pairs(item["labels"])),
         ("Params", _pairs(detail["params"])),
         ("Route", item["route"] or "-"),
+        ("May change", ", ".join(detail.get("allow_namespaces", ()))),
         ("Asked for by", " - ".join(part for part in (item["requested_by"], item["why"]) if part)),
         ("Incidents", ", ".join(item["incidents"])),
         ("Still open", ", ".join(item["open_incidents"])),

@@ -30,6 +30,7 @@ def document(found: Rehearsal) -> dict[str, Any]:
         "params": found.remediation.params,
         "route": found.remediation.route,
         "mode": found.remediation.mode.value,
+        "allow_namespaces": list(found.remediation.allow_namespaces),
         "planned": finished is not None and finished.outcome.value == "observed",
         "outcome": finished.outcome.value if finished else "unknown",
         "reason": finished.reason.value if finished else "",
@@ -61,4 +62,5 @@ def text(shown: Mapping[str, Any]) -> str:
 def _mode(shown: Mapping[str, Any]) -> str:
     if shown["route"] == BY_HAND:
         return "No route leads to it with these labels (alertname?): it was planned as when it is started by hand."
-    return f"Its route's mode is {shown['mode']}."
+    excepted = f" It may change protected {', '.join(names)}." if (names := shown["allow_namespaces"]) else ""
+    return f"Its route's mode is {shown['mode']}.{excepted}"

@@ -98,10 +98,12 @@ class _Book:
         self._open: dict[str, None] = {}
         self._left_out: dict[str, None] = {}
         self._labelled: dict[str, None] = {}
+        self._excepted: tuple[str, ...] = ()
 
     def add(self, runbook: Runbook, match: Match, labels: Labels) -> None:
         """Add everything that a runbook asks for where a route names it."""
         observes = match.mode is Mode.OBSERVE
+        self._excepted = match.allow_namespaces
         for situation in situations(runbook, match, labels, self._given):
             where = homes(runbook, situation)
             if where is None and self._given and self._can_be(runbook, match, labels):
@@ -169,7 +171,7 @@ class _Book:
         reading = verbs & _READS if "/exec" not in one.resource else set()
         if self._observe or observes:
             verbs = reading
-        elif verbs != reading and place in self._settings.protected_namespaces:
+        elif verbs != reading and place in set(self._settings.protected_namespaces).difference(self._excepted):
             sentence = f"{user} of {runbook} changes something in {place}, one of `protected_namespaces`"
             self._left_out[f"{sentence}: it would be refused"] = None
             verbs = reading

@@ -72,6 +72,25 @@ async def test_a_protected_namespace_is_not_changed() -> None:
     assert not (await check(ProtectedGuard(["shop"]), plan())).allowed
 
 
+async def test_a_route_may_name_a_protected_namespace_and_opens_just_that_one() -> None:
+    """Fault 64."""
+    dns, mesh = plan("kube-system", "coredns"), plan("istio-system", "pilot")
+    guard = ProtectedGuard(["kube-system", "istio-system"])
+    denied = await check(guard, dns)
+    assert "`allow_namespaces`" in denied.detail
+    excepted: dict[str, Any] = {"allow_namespaces": ("kube-system",)}
+    assert (await check(guard, dns, **excepted)).allowed
+    assert not (await check(guard, mesh, **excepted)).allowed
+    itself = plan("", "kube-system", kind="Namespace")
+    assert not (await check(guard, itself, **excepted)).allowed
+    assert not (await check(guard, everywhere("ClusterRole"), **excepted)).allowed
+    off = {
+        "kind": "Deployment",
+        "metadata": {"name": "coredns", "namespace": "kube-system", "labels": {"alertbridge.io/mode": "off"}},
+    }
+    assert (await check(guard, dns, off, **excepted)).reason is Reason.PROTECTED_OBJECT
+
+
 def everywhere(kind: str, operation: Operation = Operation.CREATE, **more: Any) -> Plan:
     ref = ObjectRef("example.k8s.io/v1", kind, "", "all")
     change = Change(ref=ref, operation=operation, manifest={}, summary="s", **more)
