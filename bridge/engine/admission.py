@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from bridge.engine.context import RunContext
@@ -10,10 +12,11 @@ from bridge.engine.parts import Parts
 from bridge.errors import AlertbridgeError, CircuitOpen, StoreUnavailable
 from bridge.model.breaker import Permit
 from bridge.model.intake import Claim, GuardFacts
+from bridge.model.mode import Mode
 from bridge.model.plan import Plan
 from bridge.model.reason import OVERRIDABLE, Reason, Verdict
-from bridge.model.mode import Mode
 from bridge.model.remediation import Outcome, Remediation, RemediationView
+from bridge.model.target import Target
 from bridge.ports import ReservingGuard
 
 _FOR_PEOPLE = frozenset({Reason.UNDO_NONE, Reason.CHANGED_RECENTLY, Reason.ROLLOUT_IN_PROGRESS})
@@ -31,7 +34,7 @@ async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = Fals
     facts = await parts.guardbook.facts(remediation)
     if view.writing:
         # This run announced a write before (which was refused): its own attempt must not speak against it.
-        runs = {sort: times[:-1] for sort, times in facts.runs.items()}
+        runs = {sort: times if sort == "undone" else times[:-1] for sort, times in facts.runs.items()}
         facts = msgspec.structs.replace(facts, attempts=facts.attempts[:-1], runs=runs)
     if view.incidents and not view.open_incidents:
         raise Ended(Finish(Outcome.CANCELLED, Reason.RESOLVED, "every alert that asked for it resolved"))
@@ -98,11 +101,15 @@ async def check_brakes(parts: Parts, view: RemediationView, plans: Iterable[Plan
     """Raise Ended when an operator has paused the run since it was let in. Called right before a step's first write.
 
     A pause that was confirmed holds for what had been planned by then; for later steps as well, which no other
-    entry guard looks at: their own run's attempt and cooldown must not speak against them.
+    entry guard looks at: their own run's attempt and cooldown must not speak against them. The namespaces and
+    clusters of the objects that the plans change count as the target's do: a drain evicts in many of them.
     """
     facts = await parts.guardbook.facts(view.remediation)
+    refs = {change.ref for plan in plans for change in plan.changes if not change.external}
+    places = sorted({Target(ref.cluster, ref.kind, ref.namespace, ref.name) for ref in refs})
+    widened = msgspec.structs.replace(view.remediation, targets=(*view.remediation.all_targets, *places))
     for guard in parts.entry_guards:
-        verdict = guard.check(view.remediation, facts)
+        verdict = guard.check(widened, facts)
         if verdict.reason is Reason.PAUSED and not _overridden(verdict, view.remediation):
             raise Ended(_refused(guard.name, verdict))
 
@@ -116,21 +123,30 @@ async def check_plan(
     asked: bool = False,
     claim: Claim | None = None,
     key: str = "",
+    anew: bool = True,
 ) -> None:
     """Return when every plan guard allows the plan; raise Ended otherwise.
 
     `asked`: people have to agree to the plan before it is made, which is what some of it may need. With a claim and
-    a key the plan is about to be made: guards that keep something for that do so under the key.
+    a key the plan is about to be made: guards that keep something for that do so under the key; `anew` when the run
+    has written nothing yet.
     """
     for guard in parts.plan_guards():
         if claim is not None and isinstance(guard, ReservingGuard):
-            verdict = await guard.reserve(claim, key, remediation, plan, context)
+            verdict = await guard.reserve(claim, key, remediation, plan, context, anew=anew)
         else:
             verdict = await guard.check(remediation, plan, context)
         if asked and verdict.reason in _FOR_PEOPLE:
             continue
         if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(_refused(guard.name, verdict))
+
+
+async def give_back(parts: Parts, claim: Claim, key: str) -> None:
+    """Have the guards give back what they kept for a plan that waits for people, and is planned again after that."""
+    for guard in parts.plan_guards():
+        if isinstance(guard, ReservingGuard):
+            await guard.release(claim, key)
 
 
 async def check_rest(parts: Parts, remediation: Remediation, rest: Plan, context: RunContext) -> None:

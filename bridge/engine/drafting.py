@@ -14,7 +14,7 @@ from bridge.engine import admission
 from bridge.engine.approval import Approval
 from bridge.engine.ending import Ended, Finish, Park
 from bridge.engine.parts import Parts
-from bridge.engine.progress import Progress
+from bridge.engine.progress import PUT_OFF, Progress
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
@@ -24,6 +24,7 @@ from bridge.model.intake import Claim
 from bridge.model.mode import Mode, strictest
 from bridge.model.plan import Plan, Undo
 from bridge.model.reason import Reason
+from bridge.model.remediation import Outcome
 from bridge.model.runbook import Runbook, Scenario, Step
 
 
@@ -91,8 +92,9 @@ class Drafting:
             # A runbook or a step that waits for a person has one look at it, as a route that says so does.
             looked_at = msgspec.structs.replace(self._remediation, mode=self._said_mode(scenario))
             plan, key = _together(changing), drafted[0].job.key
+            context, anew = self._sight.context, not self._progress.writing
             await admission.check_plan(
-                self._parts, looked_at, plan, self._sight.context, asked=asked, claim=claim, key=key
+                self._parts, looked_at, plan, context, asked=asked, claim=claim, key=key, anew=anew
             )
 
     async def note(self, drafted: Drafted, *, foreseen: bool = False) -> None:
@@ -134,10 +136,15 @@ class Drafting:
         if (
             self._progress.changed
             and isinstance(ending, Finish)
-            and ending.reason in (Reason.BUDGET_SPENT, Reason.ROLLOUT_IN_PROGRESS)
+            and ending.reason in PUT_OFF
             and ending.wait_until is not None
         ):
-            return Ended(Park(ending.wait_until, ending.reason, ending.detail))
+            waited = self._parts.clock.now() - (self._progress.put_off_since or self._parts.clock.now())
+            if waited < self._parts.limits.half_made:
+                return Ended(Park(ending.wait_until, ending.reason, ending.detail))
+            # Two runs that are half made may wait for each other's share of a budget: not for ever.
+            detail = f"half made, and put off for {waited / 60:.0f} min: {ending.detail}"
+            return Ended(Finish(Outcome.FAILED, Reason.APPLY_FAILED, detail))
         return self.approval.hold(ended)
 
 

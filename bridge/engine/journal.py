@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from bridge.engine.places import place_of, proof_key, step_key
-from bridge.engine.progress import Failure, Left, Piece, Progress, Undo
+from bridge.engine.progress import PUT_OFF, Failure, Left, Piece, Progress, Undo
 from bridge.model import approval, kinds
 from bridge.model.breaker import Permit
 from bridge.model.plan import Change, Plan
@@ -37,6 +37,8 @@ def after(state: Progress, entry: Entry) -> Progress:
         state.permit = msgspec.convert(data["permit"], Permit)
     elif kind in (kinds.PARKED, kinds.HANDED_OVER):
         state.fixed_since = _fixed_since(state, data.get("fixed_since"))
+        if state.changed and entry.reason in {reason.value for reason in PUT_OFF}:
+            state.put_off_since = state.put_off_since or entry.at
     elif kind == kinds.RETRY:
         state.retries += 1
     elif kind in approval.KINDS:
@@ -165,7 +167,7 @@ def _applied(state: Progress, key: str, data: dict[str, Any]) -> None:
         made = data.get("made")
         piece.made.append(msgspec.convert(made, Change) if made else piece.plan.changes[piece.applied])
         # The server takes writes again: waits that are over don't count against those to come.
-        state.retries = 0
+        state.retries, state.put_off_since = 0, 0.0
     piece.results.append(data.get("result", {}))
     piece.applied += 1
 

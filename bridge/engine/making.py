@@ -116,11 +116,11 @@ class Making:
         """
         mode = self._drafting.mode(scenario)
         try:
-            await admission.check_brakes(self._parts, self._sight.view)
+            await admission.check_brakes(self._parts, self._sight.view, [piece.plan for piece in pieces])
         except Ended as ended:
             raise self._drafting.approval.hold(ended) from ended
         if mode is Mode.APPROVE:
-            await self._drafting.approval.settle({piece.key: piece.plan for piece in pieces})
+            await self._ask(pieces)
         elif mode is not Mode.AUTO:
             reason = Reason.OBSERVE_ONLY
             if self._progress.changed:
@@ -128,6 +128,15 @@ class Making:
             raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value} since: nothing was changed"))
         if self._remediation.group and not self._progress.writing:
             await self._settle_targets()
+
+    async def _ask(self, pieces: Sequence[Piece]) -> None:
+        """Raise Ended until people agreed to just these changes; what they would disturb is free meanwhile."""
+        try:
+            await self._drafting.approval.settle({piece.key: piece.plan for piece in pieces})
+        except Ended as ended:
+            if isinstance(ended.ending, Park):
+                await admission.give_back(self._parts, self._steps.claim, pieces[0].key)
+            raise
 
     async def _rest_while_paused(self, pieces: Sequence[Piece]) -> None:
         """Raise Ended to wait, with what is made left as it is, while a plan that was waited with is paused.
@@ -138,7 +147,7 @@ class Making:
         if any(piece.doubtful for piece in pieces):
             return
         try:
-            await admission.check_brakes(self._parts, self._sight.view)
+            await admission.check_brakes(self._parts, self._sight.view, [piece.plan for piece in pieces])
         except Ended as ended:
             if not isinstance(ended.ending, Finish):
                 raise

@@ -52,6 +52,8 @@ class Limits(msgspec.Struct, frozen=True):
     """The longest time between two looks whether it may go on."""
     paused_pause: float = 60.0
     """The time between two looks whether a half-made plan that was paused may go on."""
+    half_made: float = 7200.0
+    """How long a run that is half made waits for a budget's room, or the end of somebody's rollout."""
     retries: int = 8
     """How often a run is parked because something is away, before it ends."""
     retry_first: float = 5.0

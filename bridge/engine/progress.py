@@ -13,6 +13,9 @@ from bridge.model.plan import Undo as UndoKind
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 
+PUT_OFF = frozenset({Reason.BUDGET_SPENT, Reason.ROLLOUT_IN_PROGRESS})
+"""Reasons for which what is half made waits, instead of being left so."""
+
 
 class Left(msgspec.Struct, frozen=True):
     """A change that was not put back, and why."""
@@ -126,6 +129,8 @@ class Progress(msgspec.Struct, kw_only=True):
     undo: Undo | None = None
     """What is being put back, or was last."""
     retries: int = 0
+    put_off_since: float = 0.0
+    """Since when what is half made waits for leave to go on (unix seconds); 0: it does not."""
     latest: str = ""
     """Key of what was planned or verified last: entries of the version before don't say what they are about."""
 

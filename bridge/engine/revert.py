@@ -81,15 +81,15 @@ class UndoRun:
         """Raise Ended when it must not be, or not now."""
         if self._lease.stopping:
             raise Ended(HandOver())
-        await self._defer_while_paused()
+        await self._defer_while_paused(plans)
         for plan in plans:
             back = msgspec.structs.replace(plan, changes=plan.inverses)
             if not back.empty:
                 await admission.check_plan(self._parts, self._rem, back, self._steps.context)
 
-    async def _defer_while_paused(self) -> None:
+    async def _defer_while_paused(self, plans: list[Plan]) -> None:
         try:
-            await admission.check_brakes(self._parts, self._view)
+            await admission.check_brakes(self._parts, self._view, plans)
         except Ended as ended:
             if not isinstance(ended.ending, Finish):
                 raise

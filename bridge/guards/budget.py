@@ -37,15 +37,20 @@ class BudgetGuard:
         return _verdict(await self._budgets.look(spends, self._settings.rules_for(spends)))
 
     async def reserve(
-        self, claim: Claim, key: str, remediation: Remediation, plan: Plan, context: ActionContext
+        self, claim: Claim, key: str, remediation: Remediation, plan: Plan, context: ActionContext, *, anew: bool
     ) -> Verdict:
-        """Reserve what the plan disturbs under `key`; defer it when there is no room, deny it when there never is."""
+        """Reserve what the plan disturbs under `key`; defer it when there is no room, deny it when there never is.
+
+        Also what disturbs nothing is told: the plan that it takes the place of may have had something reserved.
+        """
         spends = await _spends(remediation, plan, context)
-        if not spends:
-            return Verdict.allow()
         force = Reason.BUDGET_SPENT.value in remediation.override
         rules = self._settings.rules_for(spends)
-        return _verdict(await self._budgets.reserve(claim, key, spends, rules, force=force))
+        return _verdict(await self._budgets.reserve(claim, key, spends, rules, force=force, anew=anew))
+
+    async def release(self, claim: Claim, key: str) -> None:
+        """Give back what the plan has reserved: it is not made now, and planned again before it is."""
+        await self._budgets.reserve(claim, key, (), self._settings.rules_for(()))
 
 
 def _verdict(answer: BudgetAnswer) -> Verdict:
@@ -56,7 +61,7 @@ def _verdict(answer: BudgetAnswer) -> Verdict:
         return Verdict.defer(Reason.HALTED, f"{detail}: everything is paused until a person resumes")
     detail = f"{answer.scope}: {answer.what} would be {answer.asked:g} in the window, at most {answer.most:g} may be"
     if answer.retry_at is None:
-        return Verdict.deny(Reason.BUDGET_TOO_SMALL, f"{detail}: this plan alone is more than that")
+        return Verdict.deny(Reason.BUDGET_TOO_SMALL, f"{detail}: this run alone is more than that")
     return Verdict.defer(Reason.BUDGET_SPENT, f"{detail}; {answer.used:g} are used", retry_at=answer.retry_at)
 
 

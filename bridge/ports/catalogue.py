@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from bridge.model.decay import Rule
+from bridge.model.decay import Recorded, Rule
 from bridge.model.intake import Claim, GuardFacts
 from bridge.model.outside import ExecReply, HttpReply, HttpRequest, Message, SqlReply
 from bridge.model.permission import Permission
@@ -223,9 +223,16 @@ class ReservingGuard(PlanGuard, Protocol):
     """A plan guard that keeps something for a plan that is about to be made; `check` alone keeps nothing."""
 
     async def reserve(
-        self, claim: Claim, key: str, remediation: Remediation, plan: Plan, context: ActionContext
+        self, claim: Claim, key: str, remediation: Remediation, plan: Plan, context: ActionContext, *, anew: bool
     ) -> Verdict:
-        """Answer as `check`, and when it allows keep what the plan `key` of this run needs. Raises LeaseLost."""
+        """Answer as `check`, and when it allows keep what the plan `key` of this run needs. Raises LeaseLost.
+
+        `anew`: the run wrote nothing yet, so that whatever it had kept before is given back.
+        """
+        ...
+
+    async def release(self, claim: Claim, key: str) -> None:
+        """Give back what was kept for a plan that is not made now. Raises LeaseLost."""
         ...
 
 
@@ -265,6 +272,10 @@ class AlertRules(Protocol):
 
         Raises TemporaryError and PermanentError.
         """
+        ...
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        """Return the recording rules by name; none where there is nobody to ask. Raises as `rule` does."""
         ...
 
     async def group_interval(self) -> float:

@@ -286,13 +286,22 @@ class Budgets(Protocol):
         ...
 
     async def reserve(
-        self, claim: Claim, key: str, spends: Sequence[Spend], rules: BudgetRules, *, force: bool = False
+        self,
+        claim: Claim,
+        key: str,
+        spends: Sequence[Spend],
+        rules: BudgetRules,
+        *,
+        force: bool = False,
+        anew: bool = False,
     ) -> BudgetAnswer:
         """Reserve what the plan `key` of a run disturbs, or none of it; in one step. Raises LeaseLost.
 
-        Again with the same key takes the place of what it had reserved. `force` reserves whatever the limits say.
-        It counts while the run goes on and for the window after its end, unless that wrote nothing. Where more than
-        `halt_after` targets were asked for in the window, everything is paused (Pause `all`, by `alertbridge`).
+        Again with the same key takes the place of what it had reserved, which for no spends is given back; `anew`
+        takes the place of all that the run had reserved: nothing of it was written. `force` reserves whatever the
+        limits say. It counts while the run goes on and for the window after its end, unless that wrote nothing;
+        a run that parks before it wrote gives it back. Where more than `halt_after` targets were asked for in the
+        window, everything is paused (Pause `all`, by `alertbridge`).
         """
         ...
 

@@ -25,10 +25,17 @@ class RedisBudgets:
         return _answer(await self._ask("", "", "", "look", spends, rules))
 
     async def reserve(
-        self, claim: Claim, key: str, spends: Sequence[Spend], rules: BudgetRules, *, force: bool = False
+        self,
+        claim: Claim,
+        key: str,
+        spends: Sequence[Spend],
+        rules: BudgetRules,
+        *,
+        force: bool = False,
+        anew: bool = False,
     ) -> BudgetAnswer:
         how = "force" if force else "reserve"
-        reply = await self._ask(claim.remediation, str(claim.token), key, how, spends, rules)
+        reply = await self._ask(claim.remediation, str(claim.token), key, how, spends, rules, anew=anew)
         if reply[0] == b"lost":
             raise LeaseLost(f"{claim.remediation} is no longer this worker's")
         return _answer(reply)
@@ -37,7 +44,15 @@ class RedisBudgets:
         await self._link.script("budget_settle", claim.remediation, claim.token, "1" if wrote else "0")
 
     async def _ask(
-        self, remediation: str, token: str, key: str, how: str, spends: Sequence[Spend], rules: BudgetRules
+        self,
+        remediation: str,
+        token: str,
+        key: str,
+        how: str,
+        spends: Sequence[Spend],
+        rules: BudgetRules,
+        *,
+        anew: bool = False,
     ) -> list[bytes]:
         said = {
             "w": round(rules.window * 1000),
@@ -57,9 +72,8 @@ class RedisBudgets:
             {"s": each.scopes, "t": each.target, "w": each.workload, "p": each.percent, "n": each.node}
             for each in spends
         ]
-        reply: list[bytes] = await self._link.script(
-            "budget_reserve", remediation, token, key, how, ENCODER.encode(said), ENCODER.encode(lines)
-        )
+        given = (ENCODER.encode(said), ENCODER.encode(lines), "1" if anew else "0")
+        reply: list[bytes] = await self._link.script("budget_reserve", remediation, token, key, how, *given)
         return reply
 
 

@@ -22,6 +22,7 @@ from bridge.stores import Stores
 from tests.support.alerts import claimed, fire, firing, step, wish
 from tests.support.clock import FakeClock
 from tests.support.memory_budgets import MemoryBudgets
+from tests.support.processes import until
 from tests.support.redis import OpenStores, RedisServer, fresh_options
 
 _NAMES = itertools.count()
@@ -179,6 +180,31 @@ async def test_reserving_again_under_the_same_key_takes_the_place_of_the_first(b
     assert not (await budget.store.reserve(claim, "other", [spend("c")], how)).granted
 
 
+async def test_a_plan_made_anew_takes_the_place_of_all_that_its_run_had_reserved(budget: Budget) -> None:
+    """Another worker takes over before the first write, and chooses something else: that is not paid for twice."""
+    claim, how = await budget.claim(), rules(targets=2, percent=60.0)
+    assert (await budget.store.reserve(claim, "first/0", [spend("a", 50.0)], how, anew=True)).granted
+    assert (await budget.store.reserve(claim, "second/0", [spend("a", 50.0)], how, anew=True)).granted
+    assert (await budget.reserve(spend("b", 50.0), how))[1].granted
+    assert not (await budget.reserve(spend("c", 50.0), how))[1].granted
+
+
+async def test_a_plan_that_disturbs_nothing_any_more_gives_back_what_it_had_reserved(budget: Budget) -> None:
+    claim, how = await budget.claim(), rules(targets=1, halt_after=2)
+    assert (await budget.store.reserve(claim, "k", [spend("a")], how)).granted
+    assert (await budget.store.reserve(claim, "other", [], how)).granted
+    assert not (await budget.reserve(spend("b"), how))[1].granted
+    assert (await budget.store.reserve(claim, "k", [], how)).granted
+    assert (await budget.reserve(spend("b"), how))[1].granted
+
+
+async def test_run_never_waits_for_what_it_disturbed_itself(budget: Budget) -> None:
+    claim, how = await budget.claim(), rules(targets=1)
+    assert (await budget.store.reserve(claim, "first", [spend("a")], how)).granted
+    refused = await budget.store.reserve(claim, "second", [spend("b")], how)
+    assert (refused.granted, refused.retry_at) == (False, None), "its first plan counts for as long as it goes on"
+
+
 async def test_a_look_keeps_nothing(budget: Budget) -> None:
     how = rules(targets=1, halt_after=2)
     for name in ("a", "b", "c", "d"):
@@ -240,6 +266,36 @@ async def test_the_end_of_a_run_settles_what_it_reserved(opened: OpenStores, wro
     assert (await stores.budgets.look([spend("b")], rules(targets=1))).granted is not wrote
     later = await opened.later(WINDOW + 5)
     assert (await later.budgets.look([spend("b")], rules(targets=1))).granted
+
+
+async def test_run_that_parks_before_it_wrote_gives_back_what_it_reserved(opened: OpenStores) -> None:
+    """It may wait for hours, for a person or a lock: meanwhile it keeps nobody off."""
+    stores = await opened.open()
+    for writing, granted in ((False, True), (True, False)):
+        claim = await new_claim(stores)
+        assert (await stores.budgets.reserve(claim, "k", [spend(f"a{writing}")], rules(targets=1))).granted
+        if writing:
+            await stores.journal.append(claim, step("applying"), writing=True)
+        await stores.work.park(claim, None, step())
+        assert (await stores.budgets.look([spend("b")], rules(targets=1))).granted is granted
+
+
+async def test_run_that_is_cancelled_or_dead_gives_back_or_counts_as_any_other(opened: OpenStores) -> None:
+    stores = await opened.open(max_deaths=0, claim=0.05)
+    await stores.budgets.reserve(cancelled := await new_claim(stores), "k", [spend("a")], rules(targets=1))
+    assert await stores.work.cancel(cancelled.remediation, "ann")
+    assert (await stores.budgets.look([spend("b")], rules(targets=1))).granted
+    await stores.budgets.reserve(dead := await new_claim(stores), "k", [spend("b")], rules(targets=1))
+    await stores.journal.append(dead, step("applying"), writing=True)
+
+    async def set_aside() -> bool:
+        await stores.work.reclaim("w2")
+        return dead.remediation in stores.work.take_dead()
+
+    await until(set_aside, what="the dead letter")
+    assert not (await stores.budgets.look([spend("c")], rules(targets=1))).granted
+    later = await opened.later(WINDOW + 5)
+    assert (await later.budgets.look([spend("c")], rules(targets=1))).granted
 
 
 async def test_one_whose_claim_is_lost_reserves_nothing(opened: OpenStores) -> None:

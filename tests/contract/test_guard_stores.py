@@ -83,6 +83,23 @@ async def test_everything_can_be_paused_when_memory_is_full(own_server: RedisSer
         await opened.close()
 
 
+async def test_a_pause_that_ends_by_itself_trusts_nothing_again_and_forgets_no_halt(opened: OpenStores) -> None:
+    """Only a person moves back what was lowered: the end of a timed pause, which anybody may read, is none."""
+    stores, policy = await opened.open(), TrustSettings(stop_after=1)
+    await fire(stores, wish("restart"))
+    claim = await claimed(stores)
+    await stores.journal.append(claim, step("applying"), writing=True)
+    await stores.work.finish(claim, Outcome.FAILED, Reason.NOT_FIXED, step(), escalated=True)
+    assert (await stores.trust.judge("restart", "", policy)).stopped is not None
+    now = await stores.health.time()
+    for scope in ("runbook:restart", "all"):
+        await stores.guardbook.pause(Pause(scope=scope, by="ada", why="", since=now, until=now + 60))
+    later = await opened.later(61)
+    assert await later.guardbook.pauses() == []
+    assert (await later.trust.judge("restart", "", policy)).stopped is not None
+    assert await later.guardbook.resume("runbook:restart")
+
+
 async def test_only_runs_with_a_write_count_as_attempts(opened: OpenStores) -> None:
     stores = await opened.open()
     for nr, writes in enumerate((True, False, True)):

@@ -22,12 +22,23 @@ class MemoryBudgets:
         self._wanted: dict[str, float] = {}
 
     async def look(self, spends: Sequence[Spend], rules: BudgetRules) -> BudgetAnswer:
-        return self._ask("", "", tuple(spends), rules)
+        return self._ask("", {}, tuple(spends), rules)
 
     async def reserve(
-        self, claim: Claim, key: str, spends: Sequence[Spend], rules: BudgetRules, *, force: bool = False
+        self,
+        claim: Claim,
+        key: str,
+        spends: Sequence[Spend],
+        rules: BudgetRules,
+        *,
+        force: bool = False,
+        anew: bool = False,
     ) -> BudgetAnswer:
-        now = self._clock.now()
+        now, mine = self._clock.now(), self.plans.get(claim.remediation, {})
+        kept = {} if anew else {name: spent for name, spent in mine.items() if name != key}
+        if not spends:
+            self._keep(claim.remediation, kept)
+            return BudgetAnswer(granted=True)
         self._wanted |= {spend.target: now for spend in spends if spend.target}
         self._wanted = {target: at for target, at in self._wanted.items() if at > now - rules.window}
         wanted = len(self._wanted)
@@ -36,12 +47,18 @@ class MemoryBudgets:
             return BudgetAnswer(
                 granted=False, halted=True, what="targets", used=wanted - 1, asked=wanted, most=rules.halt_after
             )
-        answer = self._ask(claim.remediation, key, tuple(spends), rules)
+        answer = self._ask(claim.remediation, kept, tuple(spends), rules)
         if answer.granted or force:
-            self.plans.setdefault(claim.remediation, {})[key] = tuple(spends)
+            self._keep(claim.remediation, {**kept, key: tuple(spends)})
             self.settled.pop(claim.remediation, None)
             return BudgetAnswer(granted=True)
         return answer
+
+    def _keep(self, remediation: str, plans: dict[str, tuple[Spend, ...]]) -> None:
+        if plans:
+            self.plans[remediation] = plans
+        else:
+            self.plans.pop(remediation, None)
 
     async def settle(self, claim: Claim, *, wrote: bool) -> None:
         if claim.remediation not in self.plans:
@@ -51,29 +68,24 @@ class MemoryBudgets:
         else:
             del self.plans[claim.remediation]
 
-    def _ask(self, remediation: str, key: str, spends: tuple[Spend, ...], rules: BudgetRules) -> BudgetAnswer:
+    def _ask(
+        self, remediation: str, own: dict[str, tuple[Spend, ...]], spends: tuple[Spend, ...], rules: BudgetRules
+    ) -> BudgetAnswer:
         now = self._clock.now()
-        over = {name: self.settled.get(name, now) + rules.window for name in self.plans}
-        ends = sorted({at for at in over.values() if at > now})
-        lack = self._lack(remediation, key, spends, rules, {name for name, at in over.items() if at > now})
+        over = {name: self.settled.get(name, now) + rules.window for name in self.plans if name != remediation}
+        mine = [spend for spent in own.values() for spend in spent]
+        lack = self._lack(mine, spends, rules, {name for name, at in over.items() if at > now})
         if lack is None:
             return BudgetAnswer(granted=True)
-        for at in ends:
-            left = {name for name, end in over.items() if end > at}
-            if self._lack(remediation, key, spends, rules, left) is None:
+        for at in sorted({at for at in over.values() if at > now}):
+            if self._lack(mine, spends, rules, {name for name, end in over.items() if end > at}) is None:
                 return BudgetAnswer(granted=False, retry_at=at, **lack)
         return BudgetAnswer(granted=False, **lack)
 
     def _lack(
-        self, remediation: str, key: str, spends: tuple[Spend, ...], rules: BudgetRules, names: set[str]
+        self, mine: list[Spend], spends: tuple[Spend, ...], rules: BudgetRules, names: set[str]
     ) -> dict[str, object] | None:
-        there = [
-            spend
-            for name in names
-            for plan, spent in self.plans[name].items()
-            if (name, plan) != (remediation, key)
-            for spend in spent
-        ]
+        there = [*mine, *(spend for name in names for spent in self.plans[name].values() for spend in spent)]
         for limit in rules.limits:
             before, after = _sum(limit.scope, there), _sum(limit.scope, [*there, *spends])
             most = {"targets": limit.targets, "nodes": limit.nodes}

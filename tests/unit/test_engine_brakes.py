@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.engine.retry import RetryPolicy, asked_delay
@@ -14,10 +15,12 @@ from bridge.guards.pause import PauseGuard
 from bridge.model import kinds
 from bridge.model.intake import Pause
 from bridge.model.mode import Mode
+from bridge.model.plan import Change, Field, Plan
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, State
+from bridge.model.target import ObjectRef
 from bridge.model.verification import Verification
-from tests.support.bench import FIXED, TWO_STEPS, Bench, runbook
+from tests.support.bench import FIXED, TWO_STEPS, Bench, SetField, runbook
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -53,6 +56,29 @@ async def test_a_pause_between_plan_and_write_stops_the_write(bench: Bench) -> N
     bench.add()
     assert await bench.run() == PAUSED
     assert bench.cluster.patches == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "stopped"), [("namespace:bank", True), ("cluster:test", True), ("namespace:x", False)]
+)
+async def test_a_pause_holds_for_every_object_of_the_plan_and_not_for_the_target_alone(
+    bench: Bench, scope: str, stopped: bool
+) -> None:
+    """A drain's target is a node, in no namespace; what it evicts is in many."""
+    there = ObjectRef("apps/v1", "Deployment", "bank", "ledger", uid="uid-ledger", cluster=bench.cluster.name)
+    bench.cluster.add(there, spec={"value": 1})
+
+    class Elsewhere(SetField):
+        async def plan(self, context: Any, params: Any) -> Plan:
+            field = Field("/spec/value", 1, 5)
+            place = msgspec.structs.replace(there, cluster="test" if scope == "cluster:test" else there.cluster)
+            return Plan(action="set", summary="s", changes=(Change(ref=place, fields=(field,), summary="s"),))
+
+    bench.actions["set"] = Elsewhere()
+    await bench.guardbook.pause(Pause(scope=scope, by="ann", why="freeze", since=bench.clock.now()))
+    bench.add()
+    assert (await bench.run() == PAUSED) is stopped
+    assert (bench.value(there) == 1) is stopped
 
 
 async def test_an_operator_who_overrides_the_pause_is_not_stopped_by_it(bench: Bench) -> None:

@@ -11,22 +11,24 @@ from pydantic import ValidationError
 from bridge.engine.context import RunContext
 from bridge.guards.budget import BudgetGuard
 from bridge.model import kinds
-from bridge.model.budget import BudgetLimits, BudgetSettings
+from bridge.model.approval import Answer
+from bridge.model.budget import BudgetLimits, BudgetRules, BudgetSettings, Spend
 from bridge.model.intake import Claim, Pause
 from bridge.model.mode import Mode
 from bridge.model.plan import Change, Disruption, Operation, Plan
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, State
 from bridge.model.target import ObjectRef, Target
+from bridge.model.verification import Verification
 from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
 from bridge.ports import ActionContext
-from tests.support.bench import NOT_FIXED, Bench, SetField, runbook
+from tests.support.bench import FIXED, NOT_FIXED, OTHER, Bench, SetField, runbook
 from tests.support.clock import FakeClock
 from tests.support.fake_cluster import FakeCluster
 from tests.support.memory_budgets import MemoryBudgets
 
-CLAIM = Claim(entry="1-0", remediation="rem-1", token=1, worker="w")
+CLAIM = Claim(entry="1-0", remediation="rem-k", token=1, worker="w")
 WINDOW = 600.0
 
 
@@ -67,7 +69,9 @@ class Till:
 
     async def pay(self, *changes: Change, key: str = "k", rem: Remediation | None = None) -> Verdict:
         plan = Plan(action="a", summary="s", changes=changes)
-        return await self.guard.reserve(CLAIM, key, rem or remediation(), plan, self.context)
+        # Each key is a run of its own.
+        claim = msgspec.structs.replace(CLAIM, remediation=f"rem-{key}")
+        return await self.guard.reserve(claim, key, rem or remediation(), plan, self.context, anew=True)
 
 
 async def test_pods_that_are_not_ready_cost_nothing() -> None:
@@ -173,14 +177,68 @@ async def test_run_without_room_ends_deferred_and_changes_nothing() -> None:
     assert not bench.view("r2").escalated
 
 
+TWO_TARGETS = [{"action": "set"}, {"action": "set", "with": {"names": ["worker"]}}]
+
+
+async def spent_by_another(bench: Purse, *, ended: bool) -> None:
+    """Have another run that disturbs one target of the cluster, or did just now."""
+    claim, spend = msgspec.structs.replace(CLAIM, remediation="other"), Spend(scopes=("cluster:",), target="other")
+    assert (await bench.budgets.reserve(claim, "k", [spend], BudgetRules(limits=(), window=WINDOW))).granted
+    if ended:
+        await bench.budgets.settle(claim, wrote=True)
+
+
 async def test_run_that_changed_something_waits_for_room_for_its_next_step() -> None:
-    bench = Purse(cluster=BudgetLimits(targets=1))
-    steps = [{"action": "set"}, {"action": "set", "with": {"names": ["worker"]}}]
-    bench.add(runbook(steps=steps))
+    bench = Purse(cluster=BudgetLimits(targets=2))
+    await spent_by_another(bench, ended=True)
+    bench.add(runbook(steps=TWO_TARGETS))
     view = await bench.stretch()
     assert (view.state, view.reason) == (State.PARKED, "")
     parked = bench.entries()[-1]
     assert (parked.kind, parked.reason) == (kinds.PARKED, "budget_spent")
+    assert await bench.run() == (Outcome.SUCCEEDED, Reason.VERIFIED)
+
+
+async def test_run_that_alone_needs_more_than_the_budget_does_not_wait_for_itself() -> None:
+    bench = Purse(cluster=BudgetLimits(targets=1))
+    bench.add(runbook(steps=TWO_TARGETS))
+    view = await bench.stretch()
+    assert (view.outcome, view.reason, view.escalated) == (Outcome.DENIED, "budget_too_small", True)
+    assert bench.writes == [5]
+
+
+async def test_half_made_run_that_finds_no_room_is_handed_to_a_person_and_does_not_wait_for_ever() -> None:
+    """Two that are half made may each hold what the other one needs."""
+    bench = Purse(cluster=BudgetLimits(targets=2))
+    await spent_by_another(bench, ended=False)
+    bench.add(runbook(steps=TWO_TARGETS))
+    began = bench.clock.now()
+    assert await bench.run() == (Outcome.FAILED, Reason.APPLY_FAILED)
+    assert bench.view().escalated
+    assert 7200 <= bench.clock.now() - began < 3 * 3600
+
+
+async def test_plan_that_waits_for_people_keeps_nothing_reserved_and_reserves_when_they_agreed() -> None:
+    bench = Purse(cluster=BudgetLimits(targets=2))
+
+    async def verify() -> Verification:
+        bench.cluster.edit(OTHER, {"spec": {"value": 3}})
+        return FIXED
+
+    async def agree() -> None:
+        await bench.work.answer("r1", Answer(by="ann", agree=True), "ann agreed")
+
+    bench.action.answers = [verify, FIXED]
+    bench.add(runbook(steps=TWO_TARGETS), mode=Mode.APPROVE)
+    assert (await bench.stretch()).state is State.PARKED
+    assert bench.budgets.plans == {}
+    await agree()
+    assert (await bench.stretch()).state is State.PARKED, "the second step is another plan by now: asked again"
+    (kept,) = bench.budgets.plans["r1"].values()
+    assert [spend.workload for spend in kept] == ["|apps|Deployment|shop|web"]
+    await agree()
+    assert await bench.run() == (Outcome.SUCCEEDED, Reason.VERIFIED)
+    assert len(bench.budgets.plans["r1"]) == 2
 
 
 async def test_observing_reserves_nothing() -> None:
@@ -200,7 +258,7 @@ async def test_run_that_is_carried_on_after_a_death_reserves_once() -> None:
     guard = bench.plan_guards[0]
     assert isinstance(guard, BudgetGuard)
     rem = bench.view().remediation
-    verdict = await guard.reserve(claim, "only/0", rem, plan, _context(bench))
+    verdict = await guard.reserve(claim, "only/0", rem, plan, _context(bench), anew=True)
     assert verdict.allowed
     assert await bench.run() == (Outcome.FAILED, Reason.NOT_FIXED)
     assert len(bench.writes) == 1

@@ -1,7 +1,8 @@
 -- needs: common drain remediation
 -- Ask the disruption budget, and reserve when it has room. ARGV: 3 id, 4 token, 5 key of the plan, 6 "look", "reserve"
 -- or "force", 7 rules as JSON (w window in ms, h halt_after, l limits {s, t, p, n}), 8 what is to be spent as JSON
--- ({s scopes, t target, w workload, p percent, n node}).
+-- ({s scopes, t target, w workload, p percent, n node}), 9 "1" when nothing of the run was written: then what it had
+-- reserved before, under whatever key, was for a plan that is not made.
 -- budget         hash: remediation -> when it was settled (ms; 0: its run is under way), a space, and as JSON what each
 --                of its plans spends. What is open counts for as long as it is; settled, for the window.
 -- budget:wanted  sorted set: target -> when it was last to be disturbed, granted or not
@@ -11,8 +12,9 @@ local rules, spends = cjson.decode(ARGV[7]), cjson.decode(ARGV[8])
 local window = rules.w
 local BUDGET, WANTED = P .. 'budget', P .. 'budget:wanted'
 
--- What counts now, soonest to be over first; and what the other plans of this run spend, which counts as well.
-local items, mine = {}, {}
+-- What counts now, soonest to be over first; and what the other plans of this run spend: that counts as well, and is
+-- never over before the run is.
+local items, mine, own = {}, {}, {}
 local flat = call('HGETALL', BUDGET)
 for i = 1, #flat, 2 do
   local at, json = string.match(flat[i + 1], '^(%d+) (.*)$')
@@ -22,13 +24,16 @@ for i = 1, #flat, 2 do
     if how ~= 'look' and at + math.max(window, 3600000) <= NOW then call('HDEL', BUDGET, flat[i]) end
   else
     local lines, plans = {}, cjson.decode(json)
-    if flat[i] == id then mine = plans end
-    for name, spent in pairs(plans) do
-      if flat[i] ~= id or name ~= key then
-        for _, spend in ipairs(spent) do lines[#lines + 1] = spend end
-      end
+    if flat[i] == id then
+      if ARGV[9] ~= '1' then mine = plans end
+      mine[key], lines = nil, own
+      plans = mine
+    else
+      items[#items + 1] = {over = (at > 0 and at or NOW) + window, lines = lines}
     end
-    items[#items + 1] = {over = (at > 0 and at or NOW) + window, lines = lines}
+    for _, spent in pairs(plans) do
+      for _, spend in ipairs(spent) do lines[#lines + 1] = spend end
+    end
   end
 end
 table.sort(items, function(a, b) return a.over < b.over end)
@@ -49,6 +54,7 @@ local function sum(scope, first, also)
     if spend.n ~= '' and not found.nodes[spend.n] then found.nodes[spend.n], found.n = true, found.n + 1 end
     if spend.w ~= '' then found.percent[spend.w] = (found.percent[spend.w] or 0) + spend.p end
   end
+  for _, spend in ipairs(own) do add(spend) end
   for i = first, #items do
     for _, spend in ipairs(items[i].lines) do add(spend) end
   end
@@ -81,8 +87,7 @@ local function full(first)
   return nil
 end
 
-local halted = false
-if how ~= 'look' then
+if how ~= 'look' and #spends > 0 then
   call('ZREMRANGEBYSCORE', WANTED, '-inf', text(NOW - window))
   for _, spend in ipairs(spends) do
     if spend.t ~= '' then call('ZADD', WANTED, text(NOW), spend.t) end
@@ -90,7 +95,6 @@ if how ~= 'look' then
   call('PEXPIRE', WANTED, text(window))
   local wanted = call('ZCARD', WANTED)
   if rules.h and wanted > rules.h and how ~= 'force' then
-    halted = true
     local paused = call('HGET', P .. 'pauses', 'all')
     if not paused or tonumber(cjson.decode(paused)['until']) then
       local why = string.format('%d targets were to be disturbed within %d s (halt_after is %d)', wanted,
@@ -117,8 +121,8 @@ if lack and how ~= 'force' then
   for i = 3, 5 do lack[i] = string.format('%.1f', lack[i]) end
   return {'full', lack[1], lack[2], lack[3], lack[4], lack[5], retry}
 end
-if how ~= 'look' and #spends > 0 then
-  mine[key] = spends
-  call('HSET', BUDGET, id, '0 ' .. cjson.encode(mine))
+if how ~= 'look' then
+  if #spends > 0 then mine[key] = spends end
+  if next(mine) then call('HSET', BUDGET, id, '0 ' .. cjson.encode(mine)) else call('HDEL', BUDGET, id) end
 end
 return {'granted'}

@@ -5,6 +5,8 @@ local id = ARGV[3]
 if not owned(id, ARGV[4]) then return 0 end
 journal(id, ARGV[7])
 drop_entry(ARGV[5])
+-- What has written nothing is planned again after its wait, and reserves again: meanwhile it keeps nobody off.
+if call('HGET', rem(id), 'writing') ~= '1' then settle_budget(id, false) end
 call('HSET', rem(id), 'token', '', 'worker', '')
 if ARGV[8] then
   -- Answers are about the changes that were shown: others are another question.
