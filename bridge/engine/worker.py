@@ -178,6 +178,8 @@ class Worker:
                 kind, data = approval.ASKED, {"question": msgspec.to_builtins(ending.question)}
             entry = Entry(kind=kind, worker=claim.worker, text=ending.detail, reason=reason, data=data)
             await queue.park(claim, ending.due_at, entry, ending.question)
+            if kind == kinds.PARKED and ending.reason not in (None, Reason.LOCKED):
+                self._parts.metrics.decision(ending.reason)
             await self._tell_asked(stretch, ending)
         elif isinstance(ending, HandOver):
             text = "this worker stops; another one carries on"
@@ -192,7 +194,8 @@ class Worker:
             text=f"{ending.outcome.value}: {ending.detail or ending.reason.text}",
             reason=ending.reason.value,
             data={"outcome": ending.outcome.value, "escalated": ending.escalated}
-            | ({"advice": ending.advice} if ending.advice else {}),
+            | ({"advice": ending.advice} if ending.advice else {})
+            | ({"report": ending.report} if ending.report else {}),
         )
         if not (again and await self._over(claim)):
             await queue.finish(
@@ -200,6 +203,7 @@ class Worker:
             )
         self._tell_cluster(stretch, ending, entry.text)
         await self._leave_breaker(stretch.progress.permit, ending)
+        await self._judge(stretch)
         await self._tell(stretch.view, ending, f"{entry.text}. {ending.advice}" if ending.advice else entry.text)
 
     def _tell_cluster(self, stretch: Stretch, ending: Finish, text: str) -> None:
@@ -268,6 +272,16 @@ class Worker:
         except StoreUnavailable:
             # Once only: a failure that is counted twice opens the breaker early, one that is lost does not matter.
             log.warning("the runbook's breaker was not told how the run ended", breaker=permit.name)
+
+    async def _judge(self, stretch: Stretch) -> None:
+        """See at once what follows from how it ended: a runbook that stops, or is lowered, is not to wait for its next
+        alert before anybody can see it.
+        """
+        parts, rem = self._parts, stretch.view.remediation
+        if parts.trust is None or rem.undo_of or not stretch.progress.writing:
+            return
+        with contextlib.suppress(StoreUnavailable):
+            await parts.trust.judge(rem.runbook, rem.labels.get("alertname", ""), parts.trust_policy())
 
     async def _drain(self) -> None:
         if not self._runs:

@@ -65,7 +65,7 @@ class _Orders(Strict):
     params: dict[str, Any] = Field(default={})
     mode: Mode | None = None
     cooldown: Duration | None = None
-    max_attempts: Annotated[int, Field(ge=1)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
     attempts_window: Duration | None = None
     allow_drift: bool | None = None
     allow_irreversible: bool | None = None

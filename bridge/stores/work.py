@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.errors import LeaseLost
+from bridge.model import kinds
 from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
@@ -52,8 +53,10 @@ class RedisWorkQueue(Views):
     async def park(self, claim: Claim, due_at: float | None, entry: Entry, question: Question | None = None) -> None:
         asked: tuple[Arg, ...] = ()
         if question is not None:
-            asked = (question.digest, question.need, milliseconds(question.until), entry.reason, entry.text)
-        await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry), *asked)
+            asked = (question.digest, question.need, milliseconds(question.until))
+        # What is only tried again, since something is away for a moment, was not decided.
+        said = "" if entry.kind == kinds.RETRY else entry.reason
+        await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry), said, entry.text, *asked)
 
     async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
         agree = int(answer.agree)

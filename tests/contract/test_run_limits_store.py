@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bridge.model.intake import Assignment
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.stores import Stores
+from bridge.stores.keys import runs_key
 from tests.support.alerts import claimed, fire, firing, step, wish
 from tests.support.redis import OpenStores
 
@@ -59,6 +62,24 @@ async def test_counts_outlive_the_process_and_end_after_a_day(opened: OpenStores
     assert len((await restarted.guardbook.facts(wanted.remediation)).runs["target"]) == 1
     later = await opened.later(86410)
     assert (await later.guardbook.facts(wanted.remediation)).runs["target"] == ()
+
+
+async def test_runs_are_remembered_for_as_long_as_their_route_counts_them(opened: OpenStores) -> None:
+    """Also where that is longer than `retention.runs`."""
+    stores = await opened.open(keep_runs=1.0)
+    wanted = wish("restart", "web", cooldown=30.0, attempts_window=60.0)
+    await run(stores, wanted, "WebDown")
+    await asyncio.sleep(1.2)
+    facts = await stores.guardbook.facts(wanted.remediation)
+    assert (len(facts.attempts), facts.last_finished_at) == (1, pytest.approx(facts.now, abs=10))
+
+
+async def test_as_many_attempts_are_remembered_as_a_route_may_allow(opened: OpenStores) -> None:
+    stores, wanted = await opened.open(), wish("restart", "web")
+    key = stores.work._link.key(f"runs:{runs_key(wanted.remediation)}")
+    await stores.work._link.command("RPUSH", key, *([1.0] * 999))
+    await run(stores, wanted, "WebDown")
+    assert len((await stores.guardbook.facts(wanted.remediation)).attempts) == 1000
 
 
 async def test_the_first_tells_and_the_others_not_until_its_time_is_over(opened: OpenStores) -> None:

@@ -8,8 +8,8 @@ if ARGV[6] == '1' and call('HGET', rem(id), 'writing') ~= '1' then
   call('HSET', rem(id), 'writing', '1')
   local runs = P .. 'runs:' .. call('HGET', rem(id), 'rk')
   call('RPUSH', runs, string.format('%.3f', NOW / 1000))
-  call('LTRIM', runs, -100, -1)
-  call('EXPIRE', runs, KEEP_RUNS)
+  call('LTRIM', runs, -1000, -1)
+  call('EXPIRE', runs, keep_runs(id))
   for _, run in ipairs(run_keys(id)) do
     call('RPUSH', run.key, string.format('%.3f', NOW / 1000))
     call('LTRIM', run.key, -1000, -1)

@@ -1,6 +1,7 @@
 -- needs: common drain remediation
--- Let go of a claim and come back later. ARGV: 3 id, 4 token, 5 entry, 6 due (ms; empty: when woken), 7 journal;
--- with a question for people also 8 its digest, 9 how many have to agree, 10 until (ms), 11 reason, 12 detail.
+-- Let go of a claim and come back later. ARGV: 3 id, 4 token, 5 entry, 6 due (ms; empty: when woken), 7 journal,
+-- 8 reason that the alerts are told of (or empty), 9 detail; with a question for people also 10 its digest, 11 how many
+-- have to agree, 12 until (ms).
 local id = ARGV[3]
 if not owned(id, ARGV[4]) then return 0 end
 journal(id, ARGV[7])
@@ -8,12 +9,12 @@ drop_entry(ARGV[5])
 -- What has written nothing is planned again after its wait, and reserves again: meanwhile it keeps nobody off.
 if call('HGET', rem(id), 'writing') ~= '1' then settle_budget(id, false) end
 call('HSET', rem(id), 'token', '', 'worker', '')
-if ARGV[8] then
+if ARGV[8] ~= '' then tell(id, call('SMEMBERS', rem(id) .. ':open'), ARGV[8], ARGV[9]) end
+if ARGV[10] then
   -- Answers are about the changes that were shown: others are another question.
-  if call('HGET', rem(id), 'ask') ~= ARGV[8] then call('DEL', rem(id) .. ':answers') end
-  call('HSET', rem(id), 'ask', ARGV[8], 'ask_need', ARGV[9], 'ask_until', ARGV[10],
-    'reason', ARGV[11], 'detail', ARGV[12])
-  tell(id, call('SMEMBERS', rem(id) .. ':open'), ARGV[11], ARGV[12])
+  if call('HGET', rem(id), 'ask') ~= ARGV[10] then call('DEL', rem(id) .. ':answers') end
+  call('HSET', rem(id), 'ask', ARGV[10], 'ask_need', ARGV[11], 'ask_until', ARGV[12],
+    'reason', ARGV[8], 'detail', ARGV[9])
 end
 if call('HDEL', rem(id), 'woken') == 1 then
   -- Somebody woke it while it still ran: sleeping now would lose that.

@@ -100,6 +100,13 @@ local function run_keys(id)
   return keys
 end
 
+-- For how long a run is remembered (s): at least for as long as its own route counts it.
+local function keep_runs(id)
+  local document = call('HGET', rem(id), 'doc')
+  local doc = document and cjson.decode(document) or {}
+  return text(math.max(KEEP_RUNS, math.ceil(doc.cooldown or 0), math.ceil(doc.attempts_window or 0)))
+end
+
 -- What a run reserved of the disruption budget: spent from now on when it wrote something, else given back.
 local function settle_budget(id, wrote)
   local item = call('HGET', P .. 'budget', id)
@@ -184,8 +191,8 @@ local function close(id, outcome, reason, detail, escalated)
   if outcome == 'undone' then
     for _, revert in ipairs(call('SMEMBERS', key .. ':reverts')) do forget_revert(revert) end
   end
-  if (field[6] or '') ~= '' and outcome == 'undone' then call('SET', P .. 'ended:' .. field[6], text(NOW), 'EX', KEEP_RUNS) end
-  if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', KEEP_RUNS) end
+  if (field[6] or '') ~= '' and outcome == 'undone' then call('SET', P .. 'ended:' .. field[6], text(NOW), 'EX', keep_runs(id)) end
+  if field[4] == '1' then call('SET', P .. 'ran:' .. field[3], text(NOW), 'EX', keep_runs(id)) end
   for _, tail in ipairs({'', ':inc', ':open', ':targets', ':evidence', ':answers', ':reverts'}) do
     call('EXPIRE', key .. tail, KEEP_REMEDIATIONS)
   end
