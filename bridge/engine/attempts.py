@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from bridge.engine.choose import choose
-from bridge.engine.ending import Ended, Ending, Finish
+from bridge.engine.ending import Ended, Ending, Finish, RestLeft
 from bridge.engine.failures import ending_for
 from bridge.engine.making import Making
 from bridge.engine.parts import Parts
@@ -127,7 +127,8 @@ class Attempts:
     def _goes_on(self, finish: Finish) -> bool:
         """Whether something else may help: not where something is unknown, or could not be put back."""
         undo = self._progress.undo
-        return finish.outcome in _NO_HELP and finish.reason not in _NO_HOPE and not (undo and undo.left)
+        hope = finish.reason not in _NO_HOPE and not self._progress.rest_left
+        return finish.outcome in _NO_HELP and hope and not (undo and undo.left)
 
     def _falls(self, scenario: Scenario, attempt: Attempt) -> bool:
         """Whether something else is tried after this attempt."""
@@ -152,6 +153,9 @@ class Attempts:
             answer = await self._walk.make(scenario, attempt, place)
         except (LeaseLost, StoreUnavailable):
             raise
+        except RestLeft as left:
+            # Nothing is called mended for being left alone: without a proof that is for a person to say.
+            answer = Verification(Answer.FIXED if self._runbook.verify else Answer.UNKNOWN, left.why)
         except Ended as ended:
             return await self._not_made(scenario, attempt, place, ended.ending)
         except Exception as error:
@@ -159,6 +163,8 @@ class Attempts:
             return await self._not_made(scenario, attempt, place, ending)
         if answer.answer is Answer.FIXED:
             answer = await self._prove(scenario, attempt, place, answer)
+        if self._progress.rest_left and answer.detail != self._progress.rest_left:
+            answer = msgspec.structs.replace(answer, detail=f"{answer.detail}; {self._progress.rest_left}")
         if answer.answer is Answer.FIXED:
             # What is well without a write of ours was not healed by us.
             reason = Reason.VERIFIED if self._progress.changed else Reason.NOTHING_TO_DO

@@ -60,6 +60,14 @@ class Ended(Exception):
         self.ending = ending
 
 
+class RestLeft(Ended):
+    """What called for the steps that are left is over by now: they are not made, and what is so now is proved."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(Finish(Outcome.UNKNOWN, Reason.OUT_OF_DATE, why))
+        self.why = why
+
+
 class NotMade(Ended):
     """The rest of a plan could not be made, and what was made of it is put back: the run ends, or tries otherwise."""
 

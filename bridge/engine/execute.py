@@ -17,6 +17,7 @@ from bridge.engine import admission
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.attempts import Attempts
 from bridge.engine.context import RunContext
+from bridge.engine.downtime import longest_idle
 from bridge.engine.drafting import Drafting
 from bridge.engine.ending import Ended, Ending, Finish, HandOver
 from bridge.engine.events import Teller
@@ -109,8 +110,15 @@ class Run:
             self._parts.metrics.remediation_started(self._rem.runbook, waited)
             if self._rem.started_at and not self._rem.undo_of:
                 self._parts.metrics.detected(self._rem.created_at - self._rem.started_at)
-        await self._record.write(kinds.STARTED, "taken up")
+        await self._take_up()
         return await self._attempts.run(await self._scenario())
+
+    async def _take_up(self) -> None:
+        """Journal that it goes on, and whether it was left alone for long: that is looked at before its next step."""
+        idle = self._parts.clock.now() - self._record.left_at if self._record.resumed else 0.0
+        long = idle > longest_idle(self._runbook, self._parts)
+        text = f"taken up, after nobody worked on it for {idle / 60:.0f} min" if long else "taken up"
+        await self._record.write(kinds.STARTED, text, data={"idle": idle} if long else None)
 
     async def _scenario(self) -> Scenario:
         """Return the scenario that the run stands in, or that the evidence calls for."""

@@ -32,7 +32,9 @@ def after(state: Progress, entry: Entry) -> Progress:
     """Return where the run stands after one entry more; `state` itself is used up."""
     kind, data = entry.kind, entry.data
     if kind == kinds.STARTED:
-        return _taken_up(state)
+        state = _taken_up(state)
+        state.idle = data.get("idle", state.idle)
+        return state
     if kind == kinds.ADMITTED:
         state.permit = msgspec.convert(data["permit"], Permit)
     elif kind in (kinds.PARKED, kinds.HANDED_OVER):
@@ -91,8 +93,16 @@ def _taken_up(state: Progress) -> Progress:
 
 
 def _planned_anew(state: Progress) -> None:
-    """What was not begun is planned, and looked at by the guards, again after people were asked."""
+    """What was not begun is planned, and looked at by the guards, again after a long wait."""
     state.pieces = {key: piece for key, piece in state.pieces.items() if piece.begun or piece.plan.empty}
+
+
+def _looked_again(state: Progress, data: dict[str, Any]) -> None:
+    state.idle = 0.0
+    if data["goes_on"]:
+        _planned_anew(state)
+    else:
+        state.rest_left = data["why"]
 
 
 # -- the way through the runbook
@@ -230,6 +240,7 @@ def _round(state: Progress, key: str, data: dict[str, Any]) -> None:
 _GOING_ON = frozenset({kinds.APPLYING, kinds.VERIFYING, kinds.WAITING})
 """After these nobody is waited for any more."""
 _WAYS = {
+    kinds.LOOKED_AGAIN: _looked_again,
     kinds.SCENARIO: _scenario,
     kinds.TRYING: _trying,
     kinds.TRIED: _tried,

@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.engine import admission
 from bridge.engine.carrying_out import CarryingOut
+from bridge.engine.downtime import Downtime
 from bridge.engine.drafting import Drafting, Job
 from bridge.engine.ending import Ended, Finish, NotMade, Park
 from bridge.engine.parts import Parts
@@ -40,6 +41,7 @@ class Making:
         self._sight = sight
         self._drafting = drafting
         self._carrying_out = CarryingOut(parts, record, steps)
+        self._downtime = Downtime(parts, record, sight)
         self._runbook = runbook
         self._remediation = sight.view.remediation
 
@@ -86,6 +88,8 @@ class Making:
         self._parts.metrics.step_finished(step.action, result, self._parts.clock.monotonic() - began)
 
     async def _make(self, scenario: Scenario, step: Step, jobs: Sequence[Job]) -> tuple[Verification, str]:
+        if not any(job.key in self._progress.pieces and self._steps.piece(job.key).begun for job in jobs):
+            await self._downtime.check(scenario)
         await self._drafting.plan(scenario, step, jobs)
         pieces = [self._steps.piece(job.key) for job in jobs]
         if all(piece.idle for piece in pieces):

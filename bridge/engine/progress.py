@@ -131,6 +131,10 @@ class Progress(msgspec.Struct, kw_only=True):
     retries: int = 0
     put_off_since: float = 0.0
     """Since when what is half made waits for leave to go on (unix seconds); 0: it does not."""
+    idle: float = 0.0
+    """For how many seconds nobody worked on it, when that was long and it was not looked at again since."""
+    rest_left: str = ""
+    """Why no further step is made."""
     latest: str = ""
     """Key of what was planned or verified last: entries of the version before don't say what they are about."""
 

@@ -30,6 +30,8 @@ class Record:
         self._lease = lease
         self.resumed = bool(entries)
         """Whether somebody worked on it before."""
+        self.left_at = entries[-1].at if entries else 0.0
+        """When it was worked on last (unix seconds)."""
         self._document: dict[str, Any] | None = None
         """The evidence that is kept, once it is known here."""
         self._written = any(entry.kind == kinds.APPLYING for entry in entries)

@@ -4,6 +4,7 @@ What people are asked has kinds of its own: bridge.model.approval.
 """
 
 STARTED = "started"
+LOOKED_AGAIN = "looked_again"
 EVIDENCE = "evidence"
 SCENARIO = "scenario"
 TRYING = "trying"

@@ -13,6 +13,7 @@ from bridge.model.remediation import Outcome, State
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Verification
 from tests.support.bench import FACTS, FIXED, NOT_FIXED, SUCCEEDED, TWO_STEPS, Bench, NoParams, SetField, runbook
+from tests.support.deaths import Killed, kill
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -32,23 +33,6 @@ async def test_an_action_that_must_not_be_repeated_ends_as_unknown_after_a_death
     assert await bench.run() == (Outcome.UNKNOWN, Reason.WRITE_UNKNOWN)
     assert bench.cluster.patches == []
     assert bench.view().escalated
-
-
-class Killed(BaseException):
-    """A process that is gone: nothing of it runs any more."""
-
-
-def kill(bench: Bench, at: int, only: str = "") -> None:
-    """Kill the run at the n-th point that it passes (of those called `only`), and no other run after it."""
-    count = 0
-
-    async def point(name: str) -> None:
-        nonlocal count
-        count += name.startswith(only)
-        if count == at and name.startswith(only):
-            raise Killed(name)
-
-    bench.work.point = bench.cluster.point = point
 
 
 async def interrupted(at: int, book: Any, action: SetField) -> tuple[Bench, bool, tuple[Outcome, Reason]]:
