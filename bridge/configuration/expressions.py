@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from bridge.configuration.cel_functions import OWN
 from bridge.configuration.cel_library import cel
 from bridge.configuration.cel_text import references, split_template
 from bridge.errors import InvalidInput, UnknownValue
@@ -27,8 +28,9 @@ FUNCTIONS = frozenset(
     | {"int", "uint", "double", "string", "bytes", "timestamp", "duration"}
     | {"getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek"}
     | {"getHours", "getMinutes", "getSeconds", "getMilliseconds"}
+    | OWN.keys()
 )
-"""The functions that the evaluator has, beside operators and macros."""
+"""The functions that there are, beside operators and macros."""
 
 _INT64 = range(-(2**63), 2**63)
 _MISSING = object()
@@ -160,8 +162,9 @@ def _execute(program: Any, text: str, variables: Mapping[str, Any]) -> Any:
     """Return the value; raise UnknownValue for whatever goes wrong."""
     roots = {path[0] for path in references(text)}
     known = {name: _clean(variables[name]) for name in roots if name in variables}
+    called = {name: OWN[name] for name in program.functions() if name in OWN}
     try:
-        return program.execute({name: value for name, value in known.items() if value is not _MISSING})
+        return program.execute({name: value for name, value in known.items() if value is not _MISSING} | called)
     except BaseException as error:  # as in _compile
         _raise_ours(error)
         raise UnknownValue(f"`{text}` is not known: {_why(text, variables, error)}") from None

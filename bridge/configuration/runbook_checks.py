@@ -39,8 +39,9 @@ def runbook_problems(runbook: Runbook, registry: Registry) -> Iterator[Problem]:
             yield ("target", part, *loc), text
     yield from _collect_problems(runbook.evidence, ("evidence",), while_running(params, None), registry)
     gathered = _shapes(runbook.evidence, registry)
-    yield from scenario_problems(runbook, while_running(params, gathered, steps={}), registry)
-    said: list[tuple[Loc, str]] = [(("escalate",), runbook.escalate)]
+    told = {"report": ()} if runbook.report else {}
+    yield from scenario_problems(runbook, {**while_running(params, gathered, steps={}), **told}, registry)
+    said: list[tuple[Loc, str]] = [(("escalate",), runbook.escalate), (("report",), runbook.report)]
     said += [(("scenarios", at, "escalate"), each.escalate) for at, each in enumerate(runbook.scenarios)]
     for place, advice in said:
         for _, text in template_problems(advice, while_running(params, gathered)):

@@ -20,6 +20,8 @@ class Finish(msgspec.Struct, frozen=True):
     wait_until: float | None = None
     advice: str = ""
     """What the runbook says to whoever is told."""
+    report: str = ""
+    """What the runbook reports of the run."""
     quiet: bool = False
     """People were told of the same thing a short while ago."""
 

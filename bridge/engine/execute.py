@@ -59,7 +59,17 @@ class Run:
     async def run(self) -> Ending:
         """Return how it ended for now, with what the runbook says to whoever is told."""
         ending = await self._end()
-        return self._advised(ending) if isinstance(ending, Finish) and ending.escalated else ending
+        if not isinstance(ending, Finish):
+            return ending
+        ending = self._reported(ending)
+        return self._advised(ending) if ending.escalated else ending
+
+    def _reported(self, finish: Finish) -> Finish:
+        sight = self._sight
+        looked = sight is not None and (sight.evidence.values or not self._runbook.evidence)
+        if sight is None or not looked or self._rem.undo_of:
+            return finish
+        return msgspec.structs.replace(finish, report=sight.report())
 
     def _advised(self, finish: Finish) -> Finish:
         chosen = next((s for s in self._runbook.scenarios if s.name == self._record.progress.scenario), None)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bridge.configuration.cel_text import references
-from bridge.configuration.expressions import Condition
+from bridge.configuration.expressions import Condition, tell
 from bridge.engine.context import RunContext, variables
 from bridge.engine.gather import Evidence, gather
 from bridge.engine.parts import Parts
@@ -17,6 +17,9 @@ from bridge.engine.snapshot import Snapshot
 from bridge.model.remediation import RemediationView
 from bridge.model.runbook import Collect, Runbook
 from bridge.model.verification import Answer, Verification
+
+_LONGEST_REPORT = 16_000
+"""Characters."""
 
 
 class Sight:
@@ -76,7 +79,12 @@ class Sight:
             evidence=(evidence or self.evidence).values,
             steps=self.steps,
         )
-        return {**known, **more}
+        return {**known, **more, **({"report": report} if (report := self.report(known)) else {})}
+
+    def report(self, known: Mapping[str, Any] | None = None) -> str:
+        """Return the runbook's report of what is known by now; empty where it has none."""
+        told = self._runbook.report and str(tell(self._runbook.report, known or self.variables()))
+        return told if len(told) <= _LONGEST_REPORT else f"{told[:_LONGEST_REPORT]}\n…"
 
     def ask(self, expression: str) -> tuple[bool | None, str]:
         """Return whether a condition holds by the evidence at hand, and a sentence that says what it rests on."""

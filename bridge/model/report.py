@@ -74,6 +74,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     proved: list[str]
     people: list[str]
     timeline: list[Moment]
+    told: str
+    """What the runbook itself reports of the run."""
     checklist: list[str]
     left_to_people: list[str]
 
@@ -126,6 +128,7 @@ def report(view: RemediationView, entries: Sequence[Entry], kept: Mapping[str, A
         proved=[entry.text for entry in entries if entry.kind == "verified" and entry.text],
         people=list(_people(view, entries)),
         timeline=list(_timeline(view, entries)),
+        told=next((str(entry.data["report"]) for entry in reversed(entries) if entry.data.get("report")), ""),
         checklist=[str(item) for item in book.get("checklist") or ()],
         left_to_people=list(_left(view, entries, str(book.get("escalate", "")))),
     )

@@ -24,6 +24,7 @@ def _lines(of: Report) -> Iterator[str]:
     yield f"# Incident: {_plain(of.title)}"
     yield ""
     yield from _table(_head(of))
+    yield from _section("Report", of.told.splitlines())
     yield from _section("Impact", [*of.impact, *_extent(of)])
     yield "## Time line (UTC)"
     yield ""

@@ -335,6 +335,9 @@ class Runbook(Strict):
     """How it is proved that it worked."""
     checklist: tuple[str, ...] = Field(default=(), max_length=100)
     """What only a person can do, before and after: it stands in the incident report, to be ticked off."""
+    report: str = Field(default="", max_length=20_000)
+    """What is told of a run when it is over, `${CEL}` filled with what was found: kept with it, and sent with what is
+    told of its end. A step may send it as `${report}`."""
     escalate: str = ""
     """What the person who is woken should know or do first; may hold `${CEL}`."""
     expires: Duration = 3600.0

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 TITLE = "[${severity}] ${headline}: ${runbook} on ${target}"
 TEXT = """${detail}
 
+${report}
+
 Alert: ${alert}
 Remediation: ${remediation.id}, ${elapsed} after it was asked for
 Reason: ${reason}
@@ -121,6 +123,7 @@ def variables(
         "detail": _detail(event, view, entries, ack),
         "plan": "\n".join(_plan(entries)),
         "found": "\n".join(_told(entry.text) for entry in entries if entry.kind in ("evidence", "scenario")),
+        "report": _report(entries),
         "elapsed": _span(now - made.created_at),
         "link": page,
         "next": _next(event, made.id),
@@ -192,6 +195,12 @@ def _plan(entries: Sequence[Entry]) -> Iterator[str]:
 def _told(text: str) -> str:
     """Return what a run said, without what looks like a credential: a channel is read by more than operators."""
     return _data(redact(text, longest=_LONGEST_VALUE))
+
+
+def _report(entries: Sequence[Entry]) -> str:
+    """Return what the runbook reports, line by line."""
+    told = next((str(entry.data["report"]) for entry in reversed(entries) if entry.data.get("report")), "")
+    return "\n".join(printable(redact(line, longest=_LONGEST_VALUE)) for line in told.splitlines())
 
 
 def _data(text: str) -> str:

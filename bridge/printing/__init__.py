@@ -114,7 +114,9 @@ def remediation(detail: Json, entries: Sequence[Json]) -> str:
     ]
     lines = [click.style(printable(item["id"]), bold=True)]
     lines += [f"  {name + ':':<13} {coloured(value)}" for name, value in rows if value]
-    return "\n".join([*lines, "", *journal(entries, item["created_at"])])
+    report = next((e["data"]["report"] for e in reversed(entries) if e["data"].get("report")), "")
+    told = ["", *(f"  {printable(line)}" for line in report.splitlines())] if report else []
+    return "\n".join([*lines, *told, "", *journal(entries, item["created_at"])])
 
 
 def journal(entries: Iterable[Json], since: str | None) -> Iterable[str]:

@@ -36,6 +36,7 @@ def document(found: Rehearsal) -> dict[str, Any]:
         "reason": finished.reason.value if finished else "",
         "detail": finished.detail if finished else str(getattr(ending, "detail", "")),
         "advice": finished.advice if finished else "",
+        "report": finished.report if finished else "",
         "evidence": kept.get("evidence", {}),
         "missing": kept.get("missing", {}),
         "journal": entries,
@@ -48,6 +49,8 @@ def text(shown: Mapping[str, Any]) -> str:
     told = [entry for entry in shown["journal"] if entry["kind"] in _TOLD]
     lines += journal(told, told[0]["at"] if told else None)
     lines.append("")
+    if shown["report"]:
+        lines += [*(f"  {printable(line)}" for line in shown["report"].splitlines()), ""]
     if shown["planned"]:
         lines.append(f"Nothing was changed. {_mode(shown)}")
     else:

@@ -72,9 +72,10 @@ def test_the_example_of_each_word_loads(words: str, tmp_path: Path) -> None:
     target = "" if words.startswith("target:") else "target: {name: web}\n"
     (tmp_path / "runbooks").mkdir()
     (tmp_path / "runbooks" / "words.yml").write_text(f"{BASE}{target}{words}")
-    allowed = "exec: {allow: [[kill, -USR1, '1']]}"
+    allowed = "exec: {allow: [[kill, -USR1, '1']]}\nnotify: {channels: {reports: {url_env: REPORTS}}}"
     (tmp_path / "bridge.yml").write_text(f"runbooks: [runbooks]\nalerts: {{WebDown: test/words}}\n{allowed}\n")
-    load(tmp_path / "bridge.yml", actions=actions.parameters(), collectors=evidence.parameters())
+    env = {"REPORTS": "json://reports.example"}
+    load(tmp_path / "bridge.yml", actions=actions.parameters(), collectors=evidence.parameters(), env=env)
 
 
 def test_every_word_has_an_example() -> None:
