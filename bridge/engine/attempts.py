@@ -19,7 +19,6 @@ from bridge.engine.proof import Proof
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.steps import Steps
-from bridge.engine.verify import Watch
 from bridge.engine.walk import Walk
 from bridge.errors import LeaseLost, StoreUnavailable
 from bridge.model import kinds
@@ -214,9 +213,7 @@ class Attempts:
             # Nothing was made here: what is so now decides whether the next attempt is needed.
             within = min(within, spec.settle)
         proof = Proof(self._parts, self._sight, self._steps, self._record, spec, self._runbook.evidence)
-        until = await proof.begin(key, within, looks_back=self._progress.changed_in(place))
-        how = Watch(key=key, until=until, every=spec.every, settle=spec.settle)
-        answer = await self._steps.watch(lambda: proof.look(key), how)
+        answer = await proof.run(key, within, looks_back=self._progress.changed_in(place))
         data = {"step": key, "answer": answer.answer.value}
         entry = self._record.entry(kinds.VERIFIED, answer.detail, data=data)
         await self._record.keep_proof(self._sight.proof, entry, at=self._parts.clock.now())

@@ -27,6 +27,14 @@ _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 60480
 _PART = re.compile(r"([0-9]+)(ms|[smhdwy])")
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """What a recording rule stands for."""
+
+    query: str
+    interval: float = 0.0
+    """How often it is evaluated, in seconds: so much older its value may be."""
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """An alerting rule as Prometheus tells it. Durations are seconds."""
 
@@ -38,7 +46,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """How often it is evaluated."""
     labels: Mapping[str, str] = {}
     """What the rule adds to those of its samples."""
-    recorded: Mapping[str, str] = {}
+    recorded: Mapping[str, Recorded] = {}
     """Recording rules by name, for what the query reads of them."""
 
     @property
@@ -59,10 +67,10 @@ def duration(text: str) -> float:
     return -found if negative else found
 
 
-def reach(query: str, recorded: Mapping[str, str] | None = None, depth: int = DEPTH) -> float:
+def reach(query: str, recorded: Mapping[str, Recorded] | None = None, depth: int = DEPTH) -> float:
     """Return how many seconds back a query looks: its ranges, those of subqueries on top of those inside, offsets.
 
-    What a recording rule of `recorded` looks back on counts where its name stands.
+    What a recording rule of `recorded` looks back on counts where its name stands, with its own interval.
     """
     levels: list[float] = [0.0]
     """The furthest of each bracket that is open."""
@@ -81,7 +89,8 @@ def reach(query: str, recorded: Mapping[str, str] | None = None, depth: int = DE
         elif token["close"]:
             last = max(last, levels.pop()) if len(levels) > 1 else last
         elif token["name"] and depth and recorded and token["name"] in recorded:
-            last = reach(recorded[token["name"]], recorded, depth - 1)
+            behind = recorded[token["name"]]
+            last = behind.interval + reach(behind.query, recorded, depth - 1)
         elif token["name"] and not token["string"]:
             last = 0.0
         levels[-1] = max(levels[-1], last)
@@ -92,6 +101,34 @@ def shortened(query: str, seconds: float) -> str:
     """Return the query with every range (and offset) cut to the last so many seconds: what it says of them alone."""
     most = f"{max(1, int(seconds))}s"
     return "".join(_cut(query, seconds, most))
+
+
+def alone(
+    query: str, seconds: float, recorded: Mapping[str, Recorded] | None = None, *, judged: bool = True
+) -> str | None:
+    """Return what asks the same of the last so many seconds alone; None where a cut would ask something else.
+
+    So it is with what is recorded already, with an offset, with what says that there is nothing, and with a total
+    over the range that is wrong when it is small: over less time it is smaller. Without `judged` the query itself does
+    not say what is wrong, so that any total may be such a one.
+    """
+    cut = shortened(query, seconds)
+    beyond = reach(cut, recorded) - seconds
+    if 0 < beyond < seconds:
+        # What is inside a subquery looks back further still.
+        cut = shortened(query, seconds - beyond)
+    if reach(cut, recorded) > seconds:
+        return None
+    bare = _PLAIN.sub(" ", query)
+    total = _TOTAL.search(bare) and (not judged or _SMALL.search(bare))
+    return None if cut != query and (total or _NOTHING.search(bare)) else cut
+
+
+_PLAIN = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|\#[^\n]*|\{[^{}]*\})""")
+"""Strings, comments and selectors: no operator stands in them."""
+_NOTHING = re.compile(r"\b(absent|absent_over_time|unless|offset)\b", re.I)
+_TOTAL = re.compile(r"\b(increase|delta|changes|resets|(count|sum)_over_time)\b", re.I)
+_SMALL = re.compile(r"<|==|!=|-")
 
 
 def _cut(query: str, seconds: float, most: str) -> Iterator[str]:

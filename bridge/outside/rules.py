@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from bridge.errors import PermanentError, TemporaryError
-from bridge.model.decay import Rule, duration
+from bridge.model.decay import Recorded, Rule, duration, reach
 from bridge.outside.http import Session, read_bounded
 
 GROUP_INTERVAL = 300.0
@@ -47,14 +47,8 @@ class AlertRules:
         """See ports.AlertRules. Of several rules that fit it is the one that looks back furthest."""
         if not self._prometheus:
             return None
-        document = await self._get(f"{self._prometheus}/api/v1/rules", self._prometheus_token, "Prometheus")
-        groups = _groups(document)
-        recorded = {
-            str(each.get("name", "")): str(each.get("query", ""))
-            for group in groups
-            for each in _rules(group)
-            if each.get("type") == "recording"
-        }
+        groups = await self._all_groups()
+        recorded = _recorded(groups)
         found = [
             _rule(group, each, recorded)
             for group in groups
@@ -62,6 +56,13 @@ class AlertRules:
             if each.get("type") == "alerting" and _fits(each, labels)
         ]
         return max(found, key=lambda rule: rule.range_seconds, default=None)
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        """See ports.AlertRules."""
+        return _recorded(await self._all_groups()) if self._prometheus else {}
+
+    async def _all_groups(self) -> list[Mapping[str, Any]]:
+        return _groups(await self._get(f"{self._prometheus}/api/v1/rules", self._prometheus_token, "Prometheus"))
 
     async def group_interval(self) -> float:
         """See ports.AlertRules. Of the whole tree it is the longest: which route an alert takes is not asked."""
@@ -104,6 +105,22 @@ def _mappings(items: Any) -> Iterator[Mapping[str, Any]]:
     return (each for each in found if isinstance(each, dict))
 
 
+def _recorded(groups: Iterable[Mapping[str, Any]]) -> dict[str, Recorded]:
+    """Return the recording rules by name; of several with one name the one that looks back furthest."""
+    found: dict[str, Recorded] = {}
+    for group in groups:
+        for each in _rules(group):
+            if each.get("type") == "recording":
+                name, rule = str(each.get("name", "")), Recorded(str(each.get("query", "")), _interval(group))
+                if name not in found or reach(rule.query) > reach(found[name].query):
+                    found[name] = rule
+    return found
+
+
+def _interval(group: Mapping[str, Any]) -> float:
+    return float(group.get("interval") or 60.0)
+
+
 def _fits(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether the alert with these labels may be of this rule; labels of a rule may be templates."""
     own = rule.get("labels") or {}
@@ -112,13 +129,13 @@ def _fits(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     )
 
 
-def _rule(group: Mapping[str, Any], rule: Mapping[str, Any], recorded: Mapping[str, str]) -> Rule:
+def _rule(group: Mapping[str, Any], rule: Mapping[str, Any], recorded: Mapping[str, Recorded]) -> Rule:
     return Rule(
         name=str(rule.get("name", "")),
         query=str(rule.get("query", "")),
         for_seconds=float(rule.get("duration") or 0.0),
         keep_firing_seconds=float(rule.get("keepFiringFor") or 0.0),
-        interval=float(group.get("interval") or 60.0),
+        interval=_interval(group),
         labels={str(name): str(value) for name, value in (rule.get("labels") or {}).items()},
         recorded=recorded,
     )

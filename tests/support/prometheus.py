@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -36,10 +38,10 @@ class Prometheus:
         found = await self._get("query", query=expression)
         return [(sample["metric"], float(sample["value"][1])) for sample in found["result"]]
 
-    async def firing(self) -> list[str]:
-        """Return the names of the alerts that its rules fire now."""
+    async def firing(self, label: str = "alertname") -> list[str]:
+        """Return the names (or another label) of the alerts that its rules fire now."""
         found = await self._get("alerts")
-        return [alert["labels"]["alertname"] for alert in found["alerts"] if alert["state"] == "firing"]
+        return [alert["labels"][label] for alert in found["alerts"] if alert["state"] == "firing"]
 
     async def _get(self, path: str, **params: str) -> Any:
         address = f"{self.url}/api/v1/{path}"
@@ -58,13 +60,18 @@ async def start_prometheus(
     alertmanagers: Sequence[str] = (),
     interval: str = "1s",
     metrics_path: str = "/metrics",
+    records: Mapping[str, str] | None = None,
+    history: str = "",
 ) -> Prometheus:
-    """Start one that scrapes `scrape` (host:port) and sends what `rules` fire to `alertmanagers` (host:port)."""
+    """Start one that scrapes `scrape` (host:port) and sends what `rules` fire to `alertmanagers` (host:port).
+
+    `records` are recording rules, by name; `history` is what was seen before, in the OpenMetrics format with times.
+    """
     program = need("prometheus")
     port = free_port()
     folder = processes.folder / f"prometheus-{port}"
     folder.mkdir()
-    group = [
+    group: list[dict[str, Any]] = [
         {
             "alert": rule.alert,
             "expr": rule.expr,
@@ -74,6 +81,9 @@ async def start_prometheus(
         }
         for rule in rules
     ]
+    group += [{"record": name, "expr": expr} for name, expr in (records or {}).items()]
+    if history:
+        await _remember(history, folder)
     # JSON is YAML.
     (folder / "rules.yml").write_text(json.dumps({"groups": [{"name": "test", "rules": group}]}))
     config = {
@@ -98,3 +108,14 @@ async def start_prometheus(
         ready=f"http://127.0.0.1:{port}/-/ready",
     )
     return Prometheus(f"http://127.0.0.1:{port}", process)
+
+
+async def _remember(history: str, folder: Path) -> None:
+    (folder / "history.txt").write_text(history)
+    command = [need("promtool"), "tsdb", "create-blocks-from", "openmetrics", "history.txt", "data"]
+    made = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await made.communicate()
+    if made.returncode:
+        raise AssertionError(f"promtool: {said.decode()}")

@@ -12,7 +12,7 @@ import pytest
 from bridge.engine.parts import Parts
 from bridge.errors import TemporaryError
 from bridge.evidence.promql import Promql
-from bridge.model.decay import Rule, duration
+from bridge.model.decay import Recorded, Rule, duration
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, RemediationView
 from tests.support.bench import Bench, Reach, runbook
@@ -32,6 +32,7 @@ class World(Bench):
         self.helps = helps
         self.mended_at: float | None = None
         self.known: Rule | Exception | None = RULE
+        self.records: dict[str, Recorded] = {}
         self.asked: list[str] = []
         self.began = self.clock.now()
         taken = self.work.get
@@ -54,8 +55,7 @@ class World(Bench):
         async def promql(query: str) -> list[Any]:
             self.asked.append(query)
             found = re.search(r"\[(\w+)\]", query)
-            assert found is not None
-            over = self._quiet(duration(found[1]))
+            over = self._quiet(duration(found[1]) if found is not None else 600.0)
             if "> 0.05" in query:
                 return [] if over else [({"job": "web"}, 1.0)]
             return [({"job": "web"}, 0.0 if over else 1.0)]
@@ -74,6 +74,9 @@ class World(Bench):
         if isinstance(self.known, Exception):
             raise self.known
         return self.known
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        return self.records
 
     async def group_interval(self) -> float:
         return GROUP_INTERVAL
@@ -126,21 +129,81 @@ async def test_without_samples_since_the_repair_nobody_says_not_fixed_before_the
     assert (await world.run())[0] is Outcome.SUCCEEDED
 
 
-async def test_the_wait_has_a_bound_of_its_own() -> None:
+async def test_beyond_the_bound_of_the_wait_it_is_not_known() -> None:
+    """A good repair is not called bad since its rule looks back further than it may be waited for."""
     world = World()
     world.fire(decay="3m")
-    assert await world.run() == (Outcome.FAILED, Reason.NOT_FIXED)
+    assert await world.run() == (Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN)
     assert 300 <= world.took < 400
-    assert "left over from before the repair" in world.view().detail
+    assert "longer than `verify.decay: 180s`" in world.view().detail
+    assert world.writes == [7]
 
 
-@pytest.mark.parametrize("known", [None, TemporaryError("Prometheus: no answer")])
-async def test_where_nothing_is_known_of_the_rule_the_proof_has_its_own_time(known: Any) -> None:
+async def test_where_no_rule_is_known_the_proof_has_its_own_time() -> None:
     world = World()
-    world.known = known
+    world.known = None
     world.fire()
     assert await world.run() == (Outcome.FAILED, Reason.NOT_FIXED)
     assert 120 <= world.took < 200
+
+
+async def test_where_nobody_can_say_for_how_long_an_alert_goes_on_it_is_not_called_not_fixed() -> None:
+    world = World()
+    world.known = TemporaryError("Prometheus: no answer")
+    world.fire()
+    assert await world.run() == (Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN)
+    assert 120 <= world.took < 200
+    assert "Prometheus: no answer" in world.view().detail
+    assert world.writes == [7], "nothing is put back, nothing tried besides"
+
+
+async def test_a_rule_that_is_known_again_before_the_end_still_counts() -> None:
+    world = World()
+    world.known = TemporaryError("Prometheus: no answer")
+    world.fire()
+    while world.took < 100:
+        view = await world.stretch()
+        assert view.due_at is not None
+        world.clock.advance(max(0.0, view.due_at - world.clock.now()))
+    world.known = RULE
+    assert await world.run() == (Outcome.SUCCEEDED, Reason.VERIFIED)
+    assert 900 <= world.took < 1020
+
+
+@pytest.mark.parametrize("helps", [True, False])
+async def test_what_is_recorded_of_the_time_before_calls_no_good_repair_bad(helps: bool) -> None:
+    """The recording rule's own range cannot be cut: it is waited until all of it is of the time since."""
+    world = World(helps=helps)
+    recorded = {"job:errors:rate10m": Recorded("rate(errors_total[10m])", 60.0)}
+    world.known = msgspec.structs.replace(RULE, query="job:errors:rate10m > 0.05", recorded=recorded)
+    world.fire()
+    ended = (Outcome.SUCCEEDED, Reason.VERIFIED) if helps else (Outcome.FAILED, Reason.NOT_FIXED)
+    assert await world.run() == ended
+    assert world.took >= (900 if helps else 660)
+
+
+async def test_evidence_that_is_recorded_is_waited_for_as_well() -> None:
+    world = World()
+    world.records = {"job:errors:rate10m": Recorded("rate(errors_total[10m])", 60.0)}
+    query = {"collect": "promql", "with": {"query": "job:errors:rate10m"}}
+    world.fire("evidence.errors.value < 0.05", evidence={"errors": query})
+    assert await world.run() == (Outcome.SUCCEEDED, Reason.VERIFIED)
+    assert 600 <= world.took < 720
+
+
+async def test_an_alert_that_goes_on_although_all_is_well_since_is_neither() -> None:
+    """A resolve that was lost: the rule no longer fires, and the alert is not over."""
+    world = World()
+    taken = world.work.get
+
+    async def get(name: str) -> RemediationView | None:
+        view = await taken(name)
+        return None if view is None else msgspec.structs.replace(view, open_incidents=("am/0000000000000001/1",))
+
+    world.work.get = get  # type: ignore[method-assign]
+    world.fire()
+    assert await world.run() == (Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN)
+    assert "since the repair alone it is well" in world.view().detail
 
 
 async def test_decay_can_be_left_out() -> None:
