@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from bridge.engine.dispatch import Dispatcher
 from bridge.engine.lease import Lease
 from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.worker import Worker, WorkerOptions
+from bridge.ingest.decode import Decoder
 from bridge.kube.clusters import KubeClusters
 from bridge.kube.connection import ClusterConnection
 from bridge.model.alert import Alert, fingerprint
@@ -34,7 +35,7 @@ from bridge.model.remediation import RemediationView
 from bridge.outside.reach import Outside
 from bridge.stores import Link, Stores, connect
 from bridge.telemetry import Metrics
-from bridge.wiring import cluster_map, outside_settings
+from bridge.wiring import cluster_map, outside_settings, request_limits
 from tests.support.engine_parts import engine_parts
 from tests.support.installation import RESTART
 from tests.support.recording_proxy import RecordingProxy
@@ -93,9 +94,18 @@ class Stage:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, server: RedisServer, folder: Path, *, runbooks_too: Sequence[Mapping[str, Any]] = (), **settings: Any
+        cls,
+        server: RedisServer,
+        folder: Path,
+        *,
+        runbooks_too: Sequence[Mapping[str, Any]] = (),
+        configured: Callable[[str], Configuration] | None = None,
+        **settings: Any,
     ) -> AsyncIterator[Stage]:
-        """Enter a stage configured with `settings`; the runbook test/restart is there, and `runbooks_too`."""
+        """Enter a stage configured with `settings`; the runbook test/restart is there, and `runbooks_too`.
+
+        Or with what `configured` makes of the address of the cluster.
+        """
         link = Link(fresh_options(server.url))
         stores = connect(link)
         cluster = SimulatedCluster()
@@ -103,9 +113,12 @@ class Stage:
             stage = cls(folder, stores, link, cluster, proxy)
             cluster._clock = stage.clock.now
             stage.clock.jumped.append(stage._moved)
-            for runbook in (RESTART, *runbooks_too):
-                stage.write_runbook(runbook)
-            stage.configure(**settings)
+            if configured is not None:
+                stage._configuration = configured(proxy.url)
+            else:
+                for runbook in (RESTART, *runbooks_too):
+                    stage.write_runbook(runbook)
+                stage.configure(**settings)
             stage._raise_curtain()
             try:
                 yield stage
@@ -139,7 +152,8 @@ class Stage:
         return ConfiguredRouting(now.table, runbooks=now.runbooks, muted=now.muted, clusters=cluster_map(now))
 
     def _raise_curtain(self) -> None:
-        connection = ClusterConnection(name="sim", url=self.proxy.url, secret_namespaces=frozenset({"shop"}))
+        readable = frozenset({"shop", *self._configuration.settings.secret_namespaces})
+        connection = ClusterConnection(name="sim", url=self.proxy.url, secret_namespaces=readable)
         self._kube = KubeClusters([connection], breakers=self.stores.breakers, clock=self.clock)
         outside = Outside(outside_settings(self._configuration), breakers=self.stores.breakers, clock=self.clock)
         self._outside = outside
@@ -180,6 +194,12 @@ class Stage:
         """The same alert arrives as ended."""
         end = ended_at or self.clock.now()
         return await self._arrive(alertname, "resolved", end - 60, end, source, labels)
+
+    async def receive(self, body: bytes, *, source: str = "am") -> Seen:
+        """One alert arrives as Alertmanager's webhook has it."""
+        batch = Decoder(request_limits(self._configuration.settings)).decode(body, source=source)
+        (seen,) = await self.stores.intake.accept(batch.alerts)
+        return seen
 
     async def _arrive(
         self,

@@ -1,0 +1,119 @@
+"""The configuration that ships, with connections pointed at servers of the tests; and the alerts that it is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from ruamel.yaml import YAML
+
+from bridge.catalogue import registry_of
+from bridge.configuration import Configuration, load
+from bridge.model.mode import Mode
+from bridge.model.peers import ChannelSpec, Http, PeerSentinels, RedisPeerSpec, SqlPeerSpec
+from bridge.model.runbook import Parameter
+from bridge.settings import Connection, Prometheus
+
+ROOT = Path(__file__).resolve().parents[3]
+_FILLED = re.compile(r"\{\{\s*\$labels\.(\w+)\s*\}\}")
+_VALUE = re.compile(r"\{\{.*?\}\}")
+
+
+@cache
+def shipped() -> Configuration:
+    """Return config/bridge.yml with all that it includes."""
+    return load(ROOT / "config" / "bridge.yml", catalogued=registry_of, env={})
+
+
+def pointed(
+    runbook: str,
+    *,
+    cluster: str,
+    peers: str,
+    params: Mapping[str, Any],
+    sentinels: tuple[str, ...] = (),
+    master: str = "",
+    redis: str = "",
+    postgres: Mapping[str, Any] | None = None,
+) -> Configuration:
+    """Return what ships, allowed to act, with each connection pointed elsewhere and parameters of one runbook set."""
+    found = shipped()
+    settings = found.settings
+    watch = PeerSentinels(addresses=sentinels, master=master) if sentinels else None
+    away = "127.0.0.1:9"
+
+    def redis_peer(given: RedisPeerSpec) -> RedisPeerSpec:
+        if given.sentinel is None:
+            return RedisPeerSpec(address=redis or away)
+        return RedisPeerSpec(sentinel=watch or PeerSentinels(addresses=(away,)))
+
+    def database(given: SqlPeerSpec) -> SqlPeerSpec:
+        there = postgres or {"host": "127.0.0.1", "port": 9, "user": "nobody"}
+        return given.model_copy(update={name: there[name] for name in ("host", "port", "user")})
+
+    host = peers.removeprefix("http://")
+    update = {
+        "mode": Mode.AUTO,
+        "prometheus": Prometheus(url=f"{peers}/prometheus"),
+        "http": Http(hosts=(*settings.http.hosts, host), secrets=settings.http.secrets),
+        "redis_peers": {name: redis_peer(each) for name, each in settings.redis_peers.items()},
+        "sql": {name: database(each) for name, each in settings.sql.items()},
+    }
+    secrets = {f"notify/{name}": f"{peers.replace('http://', 'json://')}/channels/{name}" for name in _channels()}
+    secrets |= {f"http/{name}": "a-secret-of-the-test" for name in settings.http.secrets}
+    secrets |= {f"sql-password/{name}": (postgres or {}).get("password", "") for name in settings.sql}
+    book = found.runbooks[runbook]
+    given = {name: _set(book.params[name], _filled(value, peers)) for name, value in params.items()}
+    return msgspec.structs.replace(
+        found,
+        settings=settings.model_copy(update=update),
+        secrets=msgspec.structs.replace(found.secrets, peers=secrets),
+        connections={"sim": Connection(url=cluster)},
+        default_connection="sim",
+        runbooks={**found.runbooks, runbook: book.model_copy(update={"params": {**book.params, **given}})},
+    )
+
+
+def _set(parameter: Parameter, value: Any) -> Parameter:
+    return parameter.model_copy(update={"default": value})
+
+
+def _filled(value: Any, peers: str) -> Any:
+    if isinstance(value, str):
+        return value.replace("${http}", peers)
+    if isinstance(value, list | tuple):
+        return [_filled(each, peers) for each in value]
+    return value
+
+
+def _channels() -> Mapping[str, ChannelSpec]:
+    return shipped().settings.notify.channels
+
+
+@cache
+def rules(system: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the alerting rules that ship for a system, by name."""
+    place = ROOT / "deploy" / "prometheus" / f"{system}.yml"
+    if not place.is_file():
+        return {}
+    groups = YAML(typ="safe").load(place.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def alert_of(
+    system: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return labels and annotations of an alert as Prometheus makes them of its rule and its series."""
+    rule = rules(system).get(name, {})
+
+    def filled(texts: Mapping[str, str]) -> dict[str, str]:
+        named = {key: _FILLED.sub(lambda found: labels.get(found[1], ""), text) for key, text in texts.items()}
+        return {key: _VALUE.sub("1", text) for key, text in named.items()}
+
+    said, notes = filled(rule.get("labels", {})), filled(rule.get("annotations", {}))
+    # A label of the rule goes before that of the series, as in Prometheus.
+    return {"alertname": name, **labels, **said}, {**notes, **annotations}
