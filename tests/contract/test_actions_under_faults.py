@@ -29,45 +29,47 @@ from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.target import ObjectRef
 from bridge.model.verification import Answer
-from bridge.outside.options import OutsideSettings
-from bridge.outside.reach import Outside, Reach
 from tests.support.rig import Killed
 from tests.support.trial import WRITES, Trial, makes_calls, trials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("quiet_log")]
 
 trial = trials()
+losing = trials(about="loss")
+meddled = trials(about="meddle")
+remade = trials(lambda action: not makes_calls(action), about="remade")
+trampled = trials(lambda action: action.undo is Undo.EXACT, about="trample")
+looking = trials(about="look")
 about_objects = trials(lambda action: not makes_calls(action))
-exact = trials(lambda action: action.undo is Undo.EXACT)
 never = trials(lambda action: action.repeat is Repeat.NEVER)
 
 
-async def test_a_lost_reply_is_settled_by_reading_back_or_said_to_be_unknown(trial: Trial) -> None:
+async def test_a_lost_reply_is_settled_by_reading_back_or_said_to_be_unknown(losing: Trial) -> None:
     """Fault 28."""
-    plan = await trial.rig.plan()
-    trial.lose(reply=True)
-    if plan.repeat is Repeat.NEVER and trial.calls:
+    plan = await losing.rig.plan()
+    losing.lose(reply=True)
+    if plan.repeat is Repeat.NEVER and losing.calls:
         with pytest.raises(OutcomeUnknown):
-            await trial.rig.make_all(plan)
-        assert await trial.effects() == 1
+            await losing.rig.make_all(plan)
+        assert await losing.effects() == 1
     else:
-        assert [each.wrote for each in await trial.rig.make_all(plan)] == [True] * len(plan.changes)
-        assert await trial.effects() == trial.writes(plan)
+        assert [each.wrote for each in await losing.rig.make_all(plan)] == [True] * len(plan.changes)
+        assert await losing.effects() == losing.writes(plan)
 
 
-async def test_a_request_that_never_arrived_is_made_once_or_said_to_be_unknown(trial: Trial) -> None:
+async def test_a_request_that_never_arrived_is_made_once_or_said_to_be_unknown(losing: Trial) -> None:
     """Fault 28."""
-    plan = await trial.rig.plan()
-    trial.lose(reply=False)
+    plan = await losing.rig.plan()
+    losing.lose(reply=False)
     try:
-        made = await trial.rig.make_all(plan)
+        made = await losing.rig.make_all(plan)
     except (OutcomeUnknown, TemporaryError):
         assert plan.repeat is Repeat.NEVER
-        assert trial.calls
-        assert await trial.effects() == 0
+        assert losing.calls
+        assert await losing.effects() == 0
     else:
         assert [each.wrote for each in made] == [True] * len(plan.changes)
-        assert await trial.effects() == trial.writes(plan)
+        assert await losing.effects() == losing.writes(plan)
 
 
 async def test_a_conflict_is_read_again_and_checked_again(about_objects: Trial) -> None:
@@ -78,36 +80,32 @@ async def test_a_conflict_is_read_again_and_checked_again(about_objects: Trial) 
     assert await about_objects.effects() == about_objects.writes(plan)
 
 
-async def test_a_plan_that_no_longer_fits_is_refused(trial: Trial) -> None:
+async def test_a_plan_that_no_longer_fits_is_refused(meddled: Trial) -> None:
     """Fault 20."""
-    if trial.scene.meddle is None:
-        pytest.skip("nobody can get in its way")
-    plan = await trial.rig.plan()
-    await trial.scene.meddle()
-    trial.site.proxy.clear()
-    before = await trial.effects()
+    plan = await meddled.rig.plan()
+    await meddled.needed("meddle", meddled.scene.meddle)()
+    meddled.site.proxy.clear()
+    before = await meddled.effects()
     with pytest.raises((PlanStale, PermanentError)):
-        await trial.rig.make_all(plan)
+        await meddled.rig.make_all(plan)
     # What is made anew is sent without a look before; the server says that it is there.
-    assert trial.site.proxy.applied() == []
-    assert await trial.effects() == before
+    assert meddled.site.proxy.applied() == []
+    assert await meddled.effects() == before
 
 
-async def test_an_object_that_was_made_again_is_left_alone(about_objects: Trial) -> None:
+async def test_an_object_that_was_made_again_is_left_alone(remade: Trial) -> None:
     """Fault 27."""
-    plan = await about_objects.rig.plan()
+    plan = await remade.rig.plan()
     change = next((each for each in plan.changes if not each.external and each.ref.uid), None)
-    if change is None or not about_objects.scene.remade:
-        pytest.skip("no object of it can be made again")
-    await _remake(about_objects, change.ref)
-    about_objects.site.proxy.clear()
+    await _remake(remade, remade.needed("remade", change).ref)
+    remade.site.proxy.clear()
     if change.ref.kind == "Pod" and change.operation in (Operation.DELETE, Operation.EVICT):
         # The pod of the plan is gone, which is what the plan is for; its successor stays.
-        assert not (await about_objects.rig.make(plan, change)).wrote
+        assert not (await remade.rig.make(plan, change)).wrote
     else:
         with pytest.raises(TargetReplaced):
-            await about_objects.rig.make(plan, change)
-    assert about_objects.site.proxy.mutating() == []
+            await remade.rig.make(plan, change)
+    assert remade.site.proxy.mutating() == []
 
 
 async def _remake(trial: Trial, ref: ObjectRef) -> None:
@@ -128,22 +126,19 @@ async def _remake(trial: Trial, ref: ObjectRef) -> None:
         await trial.site.send("POST", place, {**body, "metadata": {"name": ref.name, "labels": labels}})
 
 
-async def test_an_undo_does_not_trample_what_somebody_changed_since(exact: Trial) -> None:
-    meddle = exact.scene.trample or exact.scene.meddle
-    plan = await exact.rig.plan()
-    if meddle is None:
-        pytest.skip("nothing of it can be trampled")
-    made = await exact.rig.make_all(plan)
-    await meddle()
+async def test_an_undo_does_not_trample_what_somebody_changed_since(trampled: Trial) -> None:
+    plan = await trampled.rig.plan()
+    made = await trampled.rig.make_all(plan)
+    await trampled.needed("trample", trampled.scene.trample or trampled.scene.meddle)()
     done = msgspec.structs.replace(plan, changes=tuple(each.change for each in made))
     refused: list[str] = []
     for change in done.inverses:
-        before = await exact.effects()
+        before = await trampled.effects()
         try:
-            await exact.rig.make(done, change)
+            await trampled.rig.make(done, change)
         except (PlanStale, PermanentError) as error:
             refused.append(str(error))
-            assert await exact.effects() == before
+            assert await trampled.effects() == before
     assert refused
     assert all(any(change.ref.name in text for change in plan.changes) for text in refused)
 
@@ -231,26 +226,26 @@ async def test_frozen_past_its_claim_and_thawed_it_writes_nothing_more(trial: Tr
     assert view.outcome is wanted, trial.rig.told()
 
 
-async def test_a_hung_look_ends_at_our_deadline_and_claims_nothing(trial: Trial) -> None:
+async def test_a_hung_look_ends_at_our_deadline_and_claims_nothing(looking: Trial) -> None:
     """Fault 23."""
-    plan = await trial.rig.plan()
-    made = await trial.rig.make_all(plan)
-    trial.site.proxy.clear()
-    await trial.action.verify(trial.rig.after(made), plan, trial.rig.params)
-    if not any(request.verb == "GET" for request in trial.site.proxy.requests) or trial.scene.reach is not None:
-        pytest.skip("it does not look at the cluster")
-    trial.site.proxy.faults.hang(method="GET", times=None)
+    plan = await looking.rig.plan()
+    made = await looking.rig.make_all(plan)
+    looking.site.proxy.clear()
+    await looking.action.verify(looking.rig.after(made), plan, looking.rig.params)
+    looks = [request for request in looking.site.proxy.requests if request.verb == "GET"]
+    looking.needed("look", looks or None)
+    looking.site.proxy.faults.hang(method="GET", times=None)
     connection = ClusterConnection(
-        name=trial.site.cluster.name,
-        url=trial.site.proxy.url,
+        name=looking.site.cluster.name,
+        url=looking.site.proxy.url,
         deadline=0.2,
-        secret_namespaces=frozenset({trial.site.namespace}),
+        secret_namespaces=frozenset({looking.site.namespace}),
     )
     impatient = KubeCluster(connection)
-    reach = Reach(impatient, trial.rig.clock, Outside(OutsideSettings()))
+    reach = looking.rig.reach.over(impatient)
     try:
-        answer = await trial.action.verify(
-            msgspec.structs.replace(trial.rig.after(made), reach=reach), plan, trial.rig.params
+        answer = await looking.action.verify(
+            msgspec.structs.replace(looking.rig.after(made), reach=reach), plan, looking.rig.params
         )
     except (KubeError, TemporaryError):
         return

@@ -58,7 +58,7 @@ def asks_kubernetes(action: Action) -> bool:
 
 
 async def status(env: Env) -> Scene:
-    return Scene(about=await env.site.deploy(), params={}, meddle=None)
+    return Scene(about=await env.site.deploy(), params={})
 
 
 async def stuck(env: Env) -> Scene:
@@ -75,7 +75,7 @@ async def stuck(env: Env) -> Scene:
         return any(pod["spec"]["containers"][0]["image"] == BAD for pod in pods)
 
     await site.until(is_held_up)
-    return Scene(about=ref, params={"patience": 0}, meddle=None)
+    return Scene(about=ref, params={"patience": 0})
 
 
 async def replicas(env: Env) -> Scene:
@@ -83,7 +83,7 @@ async def replicas(env: Env) -> Scene:
     ref = await env.site.deploy(replicas=1)
     manifest = {**deployment("web", "", 2), "metadata": {"name": "web"}}
     manifest["spec"] = {"replicas": 2}
-    return Scene(about=ref, params={"manifest": manifest, "force": True}, meddle=None)
+    return Scene(about=ref, params={"manifest": manifest, "force": True})
 
 
 async def pod(env: Env) -> Scene:
@@ -91,7 +91,7 @@ async def pod(env: Env) -> Scene:
     await roll_out(env.site, "StatefulSet")
     await note(env.site, "StatefulSet", "test/version", "1")
     about = env.site.ref("Pod", "web-0", "v1")
-    return Scene(about=about, params={"only": "all"}, meddle=None)
+    return Scene(about=about, params={"only": "all"})
 
 
 MORE = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -22,6 +22,7 @@ from tests.contract.action_cases import Case, Env, Scene, all_cases
 from tests.support.cluster import Site, open_site
 from tests.support.rig import Rig
 
+T = TypeVar("T")
 WRITES = "PATCH|POST|PUT|DELETE"
 
 
@@ -59,10 +60,14 @@ class Trial:
 
     def lose(self, *, reply: bool) -> None:
         """Let the next write lose its reply, or itself."""
-        if self.scene.lose is None:
-            pytest.skip("nothing can be lost on its way here")
-        if self.scene.lose(reply) is NotImplemented:
+        if self.needed("loss", self.scene.lose)(reply) is NotImplemented:
             self.site.proxy.faults.cut(method=WRITES, after=reply)
+
+    def needed(self, word: str, found: T | None) -> T:
+        """Return what the test is about; fail where the scene does not have it: its case is to say that."""
+        if found is None:
+            pytest.fail(f"{self.case.id} has no `{word}`: give it one, or say in `lacks` that there cannot be one")
+        return found
 
     @property
     def calls(self) -> bool:
@@ -70,12 +75,14 @@ class Trial:
         return makes_calls(self.action)
 
 
-def trials(where: Callable[[Action], bool] = lambda action: True, more: Sequence[Case] = ()) -> Any:
+def trials(
+    where: Callable[[Action], bool] = lambda action: True, more: Sequence[Case] = (), *, about: str = ""
+) -> Any:
     """Return the fixture that gives a test every case of the actions that it is about, ready on a site of its own.
 
-    `more` are further cases, for this test alone.
+    `more` are further cases, for this test alone. `about` leaves out the cases that say that they lack it.
     """
-    cases = [case for case in (*all_cases(), *more) if where(action_of(case))]
+    cases = [case for case in (*all_cases(), *more) if where(action_of(case)) and about not in case.lacks]
     return pytest.fixture(params=cases, ids=lambda case: case.id)(_trial)
 
 
@@ -94,5 +101,7 @@ async def _trial(request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
         site = await stack.enter_async_context(open_site())
         await site.needs(*case.needs)
         scene = await case.prepare(Env(site, stack, request.getfixturevalue))
+        for word, found in (("meddle", scene.meddle), ("trample", scene.trample), ("loss", scene.lose)):
+            assert found is None or word not in case.lacks, f"{case.id} has `{word}`, and says that it lacks it"
         site.proxy.clear()
         yield Trial(case, site, scene)

@@ -12,12 +12,10 @@ a case says only what cannot be derived. Every action of the registry needs at l
 
 What a scene has to say beyond that:
 - `meddle` changes, before the plan is made, something that the plan changes or relies on: the plan is then stale.
-  `trample` does so after the plan was made (the same, when left out): the undo is then refused. None: nobody can
-  (a message that is sent, say), and the test is left out.
+  `trample` does so after the plan was made (the same, when left out): the undo is then refused.
 - `effects` counts how often the effect took place; left out: the accepted writes at the API server. A call to
   another peer counts there. `writes` is what one making of the plan comes to; left out: one for each change.
-- `lose` prepares the loss of the next reply (True) or request (False); left out: at the API server. None: it
-  cannot be done, and the test is left out.
+- `lose` prepares the loss of the next reply (True) or request (False); left out: at the API server.
 - `undone` asserts that a compensating undo did what it is to do. Exact ones are compared field by field.
 - `reach` replaces the connections of the run (peers beside Kubernetes); `env.stack` closes what you open, and
   `env.fixture("redis_server")` gives a pytest fixture (a synchronous one; use it for servers that all tests share).
@@ -25,6 +23,12 @@ What a scene has to say beyond that:
 - `settled` brings the site to rest between the write and the undo, where what follows by itself would race with it.
 
 A case that needs more than an API server says so in `needs`; see tests/support/capabilities.py for the words.
+
+What a case cannot have it says in `lacks`, and the tests of that are left out for it; one that neither has nor
+lacks it fails there. The words: `meddle` (nobody can get in the way of a message that is sent, say), `trample`,
+`remade` (no object of its plan can be deleted and made again by plain requests), `loss` (nothing can be lost on its
+way) and `look` (its verification does not look at the cluster).
+
 `names`, `selectors` and `arguments` are the parameters that hold names, label selectors and command arguments; left
 out: those that are called so.
 """
@@ -43,6 +47,8 @@ from bridge.ports import Action, Connections
 from tests.support.cluster import Site
 
 Does = Callable[[], Awaitable[Any]]
+LACKS = frozenset({"meddle", "trample", "remade", "loss", "look"})
+"""What a case may say that it lacks."""
 
 
 @dataclass
@@ -61,10 +67,8 @@ class Scene:
     about: ObjectRef
     """The remediation's target."""
     params: dict[str, Any]
-    meddle: Does | None
+    meddle: Does | None = None
     trample: Does | None = None
-    remade: bool = True
-    """Whether the (first) changed object can be deleted and made again by plain requests."""
     effects: Callable[[], Awaitable[int]] | None = None
     writes: int | None = None
     lose: Callable[[bool], Any] | None = field(default=lambda after: NotImplemented)
@@ -85,11 +89,18 @@ class Case:
     variant: str = ""
     """Tells several cases of one action apart."""
     needs: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
     names: tuple[str, ...] | None = None
     selectors: tuple[str, ...] | None = None
     arguments: tuple[str, ...] | None = None
     make: Callable[[], Action] | None = None
     """Makes the action, where it is not the registry's."""
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.lacks) - LACKS:
+            raise ValueError(
+                f"{self.id}: nothing is called {', '.join(unknown)}; there are {', '.join(sorted(LACKS))}"
+            )
 
     @property
     def id(self) -> str:

@@ -57,5 +57,5 @@ async def new(env: Env) -> Scene:
 CASES = (
     Case(action="hpa_patch", prepare=bounds, needs=CONTROLLERS),
     Case(action="hpa_patch", variant="metrics", prepare=target_use, needs=CONTROLLERS),
-    Case(action="hpa_create", prepare=new, needs=CONTROLLERS),
+    Case(action="hpa_create", prepare=new, needs=CONTROLLERS, lacks=("remade",)),
 )

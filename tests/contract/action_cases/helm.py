@@ -49,7 +49,7 @@ async def back(env: Env) -> Scene:
     async def undone() -> None:
         assert await _look(site) == before
 
-    return Scene(about=about, params=RECORDED, meddle=upgraded, undone=undone, remade=False)
+    return Scene(about=about, params=RECORDED, meddle=upgraded, undone=undone)
 
 
 async def with_secrets(env: Env) -> Scene:
@@ -76,9 +76,7 @@ async def with_secrets(env: Env) -> Scene:
         assert found is not None
         assert base64.b64decode(found["data"]["word"]) == b"old-word"
 
-    return Scene(
-        about=about, params={"max_history": 4}, meddle=gone, undone=undone, settled=word_is_back, remade=False
-    )
+    return Scene(about=about, params={"max_history": 4}, meddle=gone, undone=undone, settled=word_is_back)
 
 
 async def _look(site: Site) -> dict[str, Any]:
@@ -97,12 +95,19 @@ async def _look(site: Site) -> dict[str, Any]:
 
 
 CASES = (
-    Case(action="helm_rollback", prepare=back, needs=("controllers",), names=("release", "namespace")),
+    Case(
+        action="helm_rollback",
+        prepare=back,
+        needs=("controllers",),
+        lacks=("remade",),
+        names=("release", "namespace"),
+    ),
     Case(
         action="helm_rollback",
         variant="secrets",
         prepare=with_secrets,
         needs=("controllers",),
+        lacks=("remade",),
         names=("release", "namespace"),
     ),
 )

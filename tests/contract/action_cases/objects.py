@@ -9,7 +9,7 @@ from bridge.model.target import ObjectRef
 from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
 from tests.contract.action_cases import Case, Env, Scene
-from tests.contract.action_cases.workloads import CONTROLLERS
+from tests.contract.action_cases.workloads import CONTROLLERS, SWITCH
 from tests.support.capabilities import storage_class
 from tests.support.cluster import HEALTHY, Site
 from tests.support.definitions import DESTINATION_RULE
@@ -40,11 +40,11 @@ async def switch(site: Site, node: str, unschedulable: bool | None) -> Any:
 
 
 async def cordon(env: Env) -> Scene:
-    return Scene(about=await spare_node(env), params={}, meddle=None, remade=False)
+    return Scene(about=await spare_node(env), params={})
 
 
 async def uncordon(env: Env) -> Scene:
-    return Scene(about=await spare_node(env, cordoned=True), params={}, meddle=None, remade=False)
+    return Scene(about=await spare_node(env, cordoned=True), params={})
 
 
 async def drain(env: Env) -> Scene:
@@ -55,7 +55,7 @@ async def drain(env: Env) -> Scene:
     async def takes_pods() -> None:
         assert not (await site.direct.get(node))["spec"].get("unschedulable")
 
-    return Scene(about=node, params={}, meddle=None, remade=False, undone=takes_pods)
+    return Scene(about=node, params={}, undone=takes_pods)
 
 
 # -- ConfigMaps
@@ -85,7 +85,9 @@ async def patch(env: Env) -> Scene:
     async def is_back() -> None:
         assert (await env.site.direct.get(ref))["data"]["config.yaml"] == YAML
 
-    meddle = lambda: reconfigure(env.site, **{"config.yaml": "a: 1"})  # noqa: E731
+    async def meddle() -> None:
+        await reconfigure(env.site, **{"config.yaml": "a: 1"})
+
     return Scene(about=ref, params=params, meddle=meddle, undone=is_back)
 
 
@@ -102,15 +104,18 @@ async def restore(env: Env) -> Scene:
 async def level_by_config(env: Env) -> Scene:
     ref = await env.site.deploy()
     await config(env.site, log_level="info")
-    meddle = lambda: reconfigure(env.site, log_level="warning")  # noqa: E731
-    return Scene(about=ref, params={"level": "debug", "config_map": "web-config"}, meddle=meddle)
+    params = {"level": "debug", "config_map": "web-config"}
+    return Scene(about=ref, params=params, meddle=lambda: reconfigure(env.site, log_level="warning"))
 
 
 async def level_by_env(env: Env) -> Scene:
     ref = await env.site.deploy()
     env_of = [{"name": "main", "image": HEALTHY, "env": [{"name": "LEVEL", "value": "trace"}]}]
     body = {"spec": {"template": {"spec": {"containers": env_of}}}}
-    meddle = lambda: env.site.send("PATCH", env.site.path("deployments", "web"), body)  # noqa: E731
+
+    async def meddle() -> None:
+        await env.site.send("PATCH", env.site.path("deployments", "web"), body)
+
     return Scene(about=ref, params={"level": "debug", "env": "LEVEL"}, meddle=meddle)
 
 
@@ -118,12 +123,11 @@ async def track(env: Env) -> Scene:
     ref = await env.site.deploy(replicas=1)
     name = f"incident-tracker-{REMEDIATION}"
 
-    async def meddle() -> Any:
-        return await config(env.site, name, status="mine")
-
-    trample = lambda: reconfigure(env.site, name, status="mine")  # noqa: E731
     return Scene(
-        about=ref, params={"name": "incident-tracker", "severity": "critical"}, meddle=meddle, trample=trample
+        about=ref,
+        params={"name": "incident-tracker", "severity": "critical"},
+        meddle=lambda: config(env.site, name, status="mine"),
+        trample=lambda: reconfigure(env.site, name, status="mine"),
     )
 
 
@@ -134,8 +138,7 @@ async def track_again(env: Env) -> Scene:
     await env.site.send("POST", env.site.path("configmaps", api=CORE), body)
     ref = env.site.ref("Deployment", "web")
     params = {"name": "incident-tracker", "status": "resolved", "facts": {"found": "a disk"}}
-    meddle = lambda: reconfigure(env.site, name, status="mine")  # noqa: E731
-    return Scene(about=ref, params=params, meddle=meddle)
+    return Scene(about=ref, params=params, meddle=lambda: reconfigure(env.site, name, status="mine"))
 
 
 # -- volumes and Jobs
@@ -157,7 +160,10 @@ async def expand(env: Env) -> Scene:
 
     await site.until(bound)
     larger = {"spec": {"resources": {"requests": {"storage": "3Gi"}}}}
-    meddle = lambda: site.send("PATCH", site.path("persistentvolumeclaims", "data", CORE), larger)  # noqa: E731
+
+    async def meddle() -> None:
+        await site.send("PATCH", site.path("persistentvolumeclaims", "data", CORE), larger)
+
     return Scene(about=ref, params={"size": "2Gi", "max_size": "10Gi"}, meddle=meddle)
 
 
@@ -166,7 +172,7 @@ TASK = {"template": {"spec": {"containers": [{"name": "main", "image": HEALTHY, 
 
 
 async def job(env: Env) -> Scene:
-    return Scene(about=env.site.ref("Deployment", "web"), params={"name": "restore", "template": TASK}, meddle=None)
+    return Scene(about=env.site.ref("Deployment", "web"), params={"name": "restore", "template": TASK})
 
 
 async def job_of_a_cronjob(env: Env) -> Scene:
@@ -175,7 +181,7 @@ async def job_of_a_cronjob(env: Env) -> Scene:
     place = env.site.path("cronjobs", api="/apis/batch/v1")
     await env.site.send("POST", place, {"metadata": {"name": "backup"}, "spec": spec})
     params = {"name": "backup", "from_cronjob": "backup", "env": {"WHY": "test"}}
-    return Scene(about=env.site.ref("Deployment", "web"), params=params, meddle=None)
+    return Scene(about=env.site.ref("Deployment", "web"), params=params)
 
 
 # -- any kind
@@ -278,24 +284,33 @@ async def apply_deployment(env: Env) -> Scene:
 
 
 NODES = ("nodes",)
+NEW = ("remade",)
+"""What the plan makes is not there before."""
 CASES = (
-    Case(action="cordon", prepare=cordon, needs=NODES),
-    Case(action="uncordon", prepare=uncordon, needs=NODES),
+    Case(action="cordon", prepare=cordon, needs=NODES, lacks=(*SWITCH, "remade")),
+    Case(action="uncordon", prepare=uncordon, needs=NODES, lacks=(*SWITCH, "remade")),
     # On a real cluster it would evict what is not the test's.
-    Case(action="drain", prepare=drain, needs=("simulated", *NODES)),
+    Case(action="drain", prepare=drain, needs=("simulated", *NODES), lacks=("meddle", "remade")),
     Case(action="configmap_patch", prepare=patch),
     Case(action="configmap_restore", prepare=restore),
     Case(action="log_level", variant="config", prepare=level_by_config, needs=CONTROLLERS),
     Case(action="log_level", variant="env", prepare=level_by_env, needs=CONTROLLERS),
-    Case(action="incident_tracker", variant="new", prepare=track, needs=CONTROLLERS),
+    Case(action="incident_tracker", variant="new", prepare=track, needs=CONTROLLERS, lacks=NEW),
     Case(action="incident_tracker", variant="again", prepare=track_again),
     Case(action="pvc_expand", prepare=expand, needs=("storage",)),
-    Case(action="job_run", prepare=job, needs=CONTROLLERS, arguments=()),
-    Case(action="job_run", variant="cronjob", prepare=job_of_a_cronjob, needs=CONTROLLERS, arguments=()),
+    Case(action="job_run", prepare=job, needs=CONTROLLERS, lacks=("meddle", *NEW), arguments=()),
+    Case(
+        action="job_run",
+        variant="cronjob",
+        prepare=job_of_a_cronjob,
+        needs=CONTROLLERS,
+        lacks=("meddle", *NEW),
+        arguments=(),
+    ),
     Case(action="object_delete", variant="custom", prepare=delete_rule),
     Case(action="object_delete", variant="policy", prepare=delete_policy),
     Case(action="object_delete", variant="config", prepare=delete_config),
-    Case(action="object_apply", variant="new", prepare=apply_new),
+    Case(action="object_apply", variant="new", prepare=apply_new, lacks=NEW),
     Case(action="object_apply", variant="custom", prepare=apply_rule),
     Case(action="object_apply", variant="deployment", prepare=apply_deployment, needs=CONTROLLERS),
 )

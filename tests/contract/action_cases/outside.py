@@ -106,7 +106,7 @@ async def statement(env: Env) -> Scene:
     table = await Table.make(env)
     connections, lose = await table.reach(env)
     params = {"connection": "db", "statement": "INSERT INTO done VALUES ($1)", "arguments": [1], "expect_rows": 1}
-    return Scene(about=about(env), params=params, meddle=None, effects=table.count, lose=lose, reach=connections)
+    return Scene(about=about(env), params=params, effects=table.count, lose=lose, reach=connections)
 
 
 async def statement_with_undo(env: Env) -> Scene:
@@ -129,7 +129,6 @@ async def statement_with_undo(env: Env) -> Scene:
     return Scene(
         about=about(env),
         params=params,
-        meddle=None,
         effects=table.count,
         lose=lose,
         undone=undone,
@@ -246,7 +245,6 @@ class Site:
         return Scene(
             about=about(env),
             params=params,
-            meddle=None,
             effects=self.count,
             lose=self.lose,
             reach=connections,
@@ -346,7 +344,6 @@ async def program(env: Env) -> Scene:
     return Scene(
         about=about(env),
         params={"command": "flush", "arguments": ["shop"]},
-        meddle=None,
         effects=counter.count,
         lose=lose,
         reach=Reach(env.site.cluster, SystemClock(), outside),
@@ -366,11 +363,9 @@ async def message(env: Env) -> Scene:
         # Twice the same is what people see as one.
         return len({(told["title"], told["message"]) for told in map(json.loads, server.bodies)})
 
-    # A message that is lost is told in the result: there is nothing to settle.
     return Scene(
         about=about(env),
         params={"channel": "on-call", "title": "rolling back"},
-        meddle=None,
         effects=sent,
         lose=None,
         blind=True,
@@ -378,20 +373,38 @@ async def message(env: Env) -> Scene:
     )
 
 
+BEYOND = ("look",)
+"""What it is about is not in the cluster."""
+SENT = (*BEYOND, "meddle")
+"""And it is only sent there: nobody can get in its way."""
 CASES = (
-    Case(action="sql", prepare=statement),
+    Case(action="sql", prepare=statement, lacks=SENT),
     Case(
         action="sql",
         variant="with-undo",
         prepare=statement_with_undo,
+        lacks=SENT,
         make=declared(Sql, Repeat.SAFE, Undo.COMPENSATING),
     ),
-    Case(action="sentinel_failover", prepare=failover),
-    Case(action="http_call", prepare=post),
-    Case(action="http_call", variant="put", prepare=put, make=declared(HttpCall, Repeat.SAFE, Undo.COMPENSATING)),
-    Case(action="status_page", prepare=incident),
-    Case(action="status_page", variant="update", prepare=update, make=declared(StatusPage, Repeat.SAFE, Undo.NONE)),
-    Case(action="exec", prepare=in_a_pod, needs=("controllers", "exec")),
-    Case(action="command", prepare=program),
-    Case(action="notify", prepare=message),
+    Case(action="sentinel_failover", prepare=failover, lacks=BEYOND),
+    Case(action="http_call", prepare=post, lacks=SENT),
+    Case(
+        action="http_call",
+        variant="put",
+        prepare=put,
+        lacks=SENT,
+        make=declared(HttpCall, Repeat.SAFE, Undo.COMPENSATING),
+    ),
+    Case(action="status_page", prepare=incident, lacks=SENT),
+    Case(
+        action="status_page",
+        variant="update",
+        prepare=update,
+        lacks=SENT,
+        make=declared(StatusPage, Repeat.SAFE, Undo.NONE),
+    ),
+    Case(action="exec", prepare=in_a_pod, needs=("controllers", "exec"), lacks=BEYOND),
+    Case(action="command", prepare=program, lacks=SENT),
+    # A message that is lost is told in the result: there is nothing to settle.
+    Case(action="notify", prepare=message, lacks=(*SENT, "loss")),
 )

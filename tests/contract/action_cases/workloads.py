@@ -10,6 +10,8 @@ from tests.contract.action_cases import Case, Env, Scene
 from tests.support.cluster import BAD, HEALTHY, Site, deployment
 
 CONTROLLERS = ("controllers",)
+SWITCH = ("meddle", "trample")
+"""A switch has no third position that somebody could have put it to."""
 
 
 def plural(kind: str) -> str:
@@ -75,8 +77,7 @@ def undo_by_revision(kind: str) -> Case:
         ref = await roll_out(env.site, kind)
         await note(env.site, kind, "test/version", "2")
         await complete(env.site, ref)
-        meddle = lambda: note(env.site, kind, "test/version", "3")  # noqa: E731
-        return Scene(about=ref, params={"to_revision": 1}, meddle=meddle)
+        return Scene(about=ref, params={"to_revision": 1}, meddle=lambda: note(env.site, kind, "test/version", "3"))
 
     return Case(action="rollout_undo", variant=kind.lower(), prepare=prepare, needs=CONTROLLERS)
 
@@ -109,14 +110,13 @@ async def scale_by_subresource(env: Env) -> Scene:
 
 
 async def pause(env: Env) -> Scene:
-    # A switch has no third position that somebody could have put it to.
-    return Scene(about=await env.site.deploy(), params={}, meddle=None)
+    return Scene(about=await env.site.deploy(), params={})
 
 
 async def resume(env: Env) -> Scene:
     ref = await env.site.deploy()
     await env.site.send("PATCH", env.site.path("deployments", "web"), {"spec": {"paused": True}})
-    return Scene(about=ref, params={}, meddle=None)
+    return Scene(about=ref, params={})
 
 
 CASES = (
@@ -126,8 +126,8 @@ CASES = (
     Case(action="rollout_undo", prepare=undo, needs=CONTROLLERS),
     undo_by_revision("StatefulSet"),
     undo_by_revision("DaemonSet"),
-    Case(action="rollout_pause", prepare=pause, needs=CONTROLLERS),
-    Case(action="rollout_resume", prepare=resume, needs=CONTROLLERS),
+    Case(action="rollout_pause", prepare=pause, needs=CONTROLLERS, lacks=SWITCH),
+    Case(action="rollout_resume", prepare=resume, needs=CONTROLLERS, lacks=SWITCH),
     Case(action="scale", prepare=scale, needs=CONTROLLERS),
     Case(action="scale", variant="subresource", prepare=scale_by_subresource, needs=CONTROLLERS),
 )
