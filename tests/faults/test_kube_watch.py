@@ -221,8 +221,11 @@ async def test_a_simulated_server_that_compacted_meanwhile_loses_no_change() -> 
         # The watch is cut; before the next one the change happens and is compacted away.
         site.proxy.faults.cut(method="GET", path="watch=true")
         waiting = asyncio.create_task(site.cluster.wait_for(ref, lambda found: found is not None, deadline=10))
-        while len(site.proxy.requests) < 2:  # noqa: ASYNC110 - it looks at a proxy from outside
-            await asyncio.sleep(0.01)
+
+        async def watches_again() -> bool:
+            return len(site.proxy.requests) >= 2
+
+        await site.until(watches_again)
         await site.send("POST", site.path("configmaps", api="/api/v1"), {"metadata": {"name": "settings"}})
         site.simulated.compact()
         assert await waiting is not None
