@@ -294,6 +294,7 @@ class Bridge:
             journal=stores.journal,
             intake=stores.intake,
             send=outside.notify,
+            one_by_one=outside.one_by_one,
             silencer=outside.alertmanager,
             clock=self._clock,
             metrics=self.metrics,

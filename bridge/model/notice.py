@@ -77,6 +77,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """How often somebody was called, repetitions too."""
     call_at: float | None = None
     """When the next level is called."""
+    heard_by: float | None = None
+    """When it is looked whether the last call has arrived anywhere."""
     acked: bool = False
     resolved: bool = False
     called: tuple[str, ...] = ()
@@ -129,8 +131,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     channel: str
-    state: Literal["waiting", "sent", "lost"]
-    """lost: given up, after as many tries as are made."""
+    state: Literal["waiting", "sent", "lost", "withdrawn"]
+    """lost: given up, after as many tries as are made; withdrawn: it was out of date before it could be sent."""
     at: float
     """When it was written, or sent, or given up; unix seconds by the store's clock."""
     attempts: int = 0

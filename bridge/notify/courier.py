@@ -3,17 +3,22 @@
 A channel that fails or hangs costs nobody else anything: its messages wait, are tried again with back-off, and are
 given up in the end, which `show` and the metrics tell. Sending is at least once: a process that dies between the
 service's answer and its note sends the message again.
+
+When much happens at once, whoever reads a channel gets a few messages a minute and the rest as one: nobody reads the
+fiftieth, and services refuse them. Channels that keep an incident of each remediation, or are read by programs, get
+every message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
 from bridge.errors import AlertbridgeError, CircuitOpen, PermanentError, StoreUnavailable
 from bridge.model.notice import Sending
 from bridge.model.outside import Message
+from bridge.notify.together import together
 from bridge.ports import Clock, Notices
 from bridge.telemetry import Metrics
 
@@ -26,26 +31,41 @@ FIRST = 5.0
 LONGEST = 600.0
 GIVE_UP = 4 * 3600.0
 """Seconds after which a message is old news."""
+PACE = 10
+"""Messages in a minute to a channel that people read; beyond that they are told as one."""
 _AT_ONCE = 10
 
 
 class Courier:
     """Sends what waits for the channels of this process."""
 
-    def __init__(self, notices: Notices, send: Send, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        notices: Notices,
+        send: Send,
+        *,
+        one_by_one: Callable[[str], bool],
+        external_url: Callable[[], str],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        """`one_by_one` says of a channel whether every message has to arrive there by itself."""
         self._notices = notices
         self._send = send
+        self._one_by_one = one_by_one
+        self._external_url = external_url
         self._clock = clock
         self._metrics = metrics
 
     async def deliver(self, channel: str) -> int:
         """Send what is due on a channel, one after the other; return how many were sent. Raises StoreUnavailable."""
         sent = 0
+        pace = 0 if self._one_by_one(channel) else PACE
         while sent < _AT_ONCE:
-            due = await self._notices.send(channel, limit=1)
-            if not due or not await self._try(channel, due[0]):
+            due = await self._notices.send(channel, limit=1, pace=pace)
+            if not due or not await self._try(channel, due):
                 break
-            sent += 1
+            sent += len(due)
         return sent
 
     async def strays(self, known: Collection[str]) -> None:
@@ -54,18 +74,21 @@ class Courier:
             if channel not in known:
                 await self.deliver(channel)
 
-    async def _try(self, channel: str, sending: Sending) -> bool:
-        """Send one message; False when the channel had better be left alone for a moment."""
+    async def _try(self, channel: str, due: Sequence[Sending]) -> bool:
+        """Send one message, or several as one; False when the channel had better be left alone for a moment."""
+        message = due[0].message if len(due) == 1 else together(due, external_url=self._external_url())
         try:
-            await self._send(channel, sending.message)
+            await self._send(channel, message)
         except StoreUnavailable:
             # The circuit breaker's own store: nothing was sent, and the message comes again.
             raise
         except Exception as error:
-            await self._failed(channel, sending, error)
+            for sending in due:
+                await self._failed(channel, sending, error)
             return False
-        await self._notices.sent(channel, sending)
-        self._metrics.notice(channel, "sent")
+        for sending in due:
+            await self._notices.sent(channel, sending)
+            self._metrics.notice(channel, "sent")
         return True
 
     async def _failed(self, channel: str, sending: Sending, error: Exception) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from bridge.errors import StoreUnavailable
 from bridge.model.mode import Mode
 from bridge.model.notice import Due, Notice, Told
 from bridge.model.remediation import State
@@ -53,8 +54,10 @@ class Crier:
         for each in due:
             try:
                 await self._look_at(each)
-            except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
-                # One that cannot be read costs no other; it comes again when its lease is over.
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # One that cannot be told of costs no other; it comes again when its lease is over.
                 log.exception("cannot tell of a remediation", remediation=each.remediation)
         return len(due)
 
@@ -69,7 +72,11 @@ class Crier:
         if due.kept:
             told = msgspec.json.decode(due.kept, type=Told)
         rules, now = self._rules(), self._clock.now()
-        found = look(rules, view, entries, due.ack, told, now=now)
+        sent = None
+        if told.heard_by is not None and told.heard_by <= now:
+            messages = (await self._notices.deliveries(due.remediation)).messages
+            sent = {each.name for each in messages if each.state == "sent"}
+        found = look(rules, view, entries, due.ack, told, now=now, sent=sent)
         notices = [
             Notice(
                 name=f"{say.name}/{channel}",
@@ -83,6 +90,7 @@ class Crier:
                     now=now,
                     external_url=self._external_url(),
                     level=say.level,
+                    unreached=say.unreached,
                     ack=due.ack,
                 ),
             )
@@ -98,5 +106,6 @@ class Crier:
             read=len(entries),
             look_at=found.look_at,
             notices=notices,
+            withdraw=found.withdraw,
             enrol="holds" if hold else "",
         )

@@ -6,7 +6,7 @@ twice tells the same, and its messages have the same names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -19,6 +19,8 @@ APPLYING = "applying"
 """The journal's word for a write that is about to be made; see engine/journal.py."""
 MOST_CALLS = 48
 """How often people are called for one remediation, all levels and repetitions."""
+HEARD_WITHIN = 180.0
+"""Seconds in which a call has to arrive on one of its channels, or the next level is called without more waiting."""
 _ENDS = frozenset({Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN, Outcome.UNDONE})
 """What is told as `done`. What was denied, suppressed or cancelled changed nothing, and is in `explain`."""
 
@@ -32,6 +34,8 @@ class Say(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...]
     level: str = ""
     """escalated: who is called."""
+    unreached: str = ""
+    """escalated: who was called before, on channels that all fail."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -41,13 +45,25 @@ class Look(msgspec.Struct, frozen=True):
     told: Told
     look_at: float | None
     """Unix seconds; None: with the next news."""
+    withdraw: tuple[str, ...] = ()
+    """What the names of messages begin with that are out of date: what was not sent yet is not."""
 
 
 def look(
-    rules: Notify, view: RemediationView, entries: Sequence[Entry], ack: Ack | None, told: Told, *, now: float
+    rules: Notify,
+    view: RemediationView,
+    entries: Sequence[Entry],
+    ack: Ack | None,
+    told: Told,
+    *,
+    now: float,
+    sent: Collection[str] | None = None,
 ) -> Look:
-    """Return what to tell of `view`, whose journal is `entries`, when `told` was told before."""
-    return _Look(rules, view, entries, ack, told, now).look()
+    """Return what to tell of `view`, whose journal is `entries`, when `told` was told before.
+
+    `sent` names the messages that have arrived; None: that is not known, and nobody is passed over.
+    """
+    return _Look(rules, view, entries, ack, told, now, sent).look()
 
 
 class _Look:
@@ -59,6 +75,7 @@ class _Look:
         ack: Ack | None,
         told: Told,
         now: float,
+        sent: Collection[str] | None,
     ) -> None:
         self._rules = rules
         self._view = view
@@ -68,7 +85,9 @@ class _Look:
         self._told = told
         self._now = now
         self._severity = rules.severity.of(self._rem.runbook, self._rem.labels)
+        self._sent = sent
         self._say: list[Say] = []
+        self._withdraw: dict[str, None] = {}
 
     def look(self) -> Look:
         fresh = self._entries[self._told.read :]
@@ -80,8 +99,11 @@ class _Look:
             self._call()
         else:
             self._update()
-        times = [at for at in (self._told.update_at, self._told.call_at) if at is not None]
-        return Look(tuple(self._say), self._told, min(times, default=None))
+        times = [at for at in (self._told.update_at, self._told.call_at, self._told.heard_by) if at is not None]
+        return Look(tuple(self._say), self._told, min(times, default=None), tuple(self._withdraw))
+
+    def _out_of_date(self, *events: Event) -> None:
+        self._withdraw.update(dict.fromkeys(event.value for event in events))
 
     def _set(self, **fields: object) -> None:
         self._told = msgspec.structs.replace(self._told, **fields)
@@ -104,6 +126,7 @@ class _Look:
         self._set(started_at=self._now, update_at=self._now + self._rules.update_every)
         if self._view.state is not State.DONE:
             # When it is over by now, the end says everything.
+            self._out_of_date(Event.WAITING)
             self._tell("started", Event.STARTED)
 
     def _asked(self, fresh: Sequence[Entry]) -> None:
@@ -111,6 +134,7 @@ class _Look:
             if entry.kind == ASKED and self._view.state is not State.DONE:
                 plans = entry.data.get("question", {}).get("plans", {})
                 # The same plan is the same question, whoever planned it again.
+                self._out_of_date(Event.WAITING)
                 self._tell(f"waiting-{_short(plans)}", Event.WAITING)
 
     def _update(self) -> None:
@@ -119,6 +143,7 @@ class _Look:
             return
         # One for a while in which nobody looked, not one for each time that was missed.
         self._set(updates=self._told.updates + 1, update_at=self._now + self._rules.update_every)
+        self._out_of_date(Event.UPDATE)
         self._tell(f"update-{self._told.updates}", Event.UPDATE)
 
     # -- the end, and after it
@@ -127,6 +152,7 @@ class _Look:
         if self._told.done:
             return
         self._set(done=True, update_at=None)
+        self._out_of_date(Event.STARTED, Event.WAITING, Event.UPDATE)
         if self._view.escalated:
             self._set(call_at=self._now)
         elif self._view.outcome is Outcome.OBSERVED:
@@ -141,16 +167,35 @@ class _Look:
     def _call(self) -> None:
         called = self._told.calls > 0
         if called and self._resolved and not self._told.resolved:
-            self._set(resolved=True, call_at=None)
+            self._set(resolved=True, call_at=None, heard_by=None)
+            # A call that could not be sent yet is in vain now, and must not open again what this closes.
+            self._out_of_date(Event.ESCALATED, Event.ACKNOWLEDGED)
             self._tell("resolved", Event.RESOLVED, self._told.called)
         elif self._ack is not None and not self._told.acked and (called or self._told.call_at is not None):
-            self._set(acked=True, call_at=None)
+            self._set(acked=True, call_at=None, heard_by=None)
+            self._out_of_date(Event.ESCALATED)
             if called:
                 self._tell("acknowledged", Event.ACKNOWLEDGED, self._told.called)
         elif self._told.call_at is not None and self._told.call_at <= self._now:
             self._call_next()
+        elif self._told.heard_by is not None and self._told.heard_by <= self._now:
+            self._look_who_heard()
 
-    def _call_next(self) -> None:
+    def _look_who_heard(self) -> None:
+        """Call the next level at once when nobody can have heard of the last call."""
+        levels, before = self._levels(), self._told.level - 1
+        last = before + 1 >= len(levels)
+        if self._sent is None or last or before < 0:
+            self._set(heard_by=None)
+            return
+        level = levels[before]
+        names = {f"{Event.ESCALATED.value}-{self._told.calls}/{channel}" for channel in level.channels}
+        if names & set(self._sent):
+            self._set(heard_by=None)
+        else:
+            self._call_next(unreached=level.name)
+
+    def _call_next(self, unreached: str = "") -> None:
         calls = self._told.calls + 1
         # What has resolved by itself wakes nobody: it is told by rules, and no ladder begins.
         levels = () if self._resolved else self._levels()
@@ -161,11 +206,19 @@ class _Look:
         channels = tuple(dict.fromkeys((*by_rules, *(level.channels if level else ()))))
         if channels:
             name = level.name if level else ""
-            self._say.append(Say(name=f"escalated-{calls}", event=Event.ESCALATED, channels=channels, level=name))
+            say = Say(
+                name=f"{Event.ESCALATED.value}-{calls}",
+                event=Event.ESCALATED,
+                channels=channels,
+                level=name,
+                unreached=unreached,
+            )
+            self._say.append(say)
         self._set(
             level=min(self._told.level + 1, len(levels)),
             calls=calls,
             call_at=self._now + level.within if level and calls < MOST_CALLS else None,
+            heard_by=self._now + HEARD_WITHIN if level and at + 1 < len(levels) else None,
             called=tuple(dict.fromkeys((*self._told.called, *channels))),
             resolved=self._resolved,
         )

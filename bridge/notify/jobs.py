@@ -31,6 +31,7 @@ def people_jobs(
     journal: Journal,
     intake: Intake,
     send: Send,
+    one_by_one: Callable[[str], bool],
     silencer: Silencer,
     clock: Clock,
     metrics: Metrics,
@@ -48,7 +49,14 @@ def people_jobs(
         holds=lambda: _hold(now()) is not None,
         clock=clock,
     )
-    courier = Courier(notices, send, clock=clock, metrics=metrics)
+    courier = Courier(
+        notices,
+        send,
+        one_by_one=one_by_one,
+        external_url=lambda: now().external_url,
+        clock=clock,
+        metrics=metrics,
+    )
     holder = PageHolder(notices, queue, journal, intake, silencer, lambda: _hold(now()), clock=clock, metrics=metrics)
     channels = now().notify.channels
     return [

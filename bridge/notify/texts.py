@@ -72,10 +72,18 @@ def message(
     now: float,
     external_url: str,
     level: str = "",
+    unreached: str = "",
     ack: Ack | None = None,
 ) -> Message:
-    """Return the message for an event; never raises for what is in the remediation."""
+    """Return the message for an event; never raises for what is in the remediation.
+
+    `unreached` is the level of the ladder that was called before, on channels that all fail.
+    """
     known = variables(rules, view, entries, event, now=now, external_url=external_url, level=level, ack=ack)
+    if unreached:
+        known["detail"] = (
+            f"{known['detail']} {_data(unreached)} was called first, and no message arrived there.".strip()
+        )
     given = rules.templates.get(event, TemplateSpec())
     return Message(
         title=_one_line(_filled(given.title, TITLE, known)),

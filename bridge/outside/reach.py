@@ -143,6 +143,10 @@ class Outside:
         self._channels.channel(channel)
         await self._call(f"notify/{channel}", lambda: self._channels.send(channel, message))
 
+    def one_by_one(self, channel: str) -> bool:
+        """Whether messages of several remediations may not be told as one on a channel."""
+        return self._channels.one_by_one(channel)
+
     async def _call(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         circuit = self._circuit(name, _HANGING)
         return await (call() if circuit is None else circuit.call(call))

@@ -13,7 +13,7 @@ from bridge.model.alert import Alert
 from bridge.model.approval import Answer, Answered, Question
 from bridge.model.audit import Happened, Note
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
-from bridge.model.budget import BudgetAnswer, BudgetRules, Spend
+from bridge.model.budget import BudgetAnswer, BudgetRules, BudgetUse, Spend
 from bridge.model.intake import (
     Claim,
     Dispatch,
@@ -251,6 +251,10 @@ class Guardbook(Protocol):
 
     async def pauses(self) -> list[Pause]: ...
 
+    async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
+        """Return how many open alerts wait for the end of each reason."""
+        ...
+
     async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
         """Return True to the first remediation that asks (however often it does), and to no other for so long."""
         ...
@@ -303,6 +307,10 @@ class Budgets(Protocol):
         a run that parks before it wrote gives it back. Where more than `halt_after` targets were asked for in the
         window, everything is paused (Pause `all`, by `alertbridge`).
         """
+        ...
+
+    async def use(self, window: float) -> BudgetUse:
+        """Return what counts now, and how many targets were asked for within the window (seconds)."""
         ...
 
     async def settle(self, claim: Claim, *, wrote: bool) -> None:
@@ -403,17 +411,23 @@ class Notices(Protocol):
         read: int,
         look_at: float | None,
         notices: Sequence[Notice] = (),
+        withdraw: Sequence[str] = (),
         enrol: str = "",
     ) -> bool:
         """Record one look in one script: what is remembered, the messages, and when to look again (None: with news).
 
-        `read` is how many entries of the journal were looked at: with more than that it is due at once. `enrol`
-        makes it due in another list as well. False, and nothing is recorded, when somebody else has looked since.
+        `read` is how many entries of the journal were looked at: with more than that it is due at once. What waits
+        under a name that begins as one of `withdraw` is not sent any more. `enrol` makes it due in another list as
+        well. False, and nothing is recorded, when somebody else has looked since.
         """
         ...
 
-    async def send(self, channel: str, *, limit: int) -> list[Sending]:
-        """Hand out messages of a channel that are due, oldest first; each again when neither is said in time."""
+    async def send(self, channel: str, *, limit: int, pace: int = 0) -> list[Sending]:
+        """Hand out messages of a channel that are due, oldest first; each again when neither is said in time.
+
+        Of one remediation there is one at a time. With a `pace` there are so many in a minute, one by one; when more
+        than that are due together, all of them (a hundred at most) are handed out at once, to be told as one.
+        """
         ...
 
     async def sent(self, channel: str, sending: Sending) -> None: ...

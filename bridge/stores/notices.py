@@ -1,9 +1,11 @@
 """What people are told: remediations with news, and the outbox of each channel. Written and read by notify.
 
-told:ID          hash: v:LIST and doc:LIST (the version of what a look keeps, and that), ack, and for each message
-                 s:NAME what became of it, m:NAME the message and n:NAME the tries, as long as it waits
+told:ID          hash: v:LIST and doc:LIST (the version of what a look keeps, and that), ack, f:CHANNEL (until when
+                 one is being sent there), and for each message s:NAME what became of it, m:NAME the message and
+                 n:NAME the tries, as long as it waits
 watch:LIST       sorted set: remediations by when they are to be looked at
 outbox:CHANNEL   sorted set: `ID NAME` by when it is to be sent
+pace:CHANNEL     hash: how many were handed out (sent) in this minute (since)
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ _SEND = 90.0
 """The same for a message: longer than the longest deadline of a channel."""
 MOST_WAITING = 5000
 """Messages of one channel."""
+MOST_TOGETHER = 100
+"""Messages that are told as one."""
 _ACK = msgspec.json.Decoder(Ack)
 _MESSAGE = msgspec.json.Decoder(Message)
 _DELIVERY = msgspec.json.Decoder(Delivery)
@@ -52,15 +56,17 @@ class RedisNotices:
         read: int,
         look_at: float | None,
         notices: Sequence[Notice] = (),
+        withdraw: Sequence[str] = (),
         enrol: str = "",
     ) -> bool:
         args: list[Arg] = [watch, due.remediation, due.version, kept, read, milliseconds(look_at), enrol, self._most]
+        args.append(msgspec.json.encode(withdraw))
         for notice in notices:
             args += (notice.name, notice.channel, ENCODER.encode(notice.message))
         return bool(await self._link.script("notices_keep", *args))
 
-    async def send(self, channel: str, *, limit: int) -> list[Sending]:
-        rows = await self._link.script("notices_send", channel, int(_SEND * 1000), limit)
+    async def send(self, channel: str, *, limit: int, pace: int = 0) -> list[Sending]:
+        rows = await self._link.script("notices_send", channel, int(_SEND * 1000), limit, pace, MOST_TOGETHER)
         return [
             Sending(name.decode(), what.decode(), _MESSAGE.decode(message), int(tries), _DELIVERY.decode(state).at)
             for name, what, message, tries, state in rows

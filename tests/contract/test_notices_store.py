@@ -217,3 +217,66 @@ async def test_a_look_that_began_before_an_acknowledgement_is_not_kept(desk: Des
     await desk.store.acknowledge("r1", Ack(by="ann"))
     assert not await desk.store.keep("notices", due, b"", read=1, look_at=None, notices=[notice("escalated-2")])
     assert await names(desk) == []
+
+
+async def test_what_is_out_of_date_is_not_sent_any_more_and_stays_to_be_seen(desk: Desk) -> None:
+    await told(desk, notice("started"), notice("escalated-1"), notice("escalated-1", "on-call"))
+    (sending,) = await desk.store.send("on-call", limit=1)
+    await desk.store.sent("on-call", sending)
+    desk.wait(1)
+    await desk.append("r1")
+    (due,) = await desk.store.take("notices", limit=10)
+    new = [notice("escalated-2")]
+    assert await desk.store.keep("notices", due, b"", read=9, look_at=None, notices=new, withdraw=("escalated",))
+    assert await names(desk) == ["started/team"]
+    states = {each.name: each.state for each in (await desk.store.deliveries("r1")).messages}
+    assert states == {
+        "started/team": "waiting",
+        "escalated-1/team": "withdrawn",
+        "escalated-1/on-call": "sent",
+        "escalated-2/team": "waiting",
+    }
+
+
+async def test_what_is_withdrawn_while_it_is_sent_stays_withdrawn(desk: Desk) -> None:
+    await told(desk, notice("update-1"))
+    (sending,) = await desk.store.send("team", limit=1)
+    await desk.append("r1")
+    (due,) = await desk.store.take("notices", limit=10)
+    assert await desk.store.keep(
+        "notices", due, b"", read=9, look_at=None, notices=[notice("done")], withdraw=("up",)
+    )
+    assert await names(desk) == []
+    await desk.store.failed("team", sending, "no answer", retry_at=sending.at)
+    assert await names(desk) == ["done/team"]
+    assert not any(each.state == "lost" for each in (await desk.store.deliveries("r1")).messages)
+
+
+async def test_messages_of_a_remediation_are_sent_one_at_a_time_and_hold_up_no_other(desk: Desk) -> None:
+    """An end that arrives before its beginning would open again what it closed."""
+    await told(desk, notice("escalated-1"))
+    desk.wait(1)
+    await told(desk, notice("resolved"), read=2)
+    await told(desk, notice("done"), remediation="r2")
+    (first,) = await desk.store.send("team", limit=1)
+    (other,) = await desk.store.send("team", limit=1)
+    assert (first.name, other.remediation) == ("escalated-1/team", "r2")
+    assert await desk.store.send("team", limit=1) == []
+    await desk.store.sent("team", first)
+    assert await names(desk) == ["resolved/team"]
+
+
+async def test_a_pace_gives_a_few_in_a_minute_and_many_that_are_due_at_once(desk: Desk) -> None:
+    for number in range(3):
+        await told(desk, notice("done"), remediation=f"r{number}")
+    for _ in range(3):
+        (sending,) = await desk.store.send("team", limit=1, pace=3)
+        await desk.store.sent("team", sending)
+    for number in range(3, 8):
+        await told(desk, notice("done"), remediation=f"r{number}")
+    assert await desk.store.send("team", limit=1, pace=3) == []
+    desk.wait(61)
+    assert len(await desk.store.send("team", limit=1, pace=3)) == 5
+    await told(desk, notice("done"), remediation="r9")
+    assert await desk.store.send("team", limit=1, pace=3) == []
+    assert len(await desk.store.send("team", limit=1)) == 1, "without a pace"

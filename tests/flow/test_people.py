@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bridge.demo.workloads import deployment
-from bridge.model.notice import Ack
+from bridge.errors import StoreUnavailable
+from bridge.model.notice import Ack, Sending
 from tests.support.redis import RedisServer
 from tests.support.sink import Sink, open_sink
 from tests.support.stage import Stage
@@ -55,13 +56,15 @@ MakeScene = Callable[..., Any]
 def scene(redis_server: RedisServer, tmp_path: Path) -> MakeScene:
     @asynccontextmanager
     async def make(
-        *, addresses: dict[str, str] | None = None, mode: str = "auto", **notify: Any
+        *, addresses: dict[str, str] | None = None, mode: str = "auto", targets: int = 10, **notify: Any
     ) -> AsyncIterator[Scene]:
         async with open_sink() as sink:
             urls = {name: webhook(sink.url, name) for name in ("team", "on_call", "lead")} | (addresses or {})
             given = {"rules": RULES, "escalation": LADDER, **notify, "channels": channels(tmp_path, **urls)}
             alerts = {"WebDown": {"runbook": "test/restart", "mode": mode}}
-            async with Stage.open(redis_server, tmp_path, alerts=alerts, notify=given) as stage:
+            budgets = {"namespace": {"targets": targets}, "cluster": {"targets": targets, "nodes": 1}}
+            settings = {"alerts": alerts, "notify": given, "budgets": budgets}
+            async with Stage.open(redis_server, tmp_path, **settings) as stage:
                 stage.cluster.apply(deployment("web", "registry.example/web:1", namespace="shop"))
                 stage.clock.jump(10)
                 yield Scene(stage, sink)
@@ -149,7 +152,7 @@ async def test_a_channel_that_fails_is_tried_again_and_delays_nothing_and_is_see
 async def test_a_channel_that_stays_dead_is_given_up_and_its_ladder_goes_on(scene: MakeScene) -> None:
     async with scene(addresses={"on_call": "json://127.0.0.1:9/dead?rto=1&cto=1"}) as on:
         name = await on.fire(deployment="missing")
-        for _ in range(30):
+        for _ in range(8):
             await on.stage.advance(600)
             await on.telling.tell()
         states = await on.telling.states(name)
@@ -173,6 +176,113 @@ async def test_a_channel_that_hangs_holds_up_no_other(scene: MakeScene) -> None:
         assert not hanging.done()
         assert await hanging == 0
     silent.close()
+
+
+async def test_a_level_whose_channel_is_dead_is_passed_over_and_the_next_one_is_told_why(scene: MakeScene) -> None:
+    async with scene(addresses={"on_call": "json://127.0.0.1:9/dead?rto=1&cto=1"}) as on:
+        name = await on.fire(deployment="missing")
+        await on.telling.pass_time(4)
+        assert "(L2)" in on.titles[-1]
+        assert "L1 was called first, and no message arrived there." in on.sink.requests[-1]["message"]
+        await on.stage.stores.notices.acknowledge(name, Ack(by="ann"))
+        await on.telling.tell()
+        assert (await on.telling.states(name))["escalated-1/on-call"] == "withdrawn"
+
+
+async def test_what_was_late_by_a_dead_channel_is_not_told_after_its_end(scene: MakeScene) -> None:
+    """A call that arrives after the resolve would open an incident that nobody closes."""
+    async with scene() as on:
+        on.sink.status = 503
+        name = await on.fire(deployment="missing")
+        await on.telling.pass_time(5)
+        await on.stage.resolve("WebDown", severity="critical", deployment="missing")
+        await on.stage.settle()
+        await on.telling.look()
+        on.sink.requests.clear()
+        on.sink.status = 200
+        await on.telling.pass_time(15)
+        assert {title.split(":")[0] for title in on.titles} == {"[critical] resolved"}
+        assert (await on.telling.states(name))["escalated-1/team"] == "withdrawn"
+
+
+async def test_a_hanging_channel_under_many_remediations_delays_none_of_them(scene: MakeScene) -> None:
+    """Fault 23: eight repairs and every message of theirs on a channel that never answers."""
+
+    async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    rules = [{"on": ["started", "done", "escalated"], "channels": ["team", "lead"]}]
+    async with scene(addresses={"team": f"json://127.0.0.1:{port}/x?rto=60&cto=1"}, rules=rules, targets=40) as on:
+        for number in range(8):
+            on.stage.cluster.apply(deployment(f"web-{number}", "registry.example/web:1", namespace="shop"))
+        on.stage.clock.jump(10)
+        for number in range(8):
+            await on.stage.fire("WebDown", severity="critical", deployment=f"web-{number}")
+        await on.telling.look()
+        sending = asyncio.create_task(on.telling.courier.deliver("team"))
+        await on.stage.settle()
+        assert [end[0] for end in await on.stage.ends()] == ["succeeded"] * 8
+        await on.telling.look()
+        while await on.telling.courier.deliver("lead"):
+            pass
+        assert len([request for request in on.sink.requests if "repaired" in request["title"]]) == 8
+        assert not await sending
+        runs = await on.stage.runs()
+        await on.telling.courier.deliver("team")
+        told = [
+            each for run in runs for each in (await on.stage.stores.notices.deliveries(run.remediation.id)).messages
+        ]
+        failed = [each.error for each in told if each.channel == "team" and each.error]
+        assert failed
+        assert all("not sent within 2 s" in error or "circuit" in error for error in failed), failed
+        sample = on.stage.metrics.registry.get_sample_value
+        assert (sample("alertbridge_notices_total", {"channel": "team", "result": "failed"}) or 0) >= 1
+    server.close()
+
+
+async def test_fifty_calls_at_once_are_told_as_one_to_who_reads_them(scene: MakeScene) -> None:
+    """And each by itself where a program, or an incident of its own, waits for it."""
+    async with scene(rules=[{"on": "escalated", "channels": "team"}]) as on:
+        on.telling.together.add("team")
+        for number in range(50):
+            await on.stage.fire("WebDown", severity="critical", deployment=f"gone-{number}")
+        await on.stage.settle()
+        await on.telling.tell()
+        team = [told for told, way in zip(on.sink.requests, on.sink.paths, strict=True) if way == "/team"]
+        (one,) = team
+        assert one["title"] == "50 remediations need a person: 50 messages as one"
+        assert "alertbridge ack ID" in one["message"]
+        assert "gone-7 (" in one["message"]
+        assert one["message"].endswith("… and 10 more")
+        for _ in range(5):
+            await on.telling.tell()
+        assert len([way for way in on.sink.paths if way == "/on_call"]) == 50
+        runs = await on.stage.runs()
+        states = [await on.telling.states(run.remediation.id) for run in runs]
+        assert {each["escalated-1/team"] for each in states} == {"sent"}
+
+
+async def test_a_redis_that_goes_away_after_a_message_was_sent_costs_a_second_one_at_most(scene: MakeScene) -> None:
+    async with scene(rules=[{"on": "done", "channels": "team"}]) as on:
+        noting, lost = on.stage.stores.notices.sent, 1
+
+        async def away_once(channel: str, sending: Sending) -> None:
+            nonlocal lost
+            if lost:
+                lost -= 1
+                raise StoreUnavailable("Redis restarts")
+            await noting(channel, sending)
+
+        on.stage.stores.notices.sent = away_once
+        with pytest.raises(StoreUnavailable):
+            await on.fire(deployment="web")
+        assert len(on.titles) == 1
+        await on.telling.pass_time(3)
+        assert len(on.titles) == 2
+        name = (await on.stage.runs())[-1].remediation.id
+        assert await on.telling.states(name) == {"done/team": "sent"}
 
 
 async def test_labels_are_text_whatever_is_in_them(scene: MakeScene) -> None:

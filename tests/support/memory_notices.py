@@ -27,6 +27,8 @@ class MemoryNotices:
         self._messages: dict[tuple[str, str], Message] = {}
         self._states: dict[str, dict[str, Delivery]] = {}
         self._tries: dict[tuple[str, str], int] = {}
+        self._busy: dict[tuple[str, str], float] = {}
+        self._pace: dict[str, tuple[float, int]] = {}
 
     def news(self, remediation: str) -> None:
         """What the scripts do that append to a journal."""
@@ -54,6 +56,7 @@ class MemoryNotices:
         read: int,
         look_at: float | None,
         notices: Sequence[Notice] = (),
+        withdraw: Sequence[str] = (),
         enrol: str = "",
     ) -> bool:
         name, now = due.remediation, self._clock.now()
@@ -61,6 +64,10 @@ class MemoryNotices:
             return False
         self._kept[watch, name] = (due.version + 1, kept)
         states = self._states.setdefault(name, {})
+        for old in [each for each in states.values() if each.state == "waiting"]:
+            if old.name.startswith(tuple(withdraw)) and old.name not in {each.name for each in notices}:
+                self._outbox[old.channel].pop((name, old.name), None)
+                self._note(name, old.name, state="withdrawn", error="", attempts=0, at=now)
         for notice in notices:
             if notice.name not in states:
                 states[notice.name] = Delivery(name=notice.name, channel=notice.channel, state="waiting", at=now)
@@ -79,21 +86,35 @@ class MemoryNotices:
             self._watch[watch].pop(name, None)
         return True
 
-    async def send(self, channel: str, *, limit: int) -> list[Sending]:
+    async def send(self, channel: str, *, limit: int, pace: int = 0) -> list[Sending]:
         now, out = self._clock.now(), self._outbox.get(channel, {})
         due = sorted((at, place) for place, at in out.items() if at <= now)
-        found = []
-        for _, place in due[:limit]:
-            out[place] = now + _SEND
+        began, sent = self._pace.get(channel, (now, 0))
+        began, sent = (began, sent) if now < began + 60 else (now, 0)
+        if pace and sent >= pace:
+            return []
+        limit = 100 if pace and len(due) > pace else limit
+        found: list[Sending] = []
+        for _, place in due:
+            if len(found) == limit:
+                break
+            if self._busy.get((place[0], channel), 0) > now:
+                continue
+            self._busy[place[0], channel] = out[place] = now + _SEND
             self._tries[place] = self._tries.get(place, 0) + 1
             at = self._states[place[0]][place[1]].at
             found.append(Sending(*place, self._messages[place], self._tries[place], at))
+        if pace and found:
+            self._pace[channel] = (now, pace) if len(found) > 1 else (began, sent + 1)
         return found
 
     async def sent(self, channel: str, sending: Sending) -> None:
         self._end(channel, sending, state="sent", error="", at=self._clock.now())
 
     async def failed(self, channel: str, sending: Sending, error: str, *, retry_at: float | None) -> None:
+        self._busy.pop((sending.remediation, channel), None)
+        if self._states[sending.remediation][sending.name].state != "waiting":
+            return
         if retry_at is None:
             self._end(channel, sending, state="lost", error=error, at=self._clock.now())
             return
@@ -118,7 +139,10 @@ class MemoryNotices:
         return {channel: len(out) for channel, out in self._outbox.items()}
 
     def _end(self, channel: str, sending: Sending, **fields: object) -> None:
+        self._busy.pop((sending.remediation, channel), None)
         self._outbox[channel].pop((sending.remediation, sending.name), None)
+        if self._states[sending.remediation][sending.name].state != "waiting":
+            return
         self._note(sending.remediation, sending.name, attempts=sending.attempts, **fields)
 
     def _lose(self, channel: str, place: tuple[str, str]) -> None:

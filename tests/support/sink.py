@@ -20,6 +20,7 @@ class Sink:
         self.status = 200
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
@@ -35,6 +36,7 @@ class Sink:
 
     async def _handle(self, request: web.Request) -> web.Response:
         self.headers.append(dict(request.headers))
+        self.paths.append(request.path)
         self.requests.append(json.loads(await request.read()))
         return web.Response(status=self.status)
 

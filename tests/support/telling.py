@@ -33,6 +33,8 @@ class Telling:
 
     def __init__(self, stage: Stage, *, external_url: str = "https://bridge.example") -> None:
         self._stage = stage
+        self.together: set[str] = set()
+        """Channels that are read by people, as far as this test goes: the webhooks of tests are for programs."""
         rules: Callable[[], Notify] = lambda: stage._configuration.settings.notify  # noqa: E731
         stores = stage.stores
         self.crier = Crier(
@@ -45,7 +47,14 @@ class Telling:
             clock=stage.clock,
         )
         outside: Outside = stage._outside
-        self.courier = Courier(stores.notices, outside.notify, clock=stage.clock, metrics=stage.metrics)
+        self.courier = Courier(
+            stores.notices,
+            outside.notify,
+            one_by_one=lambda channel: channel not in self.together,
+            external_url=lambda: external_url,
+            clock=stage.clock,
+            metrics=stage.metrics,
+        )
 
     async def look(self) -> None:
         """Decide and write what is to be told by now."""

@@ -53,6 +53,8 @@ class Line:
         self.ack: Ack | None = None
         self.now = NOW
         self.look_at: float | None = None
+        self.sent: set[str] | None = None
+        self.withdrawn: set[str] = set()
         self.heard: list[tuple[float, str, tuple[str, ...]]] = []
         self._rules = rules
 
@@ -69,8 +71,9 @@ class Line:
         return self.add("finished")
 
     def look(self) -> Line:
-        found = look(self._rules, self.view, self.entries, self.ack, self.told, now=self.now)
+        found = look(self._rules, self.view, self.entries, self.ack, self.told, now=self.now, sent=self.sent)
         self.told, self.look_at = found.told, found.look_at
+        self.withdrawn = set(found.withdraw)
         for say in found.say:
             self.heard.append(((self.now - NOW) / 60, _word(say), say.channels))
         return self
@@ -165,6 +168,40 @@ def test_calls_end_some_time() -> None:
     line = Line(rules(escalation=[{"levels": L1_TO_L4}])).end(Outcome.FAILED, escalated=True).wait(60 * 24 * 60)
     assert len(line.heard) == MOST_CALLS
     assert line.look_at is None
+
+
+def test_a_level_that_no_message_reaches_is_passed_over() -> None:
+    """Who cannot hear cannot answer: the next one is not kept waiting for it. The last level has no next."""
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}]))
+    line.sent = {"escalated-1/team"}
+    line.end(Outcome.FAILED, escalated=True).wait(30)
+    assert [(at, word) for at, word, _ in line.heard] == [
+        (0, "escalated L1"),
+        (3, "escalated L2"),
+        (6, "escalated L3"),
+        (9, "escalated L4"),
+    ]
+    line.wait(120)
+    assert [(at, word) for at, word, _ in line.heard[4:]] == [(129, "escalated L4")]
+
+
+def test_a_level_that_a_message_has_reached_has_its_time() -> None:
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}]))
+    line.sent = {"escalated-1/on-call"}
+    line.end(Outcome.FAILED, escalated=True).wait(16)
+    assert [(at, word) for at, word, _ in line.heard] == [(0, "escalated L1"), (15, "escalated L2")]
+
+
+def test_what_is_out_of_date_is_withdrawn() -> None:
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}])).add("applying")
+    assert line.withdrawn == {"waiting"}
+    line.wait(15)
+    assert line.withdrawn == {"update"}
+    line.end(Outcome.FAILED, escalated=True)
+    assert line.withdrawn == {"started", "waiting", "update"}
+    line.ack = Ack(by="ann", at=line.now)
+    assert line.look().withdrawn == {"escalated"}
+    assert line.change(open_incidents=()).look().withdrawn == {"escalated", "acknowledged"}
 
 
 def test_an_acknowledgement_ends_the_calls_and_is_told_to_those_who_were_called() -> None:

@@ -3,6 +3,7 @@
 -- or empty).
 local key, name = P .. 'told:' .. ARGV[4], ARGV[5]
 local member = ARGV[4] .. ' ' .. name
+call('HDEL', key, 'f:' .. ARGV[3])
 local field = call('HMGET', key, 's:' .. name, 'n:' .. name, 'm:' .. name)
 if not field[1] or not field[3] then
   call('ZREM', P .. 'outbox:' .. ARGV[3], member)

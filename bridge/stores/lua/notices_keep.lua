@@ -1,7 +1,7 @@
 -- needs: common drain
 -- Record one look at a remediation. ARGV: 3 list, 4 id, 5 version, 6 what is kept, 7 entries read, 8 when to look again
--- (ms; empty: with news), 9 another list to enter it in (or empty), 10 most messages of a channel, then for each message
--- name, channel, JSON.
+-- (ms; empty: with news), 9 another list to enter it in (or empty), 10 most messages of a channel, 11 what the names of
+-- messages begin with that are out of date (JSON list), then for each message name, channel, JSON.
 local list, id, key = ARGV[3], ARGV[4], P .. 'told:' .. ARGV[4]
 if (call('HGET', key, 'v:' .. list) or '0') ~= ARGV[5] then return 0 end
 call('HSET', key, 'v:' .. list, text(tonumber(ARGV[5]) + 1), 'doc:' .. list, ARGV[6])
@@ -25,7 +25,23 @@ local function bound(channel)
   end
 end
 
-for i = 11, #ARGV, 3 do
+-- What was not sent yet and is out of date; before what is new, which may have such a name.
+local old, fresh = cjson.decode(ARGV[11]), {}
+for i = 12, #ARGV, 3 do fresh[ARGV[i]] = true end
+for _, field in ipairs(#old > 0 and call('HKEYS', key) or {}) do
+  local name = string.match(field, '^m:(.+)$')
+  for _, begins in ipairs(old) do
+    if name and not fresh[name] and string.sub(name, 1, #begins) == begins then
+      local channel = cjson.decode(call('HGET', key, 's:' .. name)).channel
+      call('ZREM', P .. 'outbox:' .. channel, id .. ' ' .. name)
+      call('HDEL', key, 'm:' .. name, 'n:' .. name)
+      state(name, channel, 'withdrawn', '')
+      break
+    end
+  end
+end
+
+for i = 12, #ARGV, 3 do
   local name, channel = ARGV[i], ARGV[i + 1]
   if call('HEXISTS', key, 's:' .. name) == 0 then
     state(name, channel, 'waiting', '')
