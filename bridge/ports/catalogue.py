@@ -19,7 +19,7 @@ from bridge.model.target import Target
 from bridge.model.verification import Verification
 from bridge.ports.clock import Clock
 from bridge.ports.cluster import Cluster
-from bridge.ports.stores import Copies
+from bridge.ports.copies import Copies
 
 
 class Connections(Protocol):
