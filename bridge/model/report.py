@@ -51,6 +51,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     source: str
     """Where the people's version of the runbook stands."""
+    severity: str
+    """How bad the runbook calls it, and within which time somebody has to respond."""
     outcome: str
     """Empty: it is not over."""
     reason: str
@@ -107,6 +109,7 @@ def report(view: RemediationView, entries: Sequence[Entry], kept: Mapping[str, A
         runbook=made.runbook,
         summary=str(book.get("summary", "")),
         source=str(book.get("source", "")),
+        severity=_severity(book),
         outcome=view.outcome.value if view.outcome else "",
         reason=view.reason,
         detail=view.detail,
@@ -121,7 +124,7 @@ def report(view: RemediationView, entries: Sequence[Entry], kept: Mapping[str, A
         finished_at=end,
         duration=None if end is None else max(0.0, end - start),
         times=times_of(view, entries),
-        impact=list(_impact(kept)),
+        impact=[*filter(None, [str(book.get("impact", ""))]), *_impact(kept)],
         found=[entry.text for entry in entries if entry.kind in ("scenario", "evidence") and entry.text],
         done=[entry.text for entry in entries if entry.kind == "applied" and entry.data.get("wrote")],
         put_back=[entry.text for entry in entries if entry.kind == "undone"],
@@ -133,6 +136,16 @@ def report(view: RemediationView, entries: Sequence[Entry], kept: Mapping[str, A
         left_to_people=list(_left(view, entries, str(book.get("escalate", "")))),
     )
     return msgspec.convert(mask(msgspec.to_builtins(raw)), Report)
+
+
+def _severity(book: Mapping[str, Any]) -> str:
+    """Return how bad a runbook calls what it mends."""
+    within = book.get("respond_within")
+    named = str(book.get("severity", ""))
+    if not isinstance(within, int | float):
+        return named
+    minutes = f"{within / 60:g} min" if within < 3600 else f"{within / 3600:g} h"
+    return f"{named or 'not said'}, to be responded to within {minutes}"
 
 
 def _impact(kept: Mapping[str, Any]) -> Iterator[str]:

@@ -47,6 +47,8 @@ def _head(of: Report) -> Iterator[tuple[str, str]]:
     yield "Runbook", f"{of.runbook}: {of.summary}" if of.summary else of.runbook
     if of.source:
         yield "Written runbook", of.source
+    if of.severity:
+        yield "Severity", of.severity
     yield "Outcome", (of.outcome or "not over yet") + (", escalated" if of.escalated else "")
     yield "Why", of.detail or of.reason or "-"
     yield "Time to detect", _span(times.to_detect)

@@ -315,6 +315,14 @@ class Runbook(Strict):
     """What it mends, in one sentence."""
     source: str = ""
     """Where the people's version of it stands; shown in reports, never fetched."""
+    severity: Annotated[str, Field(max_length=60)] = ""
+    """How bad it is where it fires, as its organisation calls it; `notify.severity` maps the alert's own."""
+    respond_within: Duration | None = None
+    """Within which time somebody has to respond to it."""
+    impact: Annotated[str, Field(max_length=500)] = ""
+    """What it means for those who use the system."""
+    symptoms: Annotated[tuple[str, ...], Field(max_length=50)] = ()
+    """How people notice it."""
     mode: Mode | None = None
     """How far it may go; the strictest of process, route, runbook and step wins."""
     approvers: int = Field(default=1, ge=1, le=20)
