@@ -1,7 +1,8 @@
 """A person asks that what a remediation changed is put back. Called by api; the work is done by a worker (revert).
 
-Twice is once: one record undoes all that a remediation changed, and a second wish finds it. What undoes its temporary
-changes by themselves is moot from then on.
+Twice is once: one record undoes all that a remediation changed, and a second wish finds it. Where that is over and
+could not put back everything, a further wish is another try at what is left. What undoes its temporary changes by
+themselves is moot from then on.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from collections.abc import Iterable
 import msgspec
 
 from bridge.engine.putback import inverses
-from bridge.engine.temporary import made_plans, undo_id, undo_record
+from bridge.engine.temporary import in_doubt, made_plans, undo_id, undo_record
 from bridge.model import kinds
-from bridge.model.remediation import Entry, RemediationView, State, Undoing
+from bridge.model.plan import Plan
+from bridge.model.remediation import Entry, Outcome, RemediationView, State, Undoing
 from bridge.ports import Journal, WorkQueue
 
 UNDO_ASKED = "undo_asked"
+MOST_TRIES = 9
+"""How often an undo can be asked for that does not put everything back."""
 
 
 class NothingToUndo(Exception):
@@ -37,13 +41,20 @@ class ByHand:
         """
         of = view.remediation
         if of.undo_of:
-            raise NothingToUndo(f"{of.id} is an undo itself, of {of.undo_of}: what it put back is not made again")
+            again = f"`undo {of.undo_of}` asks again for what could not be put back"
+            raise NothingToUndo(f"{of.id} is an undo itself, what it put back is not made again; {again}")
         if view.state is not State.DONE:
             raise NothingToUndo(f"{of.id} is {view.state.value}: only what is over can be undone; cancel it, or wait")
-        record = undo_record(of, "", why=why or f"asked for by {by}")
+        for number in range(1, MOST_TRIES + 1):
+            before = await self._queue.get(undo_id(of.id, number=number))
+            if before is None:
+                break
+            if before.state is not State.DONE or before.outcome is Outcome.UNDONE:
+                return before.remediation.id, True
+        else:
+            raise NothingToUndo(f"{of.id}: {MOST_TRIES} tries did not put everything back: the rest is left to you")
+        record = undo_record(of, "", why=why or f"asked for by {by}", number=number)
         record = msgspec.structs.replace(record, requested_by=by)
-        if await self._queue.get(record.id) is not None:
-            return record.id, True
         entries = await self._journal.read(of.id)
         await self._check(of.id, entries)
         text = f"{by} asked for it: {why}" if why else f"{by} asked for it"
@@ -59,7 +70,7 @@ class ByHand:
     async def _check(self, remediation: str, entries: list[Entry]) -> None:
         if not entries:
             raise NothingToUndo(f"the journal of {remediation} is gone: what it changed has to be put back by hand")
-        made = made_plans([*entries, *await put_back_since(self._journal, remediation, entries)])
+        made = (await Undone.read(self._journal, remediation, entries)).left()
         if not made:
             raise NothingToUndo(f"{remediation} changed nothing that is not put back already")
         if not inverses(made):
@@ -67,16 +78,31 @@ class ByHand:
             raise NothingToUndo(f"nothing undoes {actions}")
 
 
-async def put_back_since(
-    journal: Journal, remediation: str, entries: Iterable[Entry], *, but: str = ""
-) -> list[Entry]:
-    """Return what other remediations journalled of putting back this one's changes; `but` is left out."""
-    names = [undo_id(remediation), *(undo_id(remediation, step) for step in _steps(entries))]
-    found: list[Entry] = []
-    for name in names:
-        if name != but:
-            found += [entry for entry in await journal.read(name) if entry.kind == kinds.UNDONE]
-    return found
+class Undone(msgspec.Struct, frozen=True, kw_only=True):
+    """What a remediation changed, and what was put back of it: by itself, and by every other that undoes it."""
+
+    entries: list[Entry]
+    doubts: frozenset[str]
+    """Digests of changes that may be put back, or not."""
+
+    @classmethod
+    async def read(cls, journal: Journal, remediation: str, entries: list[Entry], *, but: str = "") -> Undone:
+        """Read the journals of what undoes it; `but` is left out."""
+        found, doubts = list(entries), in_doubt(entries)
+        for name in _names(remediation, entries):
+            there = await journal.read(name) if name != but else []
+            found += [entry for entry in there if entry.kind == kinds.UNDONE]
+            doubts |= in_doubt(there)
+        return cls(entries=found, doubts=doubts)
+
+    def left(self, step: str = "") -> list[Plan]:
+        """Return the plans with what is not put back of them, oldest first; with `step` only those of that step."""
+        return made_plans(self.entries, step)
+
+
+def _names(remediation: str, entries: Iterable[Entry]) -> list[str]:
+    tries = [undo_id(remediation, number=number) for number in range(1, MOST_TRIES + 1)]
+    return [*tries, *(undo_id(remediation, step) for step in _steps(entries))]
 
 
 def _steps(entries: Iterable[Entry]) -> list[str]:

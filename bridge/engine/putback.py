@@ -42,10 +42,19 @@ class PutBack:
         self._record = record
         self._maker = maker
 
-    async def run(self, plans: Sequence[Plan], reason: Reason, *, key: str, detail: str = "") -> None:
+    async def run(
+        self,
+        plans: Sequence[Plan],
+        reason: Reason,
+        *,
+        key: str,
+        detail: str = "",
+        doubts: frozenset[str] = frozenset(),
+    ) -> None:
         """Put them back; what could not be is in `progress.undo.left` afterwards. Raises what is waited for.
 
         `key` tells this undo from others of the run: the attempt's place, or the key of the plan that is put back.
+        `doubts`: digests of what another undo may have put back.
         """
         steps = inverses(plans)
         if (undo := self._record.progress.undo) is None or undo.key != key:
@@ -55,12 +64,13 @@ class PutBack:
             plan, change = steps[place]
             # Those of its plan that follow, for one that forbids them all.
             rest = sum(1 for other, _ in steps[place + 1 :] if other is plan)
-            await self._one(plan, change, rest)
+            await self._one(plan, change, rest, doubts)
 
-    async def _one(self, plan: Plan, change: Change, rest: int) -> None:
-        doubtful = self._undo.in_flight
+    async def _one(self, plan: Plan, change: Change, rest: int, doubts: frozenset[str]) -> None:
+        name = digest(change)
+        doubtful = self._undo.in_flight or name in doubts
         await self._lease.confirm()
-        await self._record.write(kinds.PUTTING_BACK, change.summary)
+        await self._record.write(kinds.PUTTING_BACK, change.summary, data={"undoes": name})
         try:
             made = await self._maker.make(plan, change, doubtful=doubtful)
         except (LeaseLost, StoreUnavailable):
@@ -77,7 +87,7 @@ class PutBack:
             await self._record.write(kinds.UNDONE, f"not put back: {text}", data=data)
             return
         text = change.summary if made.wrote else f"{change.summary}: it was so already"
-        data = {"wrote": made.wrote, "undid": digest(change), "put": told(change), "version": made.version}
+        data = {"wrote": made.wrote, "undid": name, "put": told(change), "version": made.version}
         await self._record.write(kinds.UNDONE, text, data={**data, "result": made.result} if made.result else data)
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from bridge.engine import admission
-from bridge.engine.byhand import put_back_since
+from bridge.engine.byhand import Undone
 from bridge.engine.ending import Ended, Ending, Finish, HandOver, Park
 from bridge.engine.failures import ending_for
 from bridge.engine.lease import Lease
@@ -18,14 +18,13 @@ from bridge.engine.places import proof_key
 from bridge.engine.putback import inverses
 from bridge.engine.record import Record
 from bridge.engine.steps import Steps
-from bridge.engine.temporary import made_plans
 from bridge.engine.verify import Watch
 from bridge.errors import KubeNotFound, LeaseLost, StoreUnavailable
 from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.plan import Change, Operation, Plan, read_pointer
 from bridge.model.reason import Reason
-from bridge.model.remediation import Outcome, Remediation, RemediationView
+from bridge.model.remediation import Entry, Outcome, Remediation, RemediationView
 from bridge.model.verification import Answer, Verification
 
 _PLACE = "undo"
@@ -62,15 +61,21 @@ class UndoRun:
         if not entries:
             text = f"the journal of {self._rem.undo_of} is gone: what it changed has to be put back by hand"
             return Finish(Outcome.FAILED, Reason.UNDO_REFUSED, text)
-        since = await put_back_since(self._parts.journal, self._rem.undo_of, entries, but=self._rem.id)
-        plans = made_plans([*entries, *since], self._rem.undo_step)
-        if not inverses(plans):
-            return Finish(Outcome.UNDONE, Reason.NOTHING_TO_DO, "nothing of it is left to be put back")
+        known = await self._undone(entries)
         if self._record.progress.undo is None:
-            await self._let_in(plans)
-        await self._steps.lock(*plans)
-        await self._steps.putback.run(plans, self._reason, key=_PLACE)
+            if not inverses(known.left(self._rem.undo_step)):
+                return Finish(Outcome.UNDONE, Reason.NOTHING_TO_DO, "nothing of it is left to be put back")
+            await self._let_in(known.left(self._rem.undo_step))
+        await self._steps.lock(*known.left(self._rem.undo_step))
+        if self._record.progress.undo is None:
+            # Whoever had the locks may have put it back meanwhile.
+            known = await self._undone(entries)
+        plans = known.left(self._rem.undo_step)
+        await self._steps.putback.run(plans, self._reason, key=_PLACE, doubts=known.doubts)
         return await self._prove(plans)
+
+    async def _undone(self, entries: list[Entry]) -> Undone:
+        return await Undone.read(self._parts.journal, self._rem.undo_of, entries, but=self._rem.id)
 
     @property
     def _reason(self) -> Reason:
@@ -85,7 +90,15 @@ class UndoRun:
         for plan in plans:
             back = msgspec.structs.replace(plan, changes=plan.inverses)
             if not back.empty:
-                await admission.check_plan(self._parts, self._rem, back, self._steps.context)
+                await self._allow(back)
+
+    async def _allow(self, back: Plan) -> None:
+        try:
+            await admission.check_plan(self._parts, self._rem, back, self._steps.context)
+        except Ended as ended:
+            if isinstance(finish := ended.ending, Finish) and finish.outcome is Outcome.SUPPRESSED:
+                raise Ended(self._later(finish.reason, finish.detail)) from ended
+            raise
 
     async def _defer_while_paused(self, plans: list[Plan]) -> None:
         try:

@@ -18,15 +18,17 @@ from bridge.model.plan import Change, Plan
 from bridge.model.remediation import Entry, Remediation
 
 
-def undo_record(of: Remediation, step: str, *, why: str) -> Remediation:
+def undo_record(of: Remediation, step: str, *, why: str, number: int = 1) -> Remediation:
     """Return the remediation that puts back what step `step` of another one changed (empty: all of its steps).
+
+    `number`: which try it is.
 
     It has the id, target and labels of the original to be found by, and none of the limits that would keep us from
     mending what we did ourselves.
     """
     return msgspec.structs.replace(
         of,
-        id=undo_id(of.id, step),
+        id=undo_id(of.id, step, number),
         undo_of=of.id,
         undo_step=step,
         mode=Mode.AUTO,
@@ -40,10 +42,14 @@ def undo_record(of: Remediation, step: str, *, why: str) -> Remediation:
     )
 
 
-def undo_id(remediation: str, step: str = "") -> str:
-    """Return the id of the record that undoes a step of a remediation (empty: all of them); it fits into a URL."""
+def undo_id(remediation: str, step: str = "", number: int = 1) -> str:
+    """Return the id of the record that undoes a step of a remediation (empty: all of them); it fits into a URL.
+
+    What could not be put back can be asked for again: each try is a record of its own.
+    """
     name = hashlib.sha256(step.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{remediation}-undo-{name}" if step else f"{remediation}-undo"
+    more = f"-{number}" if number > 1 else ""
+    return f"{remediation}-undo-{name}" if step else f"{remediation}-undo{more}"
 
 
 def digest(change: Change) -> str:
@@ -71,6 +77,22 @@ def made_plans(entries: Iterable[Entry], step: str = "") -> list[Plan]:
         for name, plan, changes in left
         if changes and (not step or name == step)
     ]
+
+
+def in_doubt(entries: Iterable[Entry]) -> frozenset[str]:
+    """Return the digests of changes of which one journal does not say whether they were put back."""
+    doubts: set[str] = set()
+    begun = ""
+    for entry in entries:
+        if entry.kind == kinds.PUTTING_BACK:
+            begun = str(entry.data.get("undoes", ""))
+        elif begun and entry.kind in (kinds.UNDONE, kinds.REFUSED):
+            if entry.data.get("unknown"):
+                doubts.add(begun)
+            elif entry.kind == kinds.UNDONE:
+                doubts.discard(begun)
+            begun = ""
+    return frozenset(doubts | {begun} if begun else doubts)
 
 
 def _made(found: list[tuple[str, Plan, list[Change]]], data: dict[str, Any]) -> None:

@@ -230,7 +230,7 @@ class Worker:
         now = parts.clock.now()
         parts.metrics.decision(ending.reason)
         parts.metrics.remediation_finished(rem.runbook, ending.outcome, now - rem.created_at)
-        if ending.reason is Reason.NOTHING_TO_DO:
+        if ending.reason is Reason.NOTHING_TO_DO and not rem.undo_of:
             parts.metrics.false_positive(rem.runbook)
         elif ending.outcome is Outcome.SUCCEEDED and not rem.undo_of:
             parts.metrics.resolved(rem.runbook, now - (rem.started_at or rem.created_at))
