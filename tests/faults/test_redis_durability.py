@@ -20,8 +20,10 @@ from bridge.stores import Endpoint, StoreOptions, Stores
 from tests.support.alerts import firing, transitions
 from tests.support.need import need
 from tests.support.processes import Processes, until
+from tests.support.receiver import SENDER, served
 from tests.support.redis import OpenStores, RedisServer, fresh_options
 from tests.support.sentinel import MASTER, SentinelSite
+from tests.support.webhooks import alert, body
 
 
 class CrampedServer(RedisServer):
@@ -82,6 +84,8 @@ async def test_a_full_disk_refuses_alerts_and_loses_none_that_were_answered(cram
         assert cramped.info("persistence")["aof_last_write_status"] == "err"
         with pytest.raises(StoreUnavailable):
             await stores.health.ping()
+        async with served(SENDER, stores=stores) as receiver:
+            assert (await receiver.post(body(alert(1)))).status == 503
 
         cramped.make_room()
 
@@ -163,7 +167,7 @@ async def test_a_failover_under_load_loses_nothing_that_was_answered(tmp_path: P
         )
     )
     answered: set[str] = set()
-    tally = Counter[str]()
+    tally, posted = Counter[str](), Counter[int]()
     over = asyncio.Event()
     try:
         await site.start()
@@ -176,7 +180,20 @@ async def test_a_failover_under_load_loses_nothing_that_was_answered(tmp_path: P
                 tally["refused" if not taken else "after" if tally["killed"] and tally["refused"] else "before"] += 1
                 await asyncio.sleep(0.01)
 
+        async def post() -> None:
+            """One of them over HTTP: nothing but 200 and 503."""
+            number = 0
+            async with served(SENDER, stores=await opened.open()) as receiver:
+                while not over.is_set():
+                    number += 1
+                    status = (await receiver.post(body(alert(number)))).status
+                    posted[status] += 1
+                    if status == 200:
+                        answered.add(f"gw-{number}")
+                    await asyncio.sleep(0.02)
+
         senders = [asyncio.create_task(send(number)) for number in range(4)]
+        senders.append(asyncio.create_task(post()))
 
         async def before() -> bool:
             return tally["before"] >= 40
@@ -195,6 +212,7 @@ async def test_a_failover_under_load_loses_nothing_that_was_answered(tmp_path: P
         kept = {found.alert.labels["pod"] for found in await transitions(late)}
         assert answered <= kept
         assert tally["refused"] > 0
+        assert posted.keys() == {200, 503}
     finally:
         over.set()
         await opened.close()
