@@ -2,9 +2,9 @@
 
 The module `layer` alone has code: what stands around a cluster derives from it.
 
-What is kept in Redis: `intake`, `work`, `guardbooks`, `trail`, `copies` and `health`. These raise StoreUnavailable when
-Redis cannot be used; every method is bounded in time by its implementation. Every time of theirs is unix seconds by the
-store's own clock, so that hosts with wrong clocks agree.
+What is kept in Redis: `intake`, `work`, `guardbooks`, `trail`, `copies` and `health`. These raise StoreUnavailable
+when Redis cannot be used; every method is bounded in time by its implementation. Every time of theirs is unix seconds
+by the store's own clock, so that hosts with wrong clocks agree.
 """
 
 from bridge.ports.catalogue import (
