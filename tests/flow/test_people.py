@@ -152,7 +152,7 @@ async def test_a_channel_that_fails_is_tried_again_and_delays_nothing_and_is_see
 async def test_a_channel_that_stays_dead_is_given_up_and_its_ladder_goes_on(scene: MakeScene) -> None:
     async with scene(addresses={"on_call": "json://127.0.0.1:9/dead?rto=1&cto=1"}) as on:
         name = await on.fire(deployment="missing")
-        for _ in range(8):
+        for _ in range(30):
             await on.stage.advance(600)
             await on.telling.tell()
         states = await on.telling.states(name)
