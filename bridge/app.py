@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from bridge import __version__
+from bridge.api.guards import GuardsView
 from bridge.api.server import ApiParts, add_api
 from bridge.catalogue import catalogue, registry_of
 from bridge.configuration import Configuration, ConfigurationHolder, load
@@ -225,6 +226,7 @@ class Bridge:
             queue=stores.work,
             journal=stores.journal,
             guardbook=stores.guardbook,
+            guards=self._guards(stores),
             refusals=stores.refusals,
             notices=stores.notices,
             audit=stores.audit,
@@ -234,6 +236,15 @@ class Bridge:
             reload=reloader.reload,
             stopping=self.stopping,
             version=__version__,
+        )
+
+    def _guards(self, stores: Stores) -> GuardsView:
+        return GuardsView(
+            stores.guardbook,
+            stores.trust,
+            stores.budgets,
+            rules=lambda: self.holder.current.settings.budgets,
+            clusters=lambda: tuple(self.holder.current.connections),
         )
 
     def _make_dispatcher(self, stores: Stores) -> None:
@@ -341,6 +352,7 @@ class Bridge:
             self.metrics.queue(await stores.work.depth())
             self.metrics.breakers(await stores.breakers.states())
             self.metrics.notices_waiting(await stores.notices.waiting())
+            self.metrics.guards(await self._guards(stores).look())
         except Exception:
             self.metrics.store_down()
             raise

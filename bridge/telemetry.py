@@ -14,6 +14,7 @@ import platform
 import re
 import sys
 import time
+from collections import Counter as Counts
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
@@ -26,6 +27,7 @@ from structlog.contextvars import bound_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from bridge.model.breaker import BreakerState
+from bridge.model.guards_now import GuardsNow
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 from bridge.model.text import printable
@@ -233,6 +235,17 @@ class Metrics:
             "store_groups_recreated_total", "Consumer groups made again: Redis had lost its data"
         )
         self._recreated_before = 0.0
+        self._paused = self._gauge("paused", "1 for each scope that is paused", "scope")
+        self._halted = self._gauge("halted", "1 while halt_after has paused everything")
+        self._stopped = self._gauge("runbook_stopped", "1 for each runbook that runs no more", "runbook")
+        self._lowered = self._gauge(
+            "runbook_lowered", "Alerts for which a runbook may go only so far: it seldom helped", "runbook", "mode"
+        )
+        self._used = self._gauge("budget_used", "Use of the disruption budget in its window", "scope", "what")
+        self._limit = self._gauge("budget_limit", "The most that may be used of it", "scope", "what")
+        self._wanted = self._gauge("budget_wanted_targets", "Targets that were to be disturbed in the window")
+        self._halt_after = self._gauge("budget_halt_after", "So many wanted targets pause everything; 0: never")
+        self._deferred = self._gauge("alerts_waiting", "Open alerts that wait on a guard's reason", "reason")
         self._breaker_state = self._gauge("breaker_state", "1 for the state that it is in", "breaker", "state")
         self._reloads = self._counter("configuration_reloads_total", "Configuration reloads by result", "result")
         self._reload_ok = self._gauge("configuration_last_reload_successful", "1 when the last one was loaded")
@@ -342,6 +355,29 @@ class Metrics:
         for name, now in states.items():
             for state in BreakerState:
                 self._breaker_state.labels(self._breaker(name), state.value).set(now is state)
+
+    def guards(self, now: GuardsNow) -> None:
+        """Take a look at what the guards hold back. What does not hold any more has no sample."""
+        for gauge in (self._paused, self._stopped, self._lowered, self._used, self._limit, self._deferred):
+            gauge.clear()
+        for pause in now.pauses[:_MOST_VALUES]:
+            self._paused.labels(pause.scope).set(1)
+        self._halted.set(now.halted)
+        for runbook in sorted(now.stopped)[:_MOST_VALUES]:
+            self._stopped.labels(runbook).set(1)
+        lowered = Counts((runbook, each.mode.value) for (_, runbook), each in now.lowered.items())
+        for (runbook, mode), alerts in lowered.most_common(_MOST_VALUES):
+            self._lowered.labels(runbook, mode).set(alerts)
+        self._wanted.set(now.budget.wanted)
+        self._halt_after.set(now.rules.halt_after or 0)
+        for use in now.scopes[:_MOST_VALUES]:
+            for what in ("targets", "nodes", "percent"):
+                limit = getattr(use.limit, what)
+                if limit is not None:
+                    self._used.labels(use.limit.scope, what).set(getattr(use, what))
+                    self._limit.labels(use.limit.scope, what).set(limit)
+        for reason, alerts in now.waiting.items():
+            self._deferred.labels(reason.value).set(alerts)
 
     def reloaded(self, *, ok: bool) -> None:
         """The configuration was read: at the start, and with every reload."""

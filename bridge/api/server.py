@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bridge.api.answers import Answers
 from bridge.api.audit import AuditQuery, AuditRecord, AuditTrail
+from bridge.api.guards import GuardsAnswer, GuardsView
 from bridge.api.health import HealthHandlers
 from bridge.api.openapi import openapi
 from bridge.api.operation import Authenticator, Call, Operation, handler_of, refuse
@@ -78,6 +79,7 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     queue: WorkQueue
     journal: Journal
     guardbook: Guardbook
+    guards: GuardsView
     refusals: Refusals
     notices: Notices
     audit: Audit
@@ -121,6 +123,14 @@ def operations(parts: ApiParts) -> list[Operation]:
         *_answers(Answers(parts.queue, parts.journal)),
         *_about_people(People(parts.notices, parts.queue)),
         *_by_hand(hand, parts.trigger_body),
+        _get(
+            "/api/v1/guards",
+            "show_guards",
+            "What is paused, stopped or lowered, and what of the disruption budget is used",
+            parts.guards.show,
+            GuardsAnswer,
+            problems=(503,),
+        ),
         *_looking_back(trail, Reports(parts.queue, parts.journal)),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
     ]

@@ -76,6 +76,7 @@ for _command in (
     by_hand.trigger,
     by_hand.pause,
     by_hand.resume,
+    by_hand.guards,
     by_hand.explain,
     trail.audit,
     trail.report,

@@ -1,4 +1,4 @@
-"""Commands by which an operator acts: `trigger`, `pause`, `resume` and `explain`."""
+"""Commands by which an operator acts and looks: `trigger`, `pause`, `resume`, `guards` and `explain`."""
 
 from __future__ import annotations
 
@@ -94,6 +94,16 @@ def resume(client: Any, scope: str, output: str) -> None:
     """End a pause. Nothing is replayed: what still fires is looked at again."""
     made = client.post("/api/v1/resume", {"scope": scope})
     tell(output, made, lambda: f"resumed: {made['scope']}; {made['woken']} open incidents are looked at again")
+
+
+@click.command()
+@connected
+def guards(client: Any, output: str) -> None:
+    """Show what is paused, stopped or lowered, what of the disruption budget is used, and how many alerts wait."""
+    from bridge.printing.guards import guards as told
+
+    found = client.get("/api/v1/guards")
+    tell(output, found, lambda: told(found))
 
 
 @click.command()

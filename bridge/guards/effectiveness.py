@@ -16,6 +16,6 @@ class EffectivenessGuard:
             return Verdict.allow()
         detail = (
             f"its last {facts.trust.stopped.runs} runs did not help: it runs no more until a person says so "
-            f"(`alertbridge resume runbook:{remediation.runbook}`)"
+            f"(`alertbridge resume --scope runbook:{remediation.runbook}`)"
         )
         return Verdict.deny(Reason.RUNBOOK_STOPPED, detail)

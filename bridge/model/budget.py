@@ -53,16 +53,19 @@ class BudgetSettings(Strict):
 
     def rules_for(self, spends: tuple[Spend, ...]) -> BudgetRules:
         """Return what holds for these."""
-        limits = []
-        for scope in sorted({scope for spend in spends for scope in spend.scopes}):
-            kind, _, name = scope.partition(":")
-            said = (
-                self.clusters.get(name, self.cluster)
-                if kind == "cluster"
-                else self.namespaces.get(name.rpartition("/")[2], self.namespace)
-            )
-            limits.append(Limit(scope, said.targets, said.percent, said.nodes))
-        return BudgetRules(limits=tuple(limits), window=self.window, halt_after=self.halt_after)
+        scopes = sorted({scope for spend in spends for scope in spend.scopes})
+        limits = tuple(self.limit_of(scope) for scope in scopes)
+        return BudgetRules(limits=limits, window=self.window, halt_after=self.halt_after)
+
+    def limit_of(self, scope: str) -> Limit:
+        """Return what holds in one scope."""
+        kind, _, name = scope.partition(":")
+        said = (
+            self.clusters.get(name, self.cluster)
+            if kind == "cluster"
+            else self.namespaces.get(name.rpartition("/")[2], self.namespace)
+        )
+        return Limit(scope, said.targets, said.percent, said.nodes)
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,3 +112,20 @@ class BudgetAnswer(msgspec.Struct, frozen=True, kw_only=True):
     most: float = 0.0
     retry_at: float | None = None
     """When it may have room at the earliest, unix seconds; None when it never has: the plan alone is too much."""
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run has reserved, or disturbed a short while ago."""
+
+    remediation: str
+    settled_at: float | None
+    """When it ended, unix seconds; None: it is under way."""
+    spends: tuple[Spend, ...]
+
+
+class BudgetUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts now."""
+
+    runs: tuple[Spent, ...] = ()
+    wanted: int = 0
+    """How many different targets were to be disturbed within the window, granted or not: `halt_after` counts."""

@@ -6,13 +6,18 @@ What a run reserved is settled by the script that ends the run, whoever ends it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from bridge.errors import LeaseLost
-from bridge.model.budget import BudgetAnswer, BudgetRules, Spend
+from bridge.model.budget import BudgetAnswer, BudgetRules, BudgetUse, Spend, Spent
 from bridge.model.intake import Claim
 from bridge.stores.codec import ENCODER
 from bridge.stores.link import Link
+
+_PLANS = msgspec.json.Decoder(dict[str, list[dict[str, Any]]])
 
 
 class RedisBudgets:
@@ -42,6 +47,18 @@ class RedisBudgets:
 
     async def settle(self, claim: Claim, *, wrote: bool) -> None:
         await self._link.script("budget_settle", claim.remediation, claim.token, "1" if wrote else "0")
+
+    async def use(self, window: float) -> BudgetUse:
+        wanted, *rows = await self._link.script("budget_use", round(window * 1000))
+        runs = [
+            Spent(
+                remediation=name.decode(),
+                settled_at=float(at) / 1000 if at != b"0" else None,
+                spends=tuple(_spend(line) for lines in _PLANS.decode(plans).values() for line in lines),
+            )
+            for name, at, plans in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
+        ]
+        return BudgetUse(runs=tuple(sorted(runs, key=lambda run: run.remediation)), wanted=int(wanted))
 
     async def _ask(
         self,
@@ -90,4 +107,11 @@ def _answer(reply: list[bytes]) -> BudgetAnswer:
         asked=float(asked),
         most=float(most),
         retry_at=float(retry) / 1000 if retry else None,
+    )
+
+
+def _spend(line: Mapping[str, Any]) -> Spend:
+    # An empty list comes back from Lua as an empty object.
+    return Spend(
+        scopes=tuple(line["s"]), target=line["t"], workload=line["w"], percent=float(line["p"]), node=line["n"]
     )

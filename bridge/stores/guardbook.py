@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.model.audit import Note
 from bridge.model.intake import GuardFacts, Pause
+from bridge.model.reason import Reason
 from bridge.model.remediation import Decision, Remediation
 from bridge.stores.codec import DECISION, ENCODER, pairs
 from bridge.stores.keys import digest, runs_key
@@ -60,6 +61,10 @@ class RedisGuardbook:
         """Return the pauses in force; those whose time is over are dropped."""
         rows = await self._link.script("pauses")
         return sorted(map(_PAUSE.decode, rows), key=lambda pause: pause.since)
+
+    async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
+        counts = await self._link.script("waiting", *(reason.value for reason in reasons))
+        return dict(zip(reasons, map(int, counts), strict=True))
 
     async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
         name = blake2b(about.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

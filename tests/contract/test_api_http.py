@@ -16,8 +16,9 @@ from bridge.api.openapi import openapi
 from bridge.api.server import operations
 from bridge.errors import ConfigurationError
 from bridge.model.approval import Answered, Said
+from bridge.model.intake import Pause
 from bridge.model.principal import EVERYBODY, Role
-from tests.support.api_fakes import PRINT, TOKENS, Memory, client, parts, problem
+from tests.support.api_fakes import NOW, PRINT, TOKENS, Memory, client, parts, problem
 
 
 @pytest.fixture
@@ -170,6 +171,33 @@ async def test_pause_lists_and_resume_looks_at_what_still_fires(api, memory) -> 
     assert (await (await api.post("/api/v1/resume")).json())["woken"] == 3
     assert [reason.value for reason in memory.woken] == ["paused", "halted", "runbook_stopped"]
     await problem(await api.post("/api/v1/resume"), 404)
+
+
+async def test_guards_tell_what_is_held_back_to_whoever_may_look(memory) -> None:
+    memory.pausing["all"] = Pause(scope="all", by="alertbridge", why="halt_after is 50", since=NOW)
+    api = await client(memory, "view-token")
+    try:
+        told = await (await api.get("/api/v1/guards")).json()
+        memory.down = True
+        await problem(await api.get("/api/v1/guards"), 503)
+    finally:
+        await api.close()
+    assert told["halted"] is True
+    assert [one["scope"] for one in told["paused"]] == ["all"]
+    assert [(one["runbook"], one["runs"]) for one in told["stopped"]] == [("netweave/all-pods-down", 5)]
+    assert [(one["alertname"], one["mode"], one["helped"]) for one in told["lowered"]] == [
+        ("GatewayDown", "approve", 2)
+    ]
+    assert (told["budget"]["wanted"], told["budget"]["halt_after"]) == (7, 50)
+    prod, test, shop = told["budget"]["scopes"]
+    assert [prod["scope"], test["scope"], shop["scope"]] == ["cluster:prod", "cluster:test", "namespace:prod/shop"]
+    assert (prod["targets"], prod["targets_limit"], prod["runs"], prod["under_way"]) == (2, 20, 2, 1)
+    assert (prod["percent"], prod["percent_limit"]) == (150, None)
+    assert (test["targets"], test["nodes_limit"]) == (0, 1)
+    assert [(one["guards"], one["reason"], one["alerts"]) for one in told["waiting"]] == [
+        (["attempts", "run_limits"], "attempts_spent", 1),
+        (["budget"], "budget_spent", 3),
+    ]
 
 
 @pytest.mark.parametrize("body", [{}, {"why": ""}, {"why": "x", "scope": "everything"}, {"why": "x", "seconds": -1}])

@@ -237,6 +237,27 @@ async def test_targets_that_were_asked_for_long_ago_do_not_halt(budget: Budget) 
         await budget.pass_by(WINDOW / 2 + 1)
 
 
+async def test_its_use_is_told_as_it_counts(budget: Budget) -> None:
+    how = rules(targets=2)
+    over, _ = await budget.reserve(spend("a", 20.0), how)
+    await budget.store.settle(over, wrote=True)
+    first, second = spend("b", 30.0), spend("n", 0.0, node="n")
+    under_way = await budget.claim()
+    assert (await budget.store.reserve(under_way, "k", [first], how)).granted
+    assert (await budget.store.reserve(under_way, "k2", [second], how, force=True)).granted
+    await budget.reserve(spend("c"), how)
+    use = await budget.store.use(WINDOW)
+    told = {run.remediation: (run.settled_at is None, sorted(run.spends, key=str)) for run in use.runs}
+    assert told == {
+        over.remediation: (False, [spend("a", 20.0)]),
+        under_way.remediation: (True, sorted([first, second], key=str)),
+    }
+    assert use.wanted == 4
+    await budget.pass_by(WINDOW + 5)
+    use = await budget.store.use(WINDOW)
+    assert ([run.remediation for run in use.runs], use.wanted) == ([under_way.remediation], 0)
+
+
 # -- in Redis alone
 
 

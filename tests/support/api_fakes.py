@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from bridge.api.guards import GuardsView
 from bridge.api.server import ApiParts, add_api
 from bridge.errors import StoreUnavailable
 from bridge.ingest.limits import RequestLimits
@@ -19,6 +20,7 @@ from bridge.ingest.trigger import TriggerBody, accept_trigger
 from bridge.model.alert import Alert
 from bridge.model.approval import Answer, Answered, Said
 from bridge.model.audit import Happened, Note
+from bridge.model.budget import BudgetSettings, BudgetUse, Spend, Spent
 from bridge.model.intake import Pause, Seen
 from bridge.model.mode import Mode
 from bridge.model.notice import Ack, Deliveries, Delivery
@@ -27,6 +29,7 @@ from bridge.model.reason import Reason
 from bridge.model.refusal import Refusal, Refused
 from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, State, Undoing
 from bridge.model.target import Target
+from bridge.model.trust import Lowered, Stopped
 from bridge.telemetry import Metrics
 
 NOW = 1_700_000_000.0
@@ -157,6 +160,26 @@ class Memory:
     async def pauses(self) -> list[Pause]:
         return list(self.pausing.values())
 
+    async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
+        self._up()
+        return dict.fromkeys(reasons, 0) | {Reason.BUDGET_SPENT: 3, Reason.ATTEMPTS_SPENT: 1}
+
+    async def use(self, window: float) -> BudgetUse:
+        spend = Spend(
+            scopes=("cluster:prod", "namespace:prod/shop"),
+            target="t",
+            workload="prod|apps|Deployment|shop|web",
+            percent=50,
+        )
+        over = Spent(remediation="r0", settled_at=NOW, spends=(spend, msgspec.structs.replace(spend, target="u")))
+        return BudgetUse(runs=(over, Spent(remediation="r2", settled_at=None, spends=(spend,))), wanted=7)
+
+    async def stopped(self) -> Mapping[str, Stopped]:
+        return {"netweave/all-pods-down": Stopped(runs=5, at=NOW)}
+
+    async def lowered(self) -> Mapping[tuple[str, str], Lowered]:
+        return {("GatewayDown", "netweave/restart"): Lowered(mode=Mode.APPROVE, helped=2, runs=5, at=NOW)}
+
     async def record(self, note: Note) -> None:
         self.notes.append(Happened(at=NOW, note=note))
 
@@ -201,6 +224,7 @@ def parts(memory: Memory, **more: Any) -> ApiParts:
     """Return everything the API stands on, over `memory`."""
     everything: dict[str, Any] = {
         **dict.fromkeys(("waiting", "queue", "journal", "guardbook", "refusals", "health", "notices"), memory),
+        "guards": GuardsView(memory, memory, memory, rules=BudgetSettings, clusters=lambda: ("prod", "test")),
         "audit": Trail(memory),
         "authenticator": Tokens(),
         "metrics": Metrics("1"),

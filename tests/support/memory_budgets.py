@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from bridge.model.budget import BudgetAnswer, BudgetRules, Spend
+from bridge.model.budget import BudgetAnswer, BudgetRules, BudgetUse, Spend, Spent
 from bridge.model.intake import Claim, Pause
 from bridge.ports import Clock
 
@@ -59,6 +59,19 @@ class MemoryBudgets:
             self.plans[remediation] = plans
         else:
             self.plans.pop(remediation, None)
+
+    async def use(self, window: float) -> BudgetUse:
+        now = self._clock.now()
+        runs = [
+            Spent(
+                remediation=name,
+                settled_at=self.settled.get(name),
+                spends=tuple(spend for spent in plans.values() for spend in spent),
+            )
+            for name, plans in sorted(self.plans.items())
+            if self.settled.get(name, now) + window > now
+        ]
+        return BudgetUse(runs=tuple(runs), wanted=sum(at > now - window for at in self._wanted.values()))
 
     async def settle(self, claim: Claim, *, wrote: bool) -> None:
         if claim.remediation not in self.plans:

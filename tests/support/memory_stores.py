@@ -347,6 +347,9 @@ class MemoryGuardbook:
     async def pauses(self) -> list[Pause]:
         return list(self.known.get("pauses", ()))
 
+    async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
+        return {}
+
     async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
         holder, until = self.told.get(about, (remediation, 0.0))
         if holder != remediation and until > self._clock.now():

@@ -161,6 +161,27 @@ def test_pause_needs_a_reason_and_resume_ends_it(run) -> None:
     assert run("pause", "--list").stdout == "Nothing is paused.\n"
 
 
+def test_guards_show_what_is_held_back(run) -> None:
+    run("pause", "--why", "upgrade", "--scope", "namespace:shop")
+    told = run("guards").stdout
+    lines = [line.split() for line in told.splitlines()]
+    assert "HALTED" not in told
+    assert ["cluster:prod", "2/20", "0/1", "150/-", "1", "1"] in lines
+    assert ["netweave/all-pods-down", "-", "stopped", *["the", "last", "5", "runs", "did", "not", "help"]] in [
+        line[:-1] for line in lines
+    ]
+    assert "GatewayDown" in told
+    assert "7 targets were to be disturbed in the last 10m, everything halts above 50." in lines_of(told)
+    assert any(line[:4] == ["3", "budget", "budget_spent", "the"] for line in lines)
+    assert "namespace:shop" in told
+    assert run.json("guards")["stopped"][0]["runbook"] == "netweave/all-pods-down"
+    assert run("guards", token="send-token").exit_code == 1
+
+
+def lines_of(text: str) -> list[str]:
+    return text.splitlines()
+
+
 def test_explain_takes_a_fingerprint_or_labels(run) -> None:
     assert "nothing was done: no route of the routing table" in run("explain", PRINT).stdout
     assert run.json("explain", PRINT)["decisions"][0]["reason"] == "no_route"

@@ -31,7 +31,7 @@ async def test_runbook_that_did_not_help_stops_and_says_so_once() -> None:
         assert await bench.run(name) == (Outcome.DENIED, Reason.RUNBOOK_STOPPED)
     assert not bench.writes
     assert "last 5 runs did not help" in bench.view("r1").detail
-    assert "alertbridge resume runbook:test/web" in bench.view("r1").detail
+    assert "alertbridge resume --scope runbook:test/web" in bench.view("r1").detail
     assert [bench.view(name).escalated for name in ("r1", "r2")] == [True, False]
     await book.restore("test/web")
     bench.add(name="r3", labels={"alertname": "WebDown"})

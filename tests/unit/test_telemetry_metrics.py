@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from bridge.model.breaker import BreakerState
+from bridge.model.budget import BudgetSettings, BudgetUse, Spend, Spent
+from bridge.model.guards_now import GuardsNow
+from bridge.model.intake import Pause
+from bridge.model.mode import Mode
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
+from bridge.model.trust import Lowered, Stopped
 from bridge.telemetry import Metrics
 
 
@@ -104,3 +111,45 @@ def test_openmetrics_is_served_to_who_asks_for_it() -> None:
     body, content_type = Metrics("1").render("application/openmetrics-text; version=1.0.0")
     assert "openmetrics" in content_type
     assert body.rstrip().endswith(b"# EOF")
+
+
+def guards(*pauses: Pause, **more: Any) -> GuardsNow:
+    spends = (Spend(scopes=("cluster:prod", "namespace:prod/shop"), target="t", workload="w", percent=40.0),)
+    use = BudgetUse(runs=(Spent(remediation="r", settled_at=None, spends=spends),), wanted=3)
+    return GuardsNow(pauses=pauses, budget=use, rules=BudgetSettings(), clusters=("prod", "test"), **more)
+
+
+def test_what_guards_hold_back_is_told_and_forgotten_when_it_is_over() -> None:
+    metrics = Metrics("1")
+    halt = Pause(scope="all", by="alertbridge", why="halt_after", since=1.0)
+    stopped = {"a/b": Stopped(runs=5, at=1.0)}
+    lowered = {(alert, "a/c"): Lowered(mode=Mode.APPROVE, helped=1, runs=5, at=1.0) for alert in ("X", "Y")}
+    metrics.guards(guards(halt, stopped=stopped, lowered=lowered, waiting={Reason.BUDGET_SPENT: 4}))
+    assert (value(metrics, "paused", scope="all"), value(metrics, "halted")) == (1, 1)
+    assert value(metrics, "runbook_stopped", runbook="a/b") == 1
+    assert value(metrics, "runbook_lowered", runbook="a/c", mode="approve") == 2
+    assert value(metrics, "alerts_waiting", reason="budget_spent") == 4
+    assert (value(metrics, "budget_wanted_targets"), value(metrics, "budget_halt_after")) == (3, 50)
+    for scope, what, used, limit in (
+        ("cluster:prod", "targets", 1, 20),
+        ("cluster:test", "targets", 0, 20),
+        ("cluster:prod", "nodes", 0, 1),
+        ("namespace:prod/shop", "targets", 1, 10),
+        ("namespace:prod/shop", "percent", None, None),
+    ):
+        assert value(metrics, "budget_used", scope=scope, what=what) == used
+        assert value(metrics, "budget_limit", scope=scope, what=what) == limit
+    metrics.guards(guards())
+    assert (value(metrics, "paused", scope="all"), value(metrics, "halted")) == (None, 0)
+    assert value(metrics, "runbook_stopped", runbook="a/b") is None
+
+
+def test_label_sets_of_guards_are_bounded() -> None:
+    metrics = Metrics("1")
+    pauses = [Pause(scope=f"namespace:n{nr}", by="ann", why="w", since=1.0) for nr in range(1000)]
+    stopped = {f"r/{nr}": Stopped(runs=5, at=1.0) for nr in range(1000)}
+    spends = tuple(Spend(scopes=(f"namespace:c/n{nr}",), target="t") for nr in range(1000))
+    use = BudgetUse(runs=(Spent(remediation="r", settled_at=None, spends=spends),))
+    metrics.guards(GuardsNow(pauses=tuple(pauses), stopped=stopped, budget=use, rules=BudgetSettings()))
+    for name, most in (("paused", 300), ("runbook_stopped", 300), ("budget_used", 900)):
+        assert len(families(metrics)[f"alertbridge_{name}"].samples) <= most  # type: ignore[attr-defined]
