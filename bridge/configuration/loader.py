@@ -26,11 +26,12 @@ from bridge.configuration.runbook_checks import Problem, Registry, runbook_probl
 from bridge.configuration.secrets import read_secrets
 from bridge.configuration.sources import Sources
 from bridge.errors import ConfigurationError, InvalidInput
+from bridge.model.fields import Texts
 from bridge.model.interval import NamedIntervals
 from bridge.model.route import REFUSED, AlertSpec, RouteSpec
 from bridge.model.routing import RoutingTable
 from bridge.model.runbook import Runbook, Use
-from bridge.settings import Settings, Texts, listen_problem, own_redis, unknown_clusters
+from bridge.settings import Settings, listen_problem, own_redis, unknown_clusters
 
 DEFAULT_RUNBOOKS = "runbooks"
 """The folder beside the main file that is read when `runbooks` is not given."""
