@@ -15,9 +15,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from bridge.api.moments import Moment, seconds_of
+from bridge.api.moments import Moment, moment, seconds_of
 from bridge.api.operation import Call, Operation, Refused
-from bridge.api.schemas import moment
 from bridge.errors import StoreUnavailable
 from bridge.model.audit import Happened, Note, told
 from bridge.model.plan import Change, Plan

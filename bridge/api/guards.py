@@ -8,8 +8,9 @@ from datetime import datetime
 
 import msgspec
 
+from bridge.api.moments import moment
 from bridge.api.operation import Call
-from bridge.api.schemas import PauseItem, moment, pause_of
+from bridge.api.operation_schemas import PauseItem, pause_of
 from bridge.model.budget import BudgetSettings
 from bridge.model.guards_now import GUARD_REASONS, GuardsNow, ScopeUse
 from bridge.ports import Budgets, Guardbook, Trustbook

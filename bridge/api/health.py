@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from bridge.api.operation import Call
-from bridge.api.schemas import Health, Welcome
+from bridge.api.operation_schemas import Health, Welcome
 from bridge.ports import StoreHealth
 from bridge.telemetry import Metrics
 

@@ -1,4 +1,4 @@
-"""Times in a query: RFC 3339 in UTC."""
+"""Times in queries and answers: RFC 3339 in UTC."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def seconds_of(moment: str) -> float:
     first = datetime.fromisoformat(f"{moment[:8]}01T{clock[:8]}").replace(tzinfo=UTC)
     part = float(f"0{clock[8:]}") if clock[8:] else 0.0
     return (first + timedelta(days=day - 1)).timestamp() + part
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Return unix seconds as a UTC time; None for None and for 0, which stands for "not known"."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from bridge.api.operation import Call, Refused
-from bridge.api.schemas import (
+from bridge.api.operation_schemas import (
     Explanation,
     PauseItem,
     PauseList,

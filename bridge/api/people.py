@@ -6,8 +6,9 @@ from datetime import datetime
 
 import msgspec
 
+from bridge.api.moments import moment
 from bridge.api.operation import Call, Refused
-from bridge.api.schemas import Sentence, moment
+from bridge.api.schemas import Sentence
 from bridge.model.notice import Ack
 from bridge.ports import Notices, WorkQueue
 from bridge.telemetry import get_logger

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
+from bridge.api.moments import moment
 from bridge.api.operation import Call, Refused
-from bridge.api.schemas import moment
 from bridge.model.remediation import RemediationView
 from bridge.model.report import Report, Times, report, times_of
 from bridge.model.report_text import markdown

@@ -16,6 +16,20 @@ from bridge.api.guards import GuardsAnswer, GuardsView
 from bridge.api.health import HealthHandlers
 from bridge.api.openapi import openapi
 from bridge.api.operation import Authenticator, Call, Operation, handler_of, refuse
+from bridge.api.operation_schemas import (
+    Explanation,
+    Health,
+    PauseItem,
+    PauseList,
+    PauseRequest,
+    RefusalList,
+    RefusalQuery,
+    Reloaded,
+    Resumed,
+    ResumeRequest,
+    Triggered,
+    Welcome,
+)
 from bridge.api.operations import Operations, Reload, Trigger
 from bridge.api.page import Page
 from bridge.api.people import Acknowledged, AckRequest, NoticeList, People
@@ -26,25 +40,13 @@ from bridge.api.schemas import (
     AnswerTaken,
     Cancelled,
     CancelRequest,
-    Explanation,
-    Health,
     JournalAnswer,
     JournalQuery,
     ListQuery,
-    PauseItem,
-    PauseList,
-    PauseRequest,
-    RefusalList,
-    RefusalQuery,
-    Reloaded,
     RemediationDetail,
     RemediationList,
-    Resumed,
-    ResumeRequest,
-    Triggered,
     UndoRequest,
     UndoTaken,
-    Welcome,
 )
 from bridge.model.principal import Role
 from bridge.model.reason import OVERRIDABLE
