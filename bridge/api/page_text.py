@@ -16,7 +16,7 @@ from bridge.api.schemas import entry_of
 from bridge.model.approval import Standing, standing_of
 from bridge.model.plan_text import plan_lines
 from bridge.model.redact import mask
-from bridge.model.remediation import Entry, RemediationView, State
+from bridge.model.remediation import Entry, RemediationView, State, begun_steps
 from bridge.model.text import printable
 
 STYLE = (
@@ -60,7 +60,7 @@ def page(shown: Shown) -> str:
     parts = [f"<h1>{_text(rem.runbook)} for {_text(rem.target)}</h1>"]
     if shown.told:
         parts.append(f'<p class="told">{_text(shown.told)}</p>')
-    parts += [_facts(view), *_question(shown, standing), *_plans(shown.entries, standing)]
+    parts += [_facts(view), *_question(shown, standing), *_plans(view, shown.entries, standing)]
     parts += [*_evidence(shown.kept), *_journal(shown.entries)]
     return _document(f"{rem.runbook} {rem.id}", "".join(parts))
 
@@ -125,9 +125,9 @@ def _question(shown: Shown, standing: Standing) -> Iterator[str]:
         )
 
 
-def _plans(entries: Sequence[Entry], standing: Standing) -> Iterator[str]:
-    """Yield the plans that are asked about; where nobody was asked, the latest of each step."""
-    wanted = standing.question.plans if standing.question is not None else None
+def _plans(view: RemediationView, entries: Sequence[Entry], standing: Standing) -> Iterator[str]:
+    """Yield the plans that are asked about; where nobody is asked, the latest of each step."""
+    wanted = standing.question.plans if standing.question is not None and standing.open else None
     latest: dict[str, Entry] = {}
     for entry in entries:
         if entry.kind == "planned" and isinstance(entry.data.get("plan"), dict):
@@ -135,7 +135,8 @@ def _plans(entries: Sequence[Entry], standing: Standing) -> Iterator[str]:
             if wanted is None or wanted.get(key) == entry.data.get("hash"):
                 latest[key] = entry
     if latest:
-        yield "<h2>Plan</h2>"
+        unmade = view.state is State.DONE and not latest.keys() & begun_steps(entries)
+        yield "<h2>Plan: nothing of it was made</h2>" if unmade else "<h2>Plan</h2>"
     for entry in latest.values():
         shown = entry_of(entry)
         lines = "\n".join(_marked(line) for line in plan_lines(shown.data["plan"]))

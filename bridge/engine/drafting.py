@@ -98,9 +98,12 @@ class Drafting:
             )
 
     async def note(self, drafted: Drafted, *, foreseen: bool = False) -> None:
-        """Journal a plan; one that is only `foreseen` is made again before it is carried out."""
+        """Journal a plan; one that is only `foreseen` is made again before it is carried out, and says so."""
         plan, job = drafted.plan, drafted.job
-        text = plan.summary if plan.changes or plan.waits else f"nothing to change: {plan.summary}"
+        changing = bool(plan.changes or plan.waits)
+        text = plan.summary if changing else f"nothing to change: {plan.summary}"
+        if foreseen and changing:
+            text = f"would be made: {text}"
         data = {"step": job.key, "plan": msgspec.to_builtins(plan), "hash": plan.hash, "params": drafted.params}
         more = {**job.more, "foreseen": True} if foreseen else job.more
         await self._record.write(kinds.PLANNED, text, data={**data, **more})

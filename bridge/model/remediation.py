@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
 import msgspec
 
+from bridge.model.kinds import APPLYING
 from bridge.model.mode import Mode
 from bridge.model.target import Target
 
@@ -83,6 +85,10 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     override: tuple[str, ...] = ()
     created_at: float = 0.0
+    parents: tuple[str, ...] = ()
+    """The remediations that wait for it, the outermost first: it was asked for by a step of the last of them."""
+    above: tuple[Target, ...] = ()
+    """What those are about."""
     undo_of: str = ""
     """The remediation whose changes this one puts back; empty: it is no undo."""
     undo_step: str = ""
@@ -153,6 +159,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One sentence for people."""
     reason: str = ""
     data: dict[str, Any] = {}
+
+
+def begun_steps(entries: Iterable[Entry]) -> set[str]:
+    """Return the keys of the steps that began to write: any other plan of a run that is over was not made."""
+    return {str(entry.data.get("step", "")) for entry in entries if entry.kind == APPLYING}
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
