@@ -18,6 +18,7 @@ from aiohttp import web
 from bridge.api.moments import Moment, moment, seconds_of
 from bridge.api.operation import Call, Operation, Refused
 from bridge.errors import StoreUnavailable
+from bridge.model import kinds
 from bridge.model.audit import Happened, Note, told
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason
@@ -171,7 +172,7 @@ class TrailTeller:
         known = await self._of(one.remediation)
         if one.entry is not None and one.entry.data.get("wrote") and known.length <= one.number:
             entries = await self._journal.read(one.remediation)
-            known.length, known.plans = len(entries), [entry for entry in entries if entry.kind == "planned"]
+            known.length, known.plans = len(entries), [entry for entry in entries if entry.kind == kinds.PLANNED]
         return _done(one, known.remediation, known.plans)
 
     async def _of(self, name: str) -> _Known:
@@ -251,7 +252,7 @@ def _written(entry: Entry, plans: list[Entry]) -> dict[str, Any]:
         return {}
     if "put" in entry.data:
         return dict(mask(entry.data["put"]))
-    if entry.kind != "applied":
+    if entry.kind != kinds.APPLIED:
         return {}
     if made := entry.data.get("made"):
         return told(msgspec.convert(made, Change))

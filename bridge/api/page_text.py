@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bridge.api.schemas import entry_of
+from bridge.model import kinds
 from bridge.model.approval import Standing, standing_of
 from bridge.model.plan_text import plan_lines
 from bridge.model.redact import mask
@@ -130,7 +131,7 @@ def _plans(view: RemediationView, entries: Sequence[Entry], standing: Standing) 
     wanted = standing.question.plans if standing.question is not None and standing.open else None
     latest: dict[str, Entry] = {}
     for entry in entries:
-        if entry.kind == "planned" and isinstance(entry.data.get("plan"), dict):
+        if entry.kind == kinds.PLANNED and isinstance(entry.data.get("plan"), dict):
             key = str(entry.data.get("step"))
             if wanted is None or wanted.get(key) == entry.data.get("hash"):
                 latest[key] = entry

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bridge import printing
+from bridge.model import kinds
 from bridge.model.text import printable
 
 Json = Mapping[str, Any]
@@ -16,17 +17,17 @@ _WIDEST = 120
 _MOST_FACTS = 7
 _SKIPPED = {"text", "kind", "observed", "truncated", "previous", "uid", "name", "namespace", "message"}
 _LABELS = {
-    "evidence": "found",
-    "scenario": "so it is",
-    "planned": "plan",
-    "applied": "done",
-    "verifying": "proof",
-    "verified": "",
-    "guard": "guard",
-    "retry": "again",
-    "parked": "waits",
-    "undoing": "undo",
-    "undone": "undone",
+    kinds.EVIDENCE: "found",
+    kinds.SCENARIO: "so it is",
+    kinds.PLANNED: "plan",
+    kinds.APPLIED: "done",
+    kinds.VERIFYING: "proof",
+    kinds.VERIFIED: "",
+    kinds.GUARD: "guard",
+    kinds.RETRY: "again",
+    kinds.PARKED: "waits",
+    kinds.UNDOING: "undo",
+    kinds.UNDONE: "undone",
 }
 """Journal kinds that are told, and how; the others are for `alertbridge show`."""
 
@@ -36,15 +37,15 @@ def tell(entry: Json, evidence: Json) -> Iterator[str]:
     kind = entry["kind"]
     if kind not in _LABELS:
         return
-    if kind == "evidence" and evidence:
+    if kind == kinds.EVIDENCE and evidence:
         yield from _aligned(_LABELS[kind], [line for name, item in evidence.items() for line in _facts(name, item)])
         return
     text = printing.brief(entry).removeprefix("verifying: ").removeprefix("verifying ")
-    answer = entry["data"].get("answer", "") if kind == "verified" else ""
+    answer = entry["data"].get("answer", "") if kind == kinds.VERIFIED else ""
     word = answer.replace("_", " ")
     for line in _aligned(_LABELS[kind], [f"{word}: {text}" if word else text]):
         yield line.replace(f" {word}: ", f" {printing.coloured(word, answer)}: ", 1) if word else line
-    if kind == "planned":
+    if kind == kinds.PLANNED:
         for line in printing.plan(entry["data"]["plan"]):
             yield f"              {line}"
 

@@ -16,6 +16,7 @@ import structlog
 
 from bridge.engine.progress import Progress
 from bridge.errors import KubeConflict, KubeForbidden
+from bridge.model import kinds
 from bridge.model.redact import redact
 from bridge.model.remediation import Entry, Outcome, RemediationView
 from bridge.model.target import ObjectRef
@@ -122,7 +123,7 @@ class Teller:
         found = _ref_of(entry, progress)
         if found is None or not found.api_version:
             return
-        reason = "ChangeApplied" if entry.kind == "applied" else "ChangeUndone"
+        reason = "ChangeApplied" if entry.kind == kinds.APPLIED else "ChangeUndone"
         key = f"{self._rem.id}|{entry.kind}|{entry.data.get('step', '')}|{entry.data.get('change', '')}|{entry.text}"
         text = f"{entry.text} (remediation {self._rem.id}, {self._rem.runbook})"
         self._events.tell(self._cluster, found, reason, text, key=key, warning=False)
@@ -142,11 +143,11 @@ class Teller:
 
 
 def _ref_of(entry: Entry, progress: Progress) -> ObjectRef | None:
-    if entry.kind == "undone":
+    if entry.kind == kinds.UNDONE:
         put = entry.data.get("put", {}).get("ref")
         return ObjectRef(**put) if put else None
     piece = progress.pieces.get(str(entry.data.get("step")))
     number = int(entry.data.get("change", 0))
-    if entry.kind != "applied" or piece is None or number >= len(piece.plan.changes):
+    if entry.kind != kinds.APPLIED or piece is None or number >= len(piece.plan.changes):
         return None
     return piece.plan.changes[number].ref

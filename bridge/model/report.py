@@ -11,10 +11,22 @@ from typing import Any
 
 import msgspec
 
+from bridge.model import approval, kinds
 from bridge.model.redact import mask
 from bridge.model.remediation import Entry, Outcome, RemediationView
 
-_QUIET = frozenset({"started", "evidence", "applying", "putting_back", "items", "settled", "parked", "handed_over"})
+_QUIET = frozenset(
+    {
+        kinds.STARTED,
+        kinds.EVIDENCE,
+        kinds.APPLYING,
+        kinds.PUTTING_BACK,
+        kinds.ITEMS,
+        kinds.SETTLED,
+        kinds.PARKED,
+        kinds.HANDED_OVER,
+    }
+)
 """Kinds of entries that tell of the machinery, not of the incident."""
 _BY_HAND = "by"
 """In an entry's data: the person who did it."""
@@ -88,7 +100,9 @@ def times_of(view: RemediationView, entries: Sequence[Entry]) -> Times:
     start = made.started_at or made.created_at
     # Clocks differ: a sender's that goes ahead of ours makes no negative times.
     detect = max(0.0, made.created_at - start) if made.created_at else None
-    acted = next((entry.at for entry in entries if entry.kind in ("applying", "applied", "asked")), None)
+    acted = next(
+        (entry.at for entry in entries if entry.kind in (kinds.APPLYING, kinds.APPLIED, approval.ASKED)), None
+    )
     resolved = view.finished_at if view.outcome is Outcome.SUCCEEDED else None
     return Times(
         to_detect=detect,
@@ -125,10 +139,10 @@ def report(view: RemediationView, entries: Sequence[Entry], kept: Mapping[str, A
         duration=None if end is None else max(0.0, end - start),
         times=times_of(view, entries),
         impact=[*filter(None, [str(book.get("impact", ""))]), *_impact(kept)],
-        found=[entry.text for entry in entries if entry.kind in ("scenario", "evidence") and entry.text],
-        done=[entry.text for entry in entries if entry.kind == "applied" and entry.data.get("wrote")],
-        put_back=[entry.text for entry in entries if entry.kind == "undone"],
-        proved=[entry.text for entry in entries if entry.kind == "verified" and entry.text],
+        found=[entry.text for entry in entries if entry.kind in (kinds.SCENARIO, kinds.EVIDENCE) and entry.text],
+        done=[entry.text for entry in entries if entry.kind == kinds.APPLIED and entry.data.get("wrote")],
+        put_back=[entry.text for entry in entries if entry.kind == kinds.UNDONE],
+        proved=[entry.text for entry in entries if entry.kind == kinds.VERIFIED and entry.text],
         people=list(_people(view, entries)),
         timeline=list(_timeline(view, entries)),
         told=next((str(entry.data["report"]) for entry in reversed(entries) if entry.data.get("report")), ""),
@@ -190,7 +204,7 @@ def _left(view: RemediationView, entries: Sequence[Entry], escalate: str) -> Ite
     if view.escalated:
         yield escalate or f"find out why: {view.detail or view.reason}"
     for entry in entries:
-        if entry.kind == "undone" and (refused := entry.data.get("refused")):
+        if entry.kind == kinds.UNDONE and (refused := entry.data.get("refused")):
             yield f"put back by hand what could not be: {refused}"
     if view.outcome is Outcome.UNKNOWN:
         yield "look at the target: what became of it is not known"

@@ -10,13 +10,12 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
+from bridge.model import kinds
 from bridge.model.approval import ASKED, digest_of
 from bridge.model.notice import Ack, Event, Told
 from bridge.model.remediation import Entry, Outcome, RemediationView, State
 from bridge.model.telling import Level, Notify
 
-APPLYING = "applying"
-"""The journal's word for a write that is about to be made; see engine/journal.py."""
 MOST_CALLS = 48
 """How often people are called for one remediation, all levels and repetitions."""
 HEARD_WITHIN = 180.0
@@ -121,7 +120,7 @@ class _Look:
     # -- while it runs
 
     def _begun(self, fresh: Sequence[Entry]) -> None:
-        if self._told.started_at is not None or not any(entry.kind == APPLYING for entry in fresh):
+        if self._told.started_at is not None or not any(entry.kind == kinds.APPLYING for entry in fresh):
             return
         self._set(started_at=self._now, update_at=self._now + self._rules.update_every)
         if self._view.state is not State.DONE:

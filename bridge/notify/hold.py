@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from bridge.errors import PermanentError, TemporaryError
+from bridge.model import kinds
 from bridge.model.alert import Alert
 from bridge.model.approval import APPROVED, ASKED
 from bridge.model.notice import Due, Held, Holding
@@ -32,8 +33,8 @@ EVERY = 5.0
 """Seconds between two looks while a silence stands."""
 IDLE = 300.0
 """And while none does, beside the looks that news bring."""
-_NEAR = frozenset({"admitted", "applying"})
-"""Kinds of journal entries after which a write is near; see engine/journal.py."""
+_NEAR = frozenset({kinds.ADMITTED, kinds.APPLYING})
+"""Kinds of journal entries after which a write is near."""
 _MOST = 20
 """Silences for one remediation."""
 _AT_ONCE = 50

@@ -15,6 +15,7 @@ import structlog
 
 from bridge.configuration.expressions import template
 from bridge.errors import InvalidInput, UnknownValue
+from bridge.model import kinds
 from bridge.model.notice import Ack, Event
 from bridge.model.outside import Message
 from bridge.model.plan_text import plan_lines
@@ -130,7 +131,7 @@ def variables(
         "reason": view.reason or "-",
         "detail": _detail(event, view, entries, ack),
         "plan": "\n".join(_plan(entries)),
-        "found": "\n".join(_told(entry.text) for entry in entries if entry.kind in ("evidence", "scenario")),
+        "found": "\n".join(_told(entry.text) for entry in entries if entry.kind in (kinds.EVIDENCE, kinds.SCENARIO)),
         "report": _report(entries),
         "elapsed": _span(now - made.created_at),
         "link": page,

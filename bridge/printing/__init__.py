@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from bridge.model import kinds
 from bridge.model.plan_text import plan_lines
 from bridge.model.text import printable
 
@@ -130,16 +131,16 @@ def journal_entry(entry: Json, since: str | None) -> Iterable[str]:
     passed = (_time(entry["at"]) - _time(since)).total_seconds() if entry["at"] and since else 0.0
     word = entry["data"].get("answer") or entry["data"].get("outcome") or entry["kind"]
     yield f"{passed:>8.1f}s  {coloured(entry['kind'].ljust(11), word)} {printable(brief(entry))}".rstrip()
-    if entry["kind"] == "planned" and isinstance(entry["data"].get("plan"), dict):
+    if entry["kind"] == kinds.PLANNED and isinstance(entry["data"].get("plan"), dict):
         for line in plan(entry["data"]["plan"]):
             yield f"             {line}"
 
 
 def brief(entry: Json) -> str:
     """Return an entry's sentence without what the line before it said already."""
-    if entry["kind"] == "applying":
+    if entry["kind"] == kinds.APPLYING:
         return _of_item(entry, f"change {entry['data'].get('change', 0) + 1} of the plan")
-    if entry["kind"] == "applied":
+    if entry["kind"] == kinds.APPLIED:
         wrote = entry["data"].get("wrote", True)
         return _of_item(entry, "written" if wrote else "it was so already: nothing was written")
     # The condition stands in the line that began the verification; what it came to is the news.

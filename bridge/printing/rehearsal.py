@@ -12,10 +12,11 @@ from bridge.api.schemas import entry_of
 from bridge.engine.ending import Finish
 from bridge.engine.rehearse import Rehearsal
 from bridge.engine.routing import BY_HAND
+from bridge.model import kinds
 from bridge.model.text import printable
 from bridge.printing import journal, target
 
-_TOLD = {"evidence", "scenario", "trying", "planned", "foreseen", "guard"}
+_TOLD = {kinds.EVIDENCE, kinds.SCENARIO, kinds.TRYING, kinds.PLANNED, kinds.FORESEEN, kinds.GUARD}
 
 
 def document(found: Rehearsal) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def text(shown: Mapping[str, Any]) -> str:
     if shown["planned"]:
         lines.append(f"Nothing was changed. {_mode(shown)}")
     else:
-        refused = any(entry["kind"] == "planned" for entry in told)
+        refused = any(entry["kind"] == kinds.PLANNED for entry in told)
         why = f"{shown['reason']}: {shown['detail']}"
         lines.append(printable(f"It would not be made: {why}" if refused else f"No plan: {why}"))
         if shown["advice"] and shown["reason"] == "left_to_a_person":
