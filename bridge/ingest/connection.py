@@ -6,7 +6,7 @@ the server looks at all connections now and then; a request that is quick costs 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -17,9 +17,6 @@ from bridge.ingest.limits import ConnectionLimits
 from bridge.ingest.sampling import SampledLog
 from bridge.model.problem import CONTENT_TYPE, Problem
 from bridge.telemetry import get_logger
-
-if TYPE_CHECKING:
-    from bridge.ingest.server import BridgeServer
 
 log = get_logger()
 
@@ -45,7 +42,7 @@ class Connection(RequestHandler):
 
     def __init__(
         self,
-        manager: BridgeServer,
+        manager: web.Server,
         *,
         limits: ConnectionLimits,
         counters: Counters,
