@@ -105,7 +105,7 @@ class Ladder(_Bad):
 
 TEMPLATE_NAMES = frozenset(
     {"event", "headline", "severity", "level", "remediation", "runbook", "target", "alert", "labels", "annotations"}
-    | {"reason", "detail", "plan", "found", "report", "elapsed", "link", "next", "by", "why"}
+    | {"reason", "detail", "plan", "found", "account", "report", "elapsed", "link", "next", "by", "why"}
 )
 """What a template may name; bridge.notify.texts gives them their values."""
 

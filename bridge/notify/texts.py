@@ -16,29 +16,45 @@ import structlog
 from bridge.configuration.expressions import template
 from bridge.errors import InvalidInput, UnknownValue
 from bridge.model import kinds
+from bridge.model.approval import standing_of
 from bridge.model.notice import Ack, Event
 from bridge.model.outside import Message
 from bridge.model.plan_text import plan_lines
 from bridge.model.redact import mask, redact
-from bridge.model.remediation import Entry, Outcome, RemediationView
+from bridge.model.remediation import Entry, Outcome, RemediationView, begun_steps
 from bridge.model.telling import Notify, TemplateSpec
 from bridge.model.text import printable
+from bridge.notify.account import account, stands
 
 log = structlog.get_logger(__name__)
 
-TITLE = "[${severity}] ${headline}: ${runbook} on ${target}"
+TITLE = "[${severity}] ${headline}: ${alert != '' ? alert : runbook} on ${target}"
+# What matters comes first: services cut what is too long for them.
 TEXT = """${detail}
+
+${next}
+${link}
+
+${account}
 
 ${report}
 
 Alert: ${alert}
+Runbook: ${runbook}
 Remediation: ${remediation.id}, ${elapsed} after it was asked for
 Reason: ${reason}
 
-${plan}
+${plan != '' ? 'Plan:' : ''}
+${plan}"""
+_AFTERWARDS = """${detail}
 
 ${next}
-${link}"""
+${link}
+
+Alert: ${alert}
+Runbook: ${runbook}
+Remediation: ${remediation.id}, ${elapsed} after it was asked for"""
+"""When everything else was told before."""
 _MOST_LINES = 80
 _LONGEST_LINE = 300
 _LONGEST_VALUE = 500
@@ -61,6 +77,7 @@ _LEVELS = {
     Event.ACKNOWLEDGED: "info",
     Event.RESOLVED: "success",
 }
+_AFTER = frozenset({Event.ACKNOWLEDGED, Event.RESOLVED})
 _SIGNS = {Event.RESOLVED: "resolve"}
 
 
@@ -88,7 +105,7 @@ def message(
     given = rules.templates.get(event, TemplateSpec())
     return Message(
         title=_one_line(_filled(given.title, TITLE, known)),
-        text=_tidy(_filled(given.text, TEXT, known)),
+        text=_tidy(_filled(given.text, _AFTERWARDS if event in _AFTER else TEXT, known)),
         level=_level(event, view),
         thread=view.remediation.id,
         sign=_SIGNS.get(event, ""),
@@ -130,12 +147,13 @@ def variables(
         "annotations": {name: _data(value) for name, value in made.annotations.items()},
         "reason": view.reason or "-",
         "detail": _detail(event, view, entries, ack),
-        "plan": "\n".join(_plan(entries)),
+        "plan": "\n".join(_plan(event, view, entries)),
         "found": "\n".join(_told(entry.text) for entry in entries if entry.kind in (kinds.EVIDENCE, kinds.SCENARIO)),
         "report": _report(entries),
+        "account": account(view, entries),
         "elapsed": _span(now - made.created_at),
         "link": page,
-        "next": _next(event, made.id),
+        "next": _next(event, view, entries),
         "by": _data(ack.by) if ack else "",
         "why": _data(ack.why) if ack else "",
     }
@@ -175,11 +193,21 @@ def _detail(event: Event, view: RemediationView, entries: Sequence[Entry], ack: 
     return _told(next((entry.text for entry in reversed(entries) if entry.text), ""))
 
 
-def _next(event: Event, name: str) -> str:
-    if event is Event.WAITING:
-        return f"alertbridge approve {name}, or alertbridge deny {name}"
+def _next(event: Event, view: RemediationView, entries: Sequence[Entry]) -> str:
+    name = view.remediation.id
+    question = standing_of(entries).question
+    if event is Event.WAITING and question is not None:
+        # Just this plan: whoever answers an old message must not agree to what came after it.
+        answer = f"{name} --plan {question.digest}"
+        return f"alertbridge approve {answer}, or alertbridge deny {answer}"
     if event is Event.ESCALATED:
-        return f"alertbridge ack {name}; alertbridge show {name}"
+        commands = [
+            f"alertbridge ack {name}   (you take it on: nobody further is called)",
+            f"alertbridge show {name}",
+        ]
+        if stands(view, entries):
+            commands.append(f"alertbridge undo {name}   (puts back what it changed)")
+        return "\n".join(commands)
     return f"alertbridge show {name}"
 
 
@@ -188,12 +216,19 @@ def _targets(view: RemediationView) -> str:
     return f"{first} and {len(more)} more" if more else first
 
 
-def _plan(entries: Sequence[Entry]) -> Iterator[str]:
+def _plan(event: Event, view: RemediationView, entries: Sequence[Entry]) -> Iterator[str]:
     """Yield the plans as `kubectl diff` shows them, without what may not be shown, and cut."""
     left = _MOST_LINES
-    plans = {str(entry.data.get("step", "")): entry.data["plan"] for entry in entries if "plan" in entry.data}
-    for plan in plans.values():
-        for line in plan_lines(mask(plan)):
+    asked = standing_of(entries).question if event is Event.WAITING else None
+    plans: dict[str, Entry] = {}
+    for entry in entries:
+        key = str(entry.data.get("step", ""))
+        if "plan" in entry.data and (asked is None or asked.plans.get(key) == entry.data.get("hash")):
+            plans[key] = entry
+    if plans and view.outcome is not None and not plans.keys() & begun_steps(entries):
+        yield "Nothing of this was made:"
+    for entry in plans.values():
+        for line in plan_lines(mask(entry.data["plan"])):
             if not left:
                 yield "(more: see `alertbridge show`)"
                 return

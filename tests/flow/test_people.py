@@ -76,7 +76,7 @@ async def test_a_repair_is_told_with_its_plan_its_end_and_a_link(scene: MakeScen
     async with scene() as on:
         name = await on.fire(deployment="web")
         (told,) = on.sink.requests
-        assert told["title"] == "[critical] repaired: test/restart on sim:deployment/shop/web"
+        assert told["title"] == "[critical] repaired: WebDown on sim:deployment/shop/web"
         assert told["type"] == "success"
         assert told["thread"] == name
         assert "--- deployment/shop/web" in told["message"]
@@ -88,7 +88,7 @@ async def test_a_repair_is_told_with_its_plan_its_end_and_a_link(scene: MakeScen
 async def test_nobody_answers_and_the_next_level_is_called_until_somebody_does(scene: MakeScene) -> None:
     async with scene() as on:
         name = await on.fire(deployment="missing")
-        assert on.titles == ["[critical] a person is needed (L1): test/restart on sim:deployment/shop/missing"] * 2
+        assert on.titles == ["[critical] a person is needed (L1): WebDown on sim:deployment/shop/missing"] * 2
         await on.telling.pass_time(14)
         assert len(on.titles) == 2
         await on.telling.pass_time(2)

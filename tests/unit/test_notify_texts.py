@@ -57,12 +57,12 @@ def test_a_long_plan_is_cut_and_says_where_the_rest_is() -> None:
 
 def test_without_an_address_of_our_own_a_message_names_the_command_alone() -> None:
     assert "http" not in told().text
-    assert told().text.endswith("alertbridge show r1")
-    assert told(url="https://bridge.example").text.endswith("https://bridge.example/r/r1")
+    assert told().text.startswith("alertbridge show r1\n\n")
+    assert told(url="https://bridge.example").text.startswith("alertbridge show r1\nhttps://bridge.example/r/r1\n")
 
 
 def test_the_headline_says_what_became_of_it() -> None:
-    assert told().title == "[critical] repaired: shop/web on main:deployment/shop/web"
+    assert told().title == "[critical] repaired: WebDown on main:deployment/shop/web"
     assert told(undo_of="r0").title.startswith("[critical] put back:")
     assert told(outcome=Outcome.FAILED).title.startswith("[critical] failed:")
     assert [told(outcome=each).level for each in (Outcome.SUCCEEDED, Outcome.FAILED)] == ["success", "warning"]
@@ -78,3 +78,80 @@ def test_every_name_that_a_template_may_use_has_a_value() -> None:
 
     known = variables(Notify(), view(), (), Event.DONE, now=NOW, external_url="", level="", ack=None)
     assert known.keys() == TEMPLATE_NAMES
+
+
+APPLIED = Entry(kind="applied", text="set LOG_LEVEL of deployment/shop/web", data={"wrote": True})
+FOUND = Entry(kind="scenario", text="too quiet: evidence.log.lines == 0")
+PROVED = Entry(kind="verified", text="3 of 3 updated, 3 ready, 3 available", data={"answer": "fixed"})
+UNDONE = Entry(kind="undone", text="undo: set LOG_LEVEL of deployment/shop/web")
+
+
+def called(*entries: Entry, **changes: Any) -> str:
+    known = {"outcome": Outcome.FAILED, "escalated": True, "reason": "not_fixed", "open_incidents": ("am/f/1",)}
+    return str(told(Event.ESCALATED, entries, **{**known, **changes}).text)
+
+
+def test_whoever_is_called_reads_what_was_found_done_put_back_and_left_and_what_to_type() -> None:
+    said = called(FOUND, APPLIED, PROVED, UNDONE, outcome=Outcome.UNDONE, detail="not fixed; it is put back")
+    assert said.splitlines()[:3] == [
+        "not fixed; it is put back",
+        "",
+        "alertbridge ack r1   (you take it on: nobody further is called)",
+    ]
+    assert "Found: too quiet: evidence.log.lines == 0" in said
+    assert "Done: set LOG_LEVEL of deployment/shop/web" in said
+    assert "Put back: undo: set LOG_LEVEL of deployment/shop/web" in said
+    assert "Proof: 3 of 3 updated, 3 ready, 3 available" in said
+    assert "Left to you: 1 alert still fires" in said
+    assert "alertbridge undo" not in said
+
+
+def test_what_stands_can_be_put_back_by_hand_and_the_message_says_how() -> None:
+    said = called(planned(Field("/spec/x", 1, 2)), APPLIED, outcome=Outcome.UNKNOWN)
+    assert "Put back: nothing: what was done stands" in said
+    assert "alertbridge undo r1   (puts back what it changed)" in said
+    assert "look at the target: what became of it is not known" in said
+
+
+def test_what_nothing_undoes_is_not_offered_to_be_undone() -> None:
+    entry = planned(Field("/spec/x", 1, 2))
+    entry.data["plan"]["undo"] = "none"
+    assert "alertbridge undo" not in called(entry, APPLIED)
+
+
+def test_who_is_called_for_nothing_changed_is_told_so() -> None:
+    said = called(FOUND, detail="the deployment is not there")
+    assert "Done: nothing was changed" in said
+    assert "Put back" not in said
+    assert "alertbridge undo" not in said
+
+
+def test_what_the_runbook_leaves_to_people_is_told() -> None:
+    book = {"escalate": "Call the database team before you restart anything."}
+    made = msgspec.structs.replace(view().remediation, runbook_doc=book)
+    shown = msgspec.structs.replace(view(outcome=Outcome.FAILED, escalated=True), remediation=made)
+    said = message(Notify(), shown, (), Event.ESCALATED, now=NOW, external_url="")
+    assert "Left to you: Call the database team before you restart anything." in said.text
+
+
+def test_what_matters_stands_before_the_plan() -> None:
+    """A service that takes a thousand characters gets what matters, whatever the plan's size."""
+    fields = tuple(Field(f"/data/key{number}", "a" * 200, "b" * 200) for number in range(60))
+    said = called(FOUND, planned(*fields), APPLIED, detail="why it failed")
+    for word in ("why it failed", "alertbridge ack r1", "Found:", "Done:", "Put back:", "Left to you:"):
+        assert word in said[:700], word
+
+
+def test_what_is_told_afterwards_is_short() -> None:
+    for event in (Event.ACKNOWLEDGED, Event.RESOLVED):
+        said = told(event, (planned(Field("/spec/x", 1, 2)), APPLIED)).text
+        assert "---" not in said
+        assert len(said.splitlines()) < 10
+
+
+def test_many_lines_of_one_sort_are_cut_to_the_last_ones() -> None:
+    entries = [Entry(kind="applied", text=f"step {number}", data={"wrote": True}) for number in range(30)]
+    said = called(*entries)
+    assert "- (25 more before)" in said
+    assert "- step 29" in said
+    assert "- step 3\n" not in said
