@@ -53,6 +53,7 @@ class Reloader:
 
     async def started(self, said: str) -> None:
         """Keep in the trail that this process begins, and with what: a restart takes up a configuration as well."""
+        _warn(self._holder.current)
         await self._note("start", "alertbridge", said, _told(self._holder.current))
 
     async def reload(self, by: str = "", why: str = "") -> tuple[int, int]:
@@ -72,6 +73,7 @@ class Reloader:
         for take_up in self.take_ups:
             take_up(new)
         self._metrics.reloaded(ok=True)
+        _warn(new)
         log.info("configuration loaded", routes=new.route_count, runbooks=len(new.runbooks))
         if waiting := needs_restart(self._began_with, new.settings):
             # Silence here would leave, say, a cluster's old address or a namespace's Secrets in use unnoticed.
@@ -101,3 +103,9 @@ def _told(configuration: Configuration) -> str:
     mode = configuration.settings.mode
     limit = f", mode {mode.value} at most" if mode is not None else ""
     return f"{configuration.route_count} routes, {len(configuration.runbooks)} runbooks{limit}"
+
+
+def _warn(loaded: Configuration) -> None:
+    """Say at night what `check-config` would have said by day."""
+    for text in loaded.warnings:
+        log.warning("the configuration has a doubtful place", place=text)

@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field
 
 from bridge.configuration.compose import Borrowed, at_use, clashes, compose, uses_others
 from bridge.configuration.configuration import Configuration
-from bridge.configuration.document import Document, Loc, read_document
+from bridge.configuration.document import Document, read_document
+from bridge.configuration.doubts import warnings_of
 from bridge.configuration.holder import LoadFailed
 from bridge.configuration.included import Included, holder_of, joined
 from bridge.configuration.message_checks import message_problems
@@ -146,7 +147,15 @@ class _Loader:
             sources=self._sources,
             connections=ways,
             default_connection=main.clusters.default_of(ways),
-            warnings=tuple(_warnings(document, main, self._routes)),
+            warnings=tuple(
+                warnings_of(
+                    document,
+                    main.route,
+                    main.credentials,
+                    self._routes,
+                    ((self._runbook_documents[name], each) for name, each in self._runbooks.items()),
+                )
+            ),
         )
 
     def _read(self, path: Path) -> Document:
@@ -349,18 +358,3 @@ def _process_settings(main: Main, env: Mapping[str, str]) -> Settings:
     update = {"namespace": own.namespace or env.get("POD_NAMESPACE", ""), "pod": own.pod or env.get("POD_NAME", "")}
     given = {name: getattr(main, name) for name in main.model_fields_set & Settings.model_fields.keys()}
     return Settings.model_validate({**given, "own": own.model_copy(update=update)})
-
-
-def _warnings(document: Document, main: Main, more: list[Written]) -> list[str]:
-    def at(loc: Loc, text: str) -> str:
-        return f"{document.name}:{document.mark(loc).line}: {text}"
-
-    found = []
-    if not main.route.routes and not more:
-        found.append(at(("route",), "there is no route: no alert will be acted on; name some in `alerts` or `route`"))
-    for index, each in enumerate(main.credentials):
-        if each.type == "hmac" and not each.timestamp_header:
-            found.append(
-                at(("credentials", index), f"{each.name} has no timestamp_header: nothing guards against a replay")
-            )
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -226,3 +227,45 @@ def test_a_single_connection_serves_alerts_without_the_cluster_label(
     configuration = folder.load()
     assert configuration.default_connection == default
     assert configuration.cluster_names == names
+
+
+PEOPLE = """\
+        credentials:
+          - {name: ann, type: bearer, roles: [operator], secret_env: A}
+          - {name: grafana, type: hmac, roles: [operator], secret_env: B, timestamp_header: X}
+          - {name: vic, type: bearer, roles: [viewer], secret_env: C}
+"""
+
+
+@pytest.mark.parametrize(
+    ("people", "approvers", "said"),
+    [
+        (PEOPLE, 2, "2 people have to agree, and there can be 1: nothing is ever agreed to; add credentials"),
+        (PEOPLE, 1, ""),
+        ("", 2, "there can be 1, since no credentials are configured"),
+        (PEOPLE + "          - {name: bob, type: basic, roles: [operator], secret_env: D}\n", 2, ""),
+    ],
+)
+def test_more_approvers_than_there_are_people_is_told_where_it_is_written(
+    folder: Folder, people: str, approvers: int, said: str
+) -> None:
+    """Otherwise it would show at night, when nobody can agree."""
+    folder.env = {name: name * 8 for name in "ABCD"}
+    folder.write("runbooks/shop/web.yml", f"approvers: {approvers}\n{RUNBOOK}")
+    folder.write(
+        "bridge.yml",
+        people
+        + f"""\
+        route:
+          routes:
+            - matchers: [team="shop"]
+              approvers: {approvers}
+              routes: [{{matchers: [a="b"], runbook: shop/web}}]
+        """,
+    )
+    warnings = folder.load().warnings
+    assert len(warnings) == (2 if said else 0)
+    assert all(said in text for text in warnings)
+    if said:
+        assert re.match(r".*bridge\.yml:\d+: ", warnings[0])
+        assert "shop/web.yml:1: " in warnings[1]
