@@ -38,7 +38,7 @@ def warnings_of(
             mend = "add credentials with `roles: operator`, one for each person, or lower `approvers`"
             have = "1, since no credentials are configured" if not credentials else str(there)
             yield at(
-                loc, f"{need} people have to agree, and there can be {have}: no plan is ever agreed to; {mend}", of
+                loc, f"{need} people have to agree, and there can be {have}: nothing is ever agreed to; {mend}", of
             )
 
 
