@@ -71,7 +71,7 @@ def test_a_report_says_what_was_out_found_done_proved_and_who_agreed() -> None:
     assert made.left_to_people == [
         "call the platform team",
         "put back by hand what could not be: scale: changed",
-        "1 alerts still fire",
+        "1 alert still fires",
     ]
     kinds = [moment.kind for moment in made.timeline]
     assert kinds == ["began", "received", "scenario", "answered", "applied", "verified", "undone", "finished"]
