@@ -114,6 +114,21 @@ async def check_brakes(parts: Parts, view: RemediationView, plans: Iterable[Plan
             raise Ended(_refused(guard.name, verdict))
 
 
+async def take_turn(parts: Parts, view: RemediationView, claim: Claim, *, asked: bool = False) -> None:
+    """Count the run that is about to write for the first time; raise Ended where others have left it no room.
+
+    The look whether it may and the count are one step: of fifty that were let in at once, no more write than may.
+    """
+    override = view.remediation.override
+    limits = parts.run_limits().limits(
+        cooldown=Reason.COOLDOWN.value not in override, runs=Reason.ATTEMPTS_SPENT.value not in override
+    )
+    if not await parts.guardbook.take_run(claim, limits):
+        # With the words, and the time, of the guard that says no by now.
+        await check_entry(parts, view, asked=asked)
+        raise Ended(Park(parts.clock.now(), None, "others were first: it is looked at again"))
+
+
 async def check_plan(
     parts: Parts,
     remediation: Remediation,

@@ -130,8 +130,11 @@ class Making:
             if self._progress.changed:
                 raise Ended(Finish(Outcome.SUPPRESSED, reason, f"mode {mode.value} since: nothing more was changed"))
             raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value} since: nothing was changed"))
-        if self._remediation.group and not self._progress.writing:
-            await self._settle_targets()
+        if not self._progress.writing:
+            approval = self._drafting.approval
+            await admission.take_turn(self._parts, self._sight.view, self._steps.claim, asked=approval.asked)
+            if self._remediation.group:
+                await self._settle_targets()
 
     async def _ask(self, pieces: Sequence[Piece]) -> None:
         """Raise Ended until people agreed to just these changes; what they would disturb is free meanwhile."""

@@ -1,7 +1,8 @@
 """Entry guard: how often anything may be done for one alert, one target, or by one runbook, whatever the route.
 
 The route's own `cooldown` and `max_attempts` are about one runbook and one target; these are about what several
-runbooks do to one target, one alert that flaps, one runbook that is called everywhere.
+runbooks do to one target, one alert that flaps, one runbook that is called everywhere. Of many at once each is asked,
+and may be let in; the last word is said when it is counted, right before its first write (admission.take_turn).
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from collections.abc import Callable
 from bridge.model.intake import GuardFacts
 from bridge.model.reason import Reason, Verdict
 from bridge.model.remediation import Remediation
-from bridge.model.run_limits import RunLimitSettings
-
-_HOUR, _DAY = 3600.0, 86400.0
+from bridge.model.run_limits import DAY, HOUR, RunLimitSettings
 
 
 class RunLimitsGuard:
@@ -27,9 +26,10 @@ class RunLimitsGuard:
         """Deny when the runs of an hour or a day are spent, defer within a cooldown."""
         settings = self._settings()
         deferred = Verdict.allow()
-        for sort in ("alert", "target", "runbook"):
+        # Whoever waits for it has had its run for that alert.
+        for sort in ("target", "runbook") if remediation.parents else ("alert", "target", "runbook"):
             limits, runs = getattr(settings, sort), facts.runs.get(sort, ())
-            for most, seconds, window in ((limits.hour, _HOUR, "an hour"), (limits.day, _DAY, "a day")):
+            for most, seconds, window in ((limits.hour, HOUR, "an hour"), (limits.day, DAY, "a day")):
                 recent = sorted(at for at in runs if at > facts.now - seconds)
                 if most is not None and len(recent) >= most:
                     detail = f"{len(recent)} of {most} runs in {window} for this {sort} are spent"

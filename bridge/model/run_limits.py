@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from pydantic import Field
 
 from bridge.model.runbook import Duration, Strict
 
+SORTS = ("alert", "target", "runbook")
+HOUR, DAY = 3600.0, 86400.0
 Runs = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -22,6 +25,14 @@ class RunLimits(Strict):
     """In any day."""
 
 
+class Most(msgspec.Struct, frozen=True):
+    """At most so many runs in so many seconds, for one `alert`, `target` or `runbook`."""
+
+    sort: str
+    runs: int
+    seconds: float
+
+
 class RunLimitSettings(Strict):
     """Beside what a route says for its runbook and target."""
 
@@ -31,3 +42,17 @@ class RunLimitSettings(Strict):
     """By all runbooks together."""
     runbook: RunLimits = RunLimits()
     """For all targets together."""
+
+    def limits(self, *, cooldown: bool = True, runs: bool = True) -> list[Most]:
+        """Return all that is said, a cooldown as one run in its time; without those that are overridden."""
+        found = []
+        for sort in SORTS:
+            said: RunLimits = getattr(self, sort)
+            if cooldown and said.cooldown:
+                found.append(Most(sort, 1, said.cooldown))
+            found += [
+                Most(sort, most, seconds)
+                for most, seconds in ((said.hour, HOUR), (said.day, DAY))
+                if runs and most is not None
+            ]
+        return found

@@ -14,6 +14,7 @@ from bridge.model.intake import (
 )
 from bridge.model.reason import Reason
 from bridge.model.remediation import Decision, Remediation
+from bridge.model.run_limits import Most
 from bridge.model.trust import Lowered, Stopped, Trust, TrustSettings
 
 
@@ -31,6 +32,14 @@ class Guardbook(Protocol):
         ...
 
     async def pauses(self) -> list[Pause]: ...
+
+    async def take_run(self, claim: Claim, limits: Sequence[Most]) -> bool:
+        """Count a run that is about to write, once; False, and nothing counted, where a limit has no room by now.
+
+        In one step, so that of any number of runs at once no more are counted than may be. One that ends, or waits,
+        without a write counts no more. Raises LeaseLost.
+        """
+        ...
 
     async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
         """Return how many open alerts wait for the end of each reason."""

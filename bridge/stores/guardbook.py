@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from bridge.errors import LeaseLost
 from bridge.model.audit import Note
-from bridge.model.intake import GuardFacts, Pause
+from bridge.model.intake import Claim, GuardFacts, Pause
 from bridge.model.reason import Reason
 from bridge.model.remediation import Decision, Remediation
+from bridge.model.run_limits import Most
 from bridge.stores.codec import DECISION, ENCODER, pairs
 from bridge.stores.keys import digest, runs_key
 from bridge.stores.link import Link
@@ -61,6 +63,13 @@ class RedisGuardbook:
         """Return the pauses in force; those whose time is over are dropped."""
         rows = await self._link.script("pauses")
         return sorted(map(_PAUSE.decode, rows), key=lambda pause: pause.since)
+
+    async def take_run(self, claim: Claim, limits: Sequence[Most]) -> bool:
+        flat = [part for most in limits for part in (most.sort, most.runs, round(most.seconds * 1000))]
+        reply = int(await self._link.script("run_take", claim.remediation, claim.token, *flat))
+        if reply < 0:
+            raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+        return bool(reply)
 
     async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
         counts = await self._link.script("waiting", *(reason.value for reason in reasons))

@@ -20,6 +20,7 @@ from tests.support.stage import Stage
 
 HOUR = 3600.0
 AUTO: dict[str, Any] = {"runbook": "test/restart", "mode": "auto"}
+NO_BUDGET: dict[str, Any] = {"cluster": {}, "namespace": {}, "halt_after": None}
 OFTEN = {**AUTO, "cooldown": "0s", "max_attempts": 500}
 
 
@@ -174,6 +175,34 @@ async def test_two_rules_for_one_target_act_one_after_the_other_and_within_its_c
     assert (await stage.ends())[-1] == ("succeeded", "verified"), "it fires still when the cooldown is over"
 
 
+async def test_a_runbooks_limit_holds_for_forty_alerts_that_come_at_once(stage: Stage) -> None:
+    """Each worker looks before any of them has written: the count right before the write decides."""
+    stage.configure(alerts={"WebDown": AUTO}, budgets=NO_BUDGET, run_limits={"runbook": {"hour": 3}})
+    names = [f"app-{number}" for number in range(40)]
+    up(stage, *names)
+    for name in names:
+        await stage.fire("WebDown", deployment=name)
+    await all_at_once(stage)
+    assert len(stage.writes) == 3
+    spent = [run for run in await stage.runs() if run.reason == "attempts_spent"]
+    assert len(spent) == 37
+    assert all("3 of 3 runs in an hour for this runbook are spent" in run.detail for run in spent)
+
+
+async def test_the_routes_own_attempts_are_spent_once_and_one_person_is_told(stage: Stage) -> None:
+    """Of a route: `max_attempts` of one runbook for one target, whatever alerts ask for it."""
+    often = {**AUTO, "cooldown": "0s", "max_attempts": 2, "attempts_window": "1h"}
+    stage.configure(alerts={"WebDown": often}, trust={"stop_after": None}, run_limits={"target": {}, "alert": {}})
+    for number in range(6):
+        await stage.fire("WebDown", deployment="web", pod=str(number))
+        await stage.settle()
+        await stage.advance(30)
+    assert len(stage.writes) == 2
+    spent = [run for run in await stage.runs() if run.reason == "attempts_spent"]
+    assert [run.escalated for run in spent] == [True, False, False, False]
+    assert "2 of 2 attempts in 60 min are spent" in spent[0].detail
+
+
 async def test_hold_off_acts_only_on_what_still_fires(stage: Stage) -> None:
     stage.configure(alerts={"WebDown": {**AUTO, "hold_off": "5m"}})
     await stage.fire("WebDown", deployment="web")
@@ -183,6 +212,8 @@ async def test_hold_off_acts_only_on_what_still_fires(stage: Stage) -> None:
     await stage.settle()
     await stage.advance(HOUR)
     assert await stage.ends() == [("cancelled", "resolved")]
+    assert "hold_off" in await stage.reasons("WebDown", deployment="web"), "explain says why nothing happened yet"
+    assert stage.metrics.registry.get_sample_value("alertbridge_decisions_total", {"reason": "hold_off"}) == 1
     assert stage.writes == []
 
     await stage.fire("WebDown", deployment="web")

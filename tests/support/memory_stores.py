@@ -18,6 +18,7 @@ from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts, Pause
 from bridge.model.reason import Reason
 from bridge.model.remediation import Decision, Entry, Outcome, Remediation, RemediationView, Revert, State, Undoing
+from bridge.model.run_limits import Most
 from bridge.ports import Clock
 from tests.support.flaky_cluster import Point, nothing
 
@@ -50,12 +51,15 @@ class MemoryLocks:
         self.held: dict[str, str] = {}
         self.acquired: list[tuple[str, tuple[str, ...]]] = []
 
-    async def acquire(self, claim: Claim, keys: Sequence[str], *, seconds: float) -> str | None:
+    async def acquire(
+        self, claim: Claim, keys: Sequence[str], *, seconds: float, above: Sequence[str] = ()
+    ) -> str | None:
         for key in keys:
             holder = self.held.get(key, claim.remediation)
-            if holder != claim.remediation:
+            if holder not in (claim.remediation, *above):
                 return holder
-        self.held.update(dict.fromkeys(keys, claim.remediation))
+        free = [key for key in keys if self.held.get(key) not in above]
+        self.held.update(dict.fromkeys(free, claim.remediation))
         self.acquired.append((claim.remediation, tuple(keys)))
         return None
 
@@ -346,6 +350,9 @@ class MemoryGuardbook:
 
     async def pauses(self) -> list[Pause]:
         return list(self.known.get("pauses", ()))
+
+    async def take_run(self, claim: Claim, limits: Sequence[Most]) -> bool:
+        return True
 
     async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
         return {}

@@ -6,15 +6,7 @@ if not owned(id, ARGV[4]) then return 0 end
 if journal_full(id) then return 2 end
 if ARGV[6] == '1' and call('HGET', rem(id), 'writing') ~= '1' then
   call('HSET', rem(id), 'writing', '1')
-  local runs = P .. 'runs:' .. call('HGET', rem(id), 'rk')
-  call('RPUSH', runs, string.format('%.3f', NOW / 1000))
-  call('LTRIM', runs, -1000, -1)
-  call('EXPIRE', runs, keep_runs(id))
-  for _, run in ipairs(run_keys(id)) do
-    call('RPUSH', run.key, string.format('%.3f', NOW / 1000))
-    call('LTRIM', run.key, -1000, -1)
-    call('EXPIRE', run.key, 86400)
-  end
+  count_run(id)
 end
 -- What is written was agreed to, or needs nobody: no answer changes that any more.
 if ARGV[6] == '1' then call('HDEL', rem(id), 'ask') end

@@ -1,17 +1,29 @@
 -- needs: common remediation
 -- What the entry guards need. ARGV: 3 id, 4 runs key.
+-- A run whose worker died when it had been counted, before it wrote: its own count must not speak against it.
+local own = call('HMGET', rem(ARGV[3]), 'counted', 'writing')
+own = own[2] ~= '1' and own[1]
+local function without_own(times)
+  for i = #times, 1, -1 do
+    if times[i] == own then
+      table.remove(times, i)
+      break
+    end
+  end
+  return times
+end
 local facts = {
   text(NOW),
   call('HVALS', P .. 'pauses'),
   call('GET', P .. 'ran:' .. ARGV[4]),
-  call('LRANGE', P .. 'runs:' .. ARGV[4], 0, -1),
+  without_own(call('LRANGE', P .. 'runs:' .. ARGV[4], 0, -1)),
   call('SCARD', rem(ARGV[3]) .. ':open'),
 }
 -- Of each sort the busiest: several alerts, or targets, may have asked for one run.
 local sorts, most = {}, {}
 for _, run in ipairs(run_keys(ARGV[3])) do
   local recent = {}
-  for _, at in ipairs(call('LRANGE', run.key, 0, -1)) do
+  for _, at in ipairs(without_own(call('LRANGE', run.key, 0, -1))) do
     if tonumber(at) * 1000 > NOW - 86400000 then recent[#recent + 1] = at end
   end
   if not most[run.sort] then sorts[#sorts + 1] = run.sort end

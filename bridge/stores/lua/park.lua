@@ -7,7 +7,10 @@ if not owned(id, ARGV[4]) then return 0 end
 journal(id, ARGV[7])
 drop_entry(ARGV[5])
 -- What has written nothing is planned again after its wait, and reserves again: meanwhile it keeps nobody off.
-if call('HGET', rem(id), 'writing') ~= '1' then settle_budget(id, false) end
+if call('HGET', rem(id), 'writing') ~= '1' then
+  settle_budget(id, false)
+  uncount_run(id)
+end
 call('HSET', rem(id), 'token', '', 'worker', '')
 if ARGV[8] ~= '' then tell(id, call('SMEMBERS', rem(id) .. ':open'), ARGV[8], ARGV[9]) end
 if ARGV[10] then

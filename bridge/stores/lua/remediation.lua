@@ -107,6 +107,32 @@ local function keep_runs(id)
   return text(math.max(KEEP_RUNS, math.ceil(doc.cooldown or 0), math.ceil(doc.attempts_window or 0)))
 end
 
+-- Count a run among those of its runbook and target, of its alerts, of its targets and of its runbook: once, when it is
+-- about to write.
+local function count_run(id)
+  if call('HEXISTS', rem(id), 'counted') == 1 then return end
+  local at = string.format('%.3f', NOW / 1000)
+  call('HSET', rem(id), 'counted', at)
+  local runs = P .. 'runs:' .. call('HGET', rem(id), 'rk')
+  call('RPUSH', runs, at)
+  call('LTRIM', runs, -1000, -1)
+  call('EXPIRE', runs, keep_runs(id))
+  for _, run in ipairs(run_keys(id)) do
+    call('RPUSH', run.key, at)
+    call('LTRIM', run.key, -1000, -1)
+    call('EXPIRE', run.key, 86400)
+  end
+end
+
+-- What wrote nothing in the end was no run.
+local function uncount_run(id)
+  local field = call('HMGET', rem(id), 'counted', 'writing', 'rk')
+  if not field[1] or field[2] == '1' then return end
+  call('LREM', P .. 'runs:' .. field[3], -1, field[1])
+  for _, run in ipairs(run_keys(id)) do call('LREM', run.key, -1, field[1]) end
+  call('HDEL', rem(id), 'counted')
+end
+
 -- What a run reserved of the disruption budget: spent from now on when it wrote something, else given back.
 local function settle_budget(id, wrote)
   local item = call('HGET', P .. 'budget', id)
@@ -187,6 +213,7 @@ local function close(id, outcome, reason, detail, escalated)
   for _, target in ipairs(call('HKEYS', key .. ':targets')) do leave(id, field[1] .. '#' .. target) end
   unlock(id)
   settle_budget(id, field[4] == '1')
+  uncount_run(id)
   if field[4] == '1' then keep_result(id, outcome) end
   if outcome == 'undone' then
     for _, revert in ipairs(call('SMEMBERS', key .. ':reverts')) do forget_revert(revert) end
