@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import telemetry
+from bridge.telemetry import bound_contextvars
+from bridge.telemetry import log as telemetry
 
 NASTY = 'x\r\n{"level":"info","event":"forged"}\x1b[31mred\u2028\u2029\x85\x00\ud800"\\'
 
@@ -79,7 +80,7 @@ def test_the_kubernetes_client_cannot_log_bodies(log) -> None:
 
 def test_ids_are_bound_once(log) -> None:
     out = log()
-    with telemetry.bound_contextvars(remediation_id="r1"):
+    with bound_contextvars(remediation_id="r1"):
         telemetry.get_logger().info("step finished", step="undo")
     telemetry.get_logger().info("idle")
     first, second = (json.loads(line) for line in out.getvalue().splitlines())
