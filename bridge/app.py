@@ -307,6 +307,7 @@ class Bridge:
             send=outside.notify,
             one_by_one=outside.one_by_one,
             silencer=outside.alertmanager,
+            ours=CREATED_BY,
             clock=self._clock,
             metrics=self.metrics,
         )

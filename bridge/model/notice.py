@@ -101,6 +101,8 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     silences: dict[str, Held] = {}
     gone: tuple[str, ...] = ()
     """Incidents whose end was read from Alertmanager."""
+    swept: bool = False
+    """Whether it was looked for silences of its own that nobody remembers, after the last one was made."""
 
 
 class Due(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ def people_jobs(
     send: Send,
     one_by_one: Callable[[str], bool],
     silencer: Silencer,
+    ours: str,
     clock: Clock,
     metrics: Metrics,
 ) -> list[PeopleJob]:
@@ -57,7 +58,9 @@ def people_jobs(
         clock=clock,
         metrics=metrics,
     )
-    holder = PageHolder(notices, queue, journal, intake, silencer, lambda: _hold(now()), clock=clock, metrics=metrics)
+    holder = PageHolder(
+        notices, queue, journal, intake, silencer, lambda: _hold(now()), ours=ours, clock=clock, metrics=metrics
+    )
     channels = now().notify.channels
     return [
         PeopleJob("tell", 1.0, crier.look),

@@ -6,8 +6,10 @@ Source: Alertmanager's OpenAPI document, api/v2/openapi.yaml.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -21,6 +23,7 @@ CREATED_BY = "alertbridge"
 """What tells our own silences from people's."""
 _LARGEST_ANSWER = 8 << 20
 _SKEW = 600.0
+_CLOCKS_DIFFER = 2.0
 _REFUSED = (400, 401, 403, 404, 422)
 
 
@@ -32,6 +35,8 @@ class Alertmanager:
         self._url = url.rstrip("/")
         self._token = token
         self._deadline = deadline
+        self._heard: tuple[float, float] | None = None
+        """The time by its last answer, and when that was by our monotonic clock."""
 
     @property
     def configured(self) -> bool:
@@ -72,14 +77,19 @@ class Alertmanager:
     async def silence(
         self, labels: Mapping[str, str], *, now: float, until: float, comment: str, renew: str = ""
     ) -> str:
-        """Silence the alert with exactly these labels; return the silence's id. `renew` names one to prolong."""
+        """Silence the alert with exactly these labels; return the silence's id. `renew` names one to prolong.
+
+        It lasts until `until - now` by Alertmanager's own clock, which is told by its last answer: by a clock of ours
+        that is ahead it would last longer than anybody has said.
+        """
+        off = self._ahead(now)
         body = {
             "matchers": [
                 {"name": name, "value": value, "isRegex": False, "isEqual": True} for name, value in labels.items()
             ],
             # In its past, which it takes for now: by a clock of ours that is ahead the silence would not stand yet.
-            "startsAt": _moment(now - _SKEW),
-            "endsAt": _moment(until),
+            "startsAt": _moment(now + off - _SKEW),
+            "endsAt": _moment(until + off),
             "createdBy": CREATED_BY,
             "comment": comment,
             **({"id": renew} if renew else {}),
@@ -90,6 +100,14 @@ class Alertmanager:
     async def lift(self, silence: str) -> None:
         """End a silence; one that is over or gone is no error."""
         await self._call("DELETE", f"silence/{silence}", missing=True)
+
+    def _ahead(self, now: float) -> float:
+        """Return by how many seconds Alertmanager's clock is ahead of `now`; its answers tell whole seconds."""
+        if self._heard is None:
+            return 0.0
+        told, at = self._heard
+        off = told + time.monotonic() - at - now
+        return off if abs(off) > _CLOCKS_DIFFER else 0.0
 
     async def _call(
         self,
@@ -116,6 +134,8 @@ class Alertmanager:
                     allow_redirects=False,
                 ) as response:
                     data = await read_bounded(response.content, _LARGEST_ANSWER)
+                    if (date := _date(response.headers.get("Date", ""))) is not None:
+                        self._heard = (date, time.monotonic())
         except TimeoutError as error:
             raise Hung(f"Alertmanager: no answer within {self._deadline:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -137,6 +157,13 @@ def _read(status: int, data: bytes, missing: bool) -> Any:
         return None
     refused = PermanentError if status in _REFUSED else TemporaryError
     raise refused(f"Alertmanager answered {status}: {text}")
+
+
+def _date(header: str) -> float | None:
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 def _moment(at: float) -> str:

@@ -15,11 +15,13 @@ from bridge.errors import TemporaryError
 from bridge.model.alert import Alert, fingerprint
 from bridge.model.intake import Seen
 from bridge.model.mode import Mode
+from bridge.model.notice import Due
 from bridge.model.remediation import Entry, Outcome, Remediation, State
 from bridge.model.silence import ActiveAlert, Silence
 from bridge.model.target import Target
 from bridge.model.telling import HoldSpec
 from bridge.notify.hold import PageHolder
+from bridge.outside.alertmanager import CREATED_BY
 from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside
 from bridge.stores import Link, Stores, connect
@@ -75,6 +77,7 @@ class Repair:
             self.stores.intake,
             self.silencer,
             lambda: self.spec,
+            ours=CREATED_BY,
             clock=self.clock,
             metrics=self.metrics,
         )
@@ -115,6 +118,10 @@ class Repair:
         async with aiohttp.ClientSession() as session, session.get(address) as response:
             found = await response.json()
         return [each for each in found if each["status"]["state"] == "active"]
+
+    async def lasts(self, silence: dict[str, Any]) -> float:
+        """Return for how long a silence still stands by Alertmanager's clock, which is the real one."""
+        return datetime.fromisoformat(silence["endsAt"].replace("Z", "+00:00")).timestamp() - time.time()
 
     def counted(self, result: str) -> float:
         return self.metrics.registry.get_sample_value("alertbridge_page_holds_total", {"result": result}) or 0.0
@@ -194,16 +201,81 @@ async def test_nobody_is_paged_for_what_healed_and_its_end_is_read_from_alertman
 
 async def test_a_silence_is_renewed_while_the_repair_runs_and_never_beyond_its_bound(repair: Repair) -> None:
     await repair.begin()
-    (first,) = await repair.standing()
-    await repair.later(40)
-    (second,) = await repair.standing()
-    assert second["endsAt"] > first["endsAt"]
-    for _ in range(20):
-        await repair.later(20)
-    (last,) = await repair.standing()
-    ends = datetime.fromisoformat(last["endsAt"].replace("Z", "+00:00")).timestamp()
-    assert ends <= repair.start / 1e6 + 185
-    assert repair.counted("renewed") <= 8
+    began, renewed = repair.clock.now(), 0.0
+    for _ in range(24):
+        await repair.later(10)
+        if repair.counted("renewed") > renewed:
+            renewed = repair.counted("renewed")
+            (silence,) = await repair.standing()
+            # What was made now ends by the bound, in the time that passes here.
+            assert repair.clock.now() - began + await repair.lasts(silence) <= 183
+    assert 2 <= renewed <= 8
+    assert repair.counted("created") == 1
+
+
+async def test_by_a_clock_of_ours_that_is_wrong_a_silence_lasts_no_longer(repair: Repair) -> None:
+    """Fault 19: an hour ahead, and an hour behind."""
+    for off in (3600.0, -3600.0):
+        repair.clock.ahead = off
+        await (repair.begin() if off > 0 else repair.add("approved"))
+        (silence,) = await repair.standing()
+        assert 30 < await repair.lasts(silence) <= 61
+        await repair.add("asked")
+        assert await repair.standing() == []
+
+
+async def test_a_silence_that_was_made_in_the_moment_of_a_death_is_lifted_too(repair: Repair) -> None:
+    """It was made, and the process died before anybody could write down that it was."""
+    keep = repair.notices.keep
+
+    async def die_once(watch: str, due: Due, kept: bytes, **more: Any) -> bool:
+        if b'"silence"' in kept:
+            repair.notices.keep = keep
+            raise ConnectionResetError("died")
+        return await keep(watch, due, kept, **more)
+
+    repair.notices.keep = die_once
+    await repair.begin()
+    assert len(await repair.standing()) == 1
+    await repair.alertmanager.silence(LABELS, comment=f"remediation {NAME}, a person's own")
+    repair.another_process()
+    await repair.end(Outcome.FAILED)
+    await repair.later(31)
+    assert [each["createdBy"] for each in await repair.standing()] == ["test"]
+
+
+async def test_a_new_process_makes_no_second_silence_beside_one_that_nobody_knows(repair: Repair) -> None:
+    await repair.begin()
+    repair.notices._kept["holds", NAME] = (9, b'{"began":1.0}')
+    repair.another_process()
+    await repair.later(6)
+    assert len(await repair.standing()) == 1
+
+
+async def test_an_alertmanager_that_cannot_be_asked_is_asked_again_until_the_silence_is_lifted(
+    repair: Repair,
+) -> None:
+    class Deaf:
+        """It takes no order to lift."""
+
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        async def lift(self, silence: str) -> None:
+            raise TemporaryError("Alertmanager: no answer")
+
+    await repair.begin()
+    real, repair.silencer = repair.silencer, Deaf(repair.silencer)
+    repair.another_process()
+    await repair.end(Outcome.FAILED)
+    assert len(await repair.standing()) == 1
+    repair.silencer = real
+    repair.another_process()
+    await repair.later(6)
+    assert await repair.standing() == []
 
 
 async def test_another_process_knows_of_the_silence_and_lifts_it(repair: Repair) -> None:
