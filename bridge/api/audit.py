@@ -19,6 +19,7 @@ from bridge.api.moments import Moment, moment, seconds_of
 from bridge.api.operation import Call, Operation, Refused
 from bridge.errors import StoreUnavailable
 from bridge.model import kinds
+from bridge.model.approval import APPROVED
 from bridge.model.audit import Happened, Note, told
 from bridge.model.plan import Change, Plan
 from bridge.model.reason import Reason
@@ -29,7 +30,7 @@ from bridge.telemetry import get_logger
 
 EXPORTS = 4
 """How many exports run at a time: each reads the whole trail."""
-KNOWN = 500
+KNOWN = 100
 """Remediations whose journal is kept at hand by one export."""
 
 log = get_logger()
@@ -73,6 +74,7 @@ class _Known(msgspec.Struct):
     remediation: Remediation | None
     length: int = 0
     plans: list[Entry] = []
+    approvals: list[Entry] = []
 
 
 class AuditTrail:
@@ -172,8 +174,10 @@ class TrailTeller:
         known = await self._of(one.remediation)
         if one.entry is not None and one.entry.data.get("wrote") and known.length <= one.number:
             entries = await self._journal.read(one.remediation)
-            known.length, known.plans = len(entries), [entry for entry in entries if entry.kind == kinds.PLANNED]
-        return _done(one, known.remediation, known.plans)
+            known.length = len(entries)
+            known.plans = [entry for entry in entries if entry.kind == kinds.PLANNED]
+            known.approvals = [entry for entry in entries if entry.kind == APPROVED]
+        return _done(one, known)
 
     async def _of(self, name: str) -> _Known:
         found = self._known.get(name)
@@ -215,8 +219,8 @@ def _decided(one: Happened) -> AuditRecord:
     )
 
 
-def _done(one: Happened, remediation: Remediation | None, plans: list[Entry]) -> AuditRecord:
-    entry = one.entry
+def _done(one: Happened, known: _Known) -> AuditRecord:
+    entry, remediation = one.entry, known.remediation
     if entry is None:
         return AuditRecord(
             at=moment(one.at),
@@ -225,13 +229,13 @@ def _done(one: Happened, remediation: Remediation | None, plans: list[Entry]) ->
             remediation=one.remediation,
             text="the journal of this remediation is no longer kept",
         )
-    written = _written(entry, plans)
+    written = _written(entry, known.plans)
     by = entry.data.get("by")
     return AuditRecord(
         at=moment(one.at),
         kind=entry.kind,
         who=str(by) if by else f"alertbridge ({entry.worker})" if entry.worker else "alertbridge",
-        why=_meaning(entry.reason) or (_asked(remediation) if written else ""),
+        why=_meaning(entry.reason) or (_asked(known, entry) if written else ""),
         text=_shown(entry.text),
         reason=entry.reason,
         remediation=one.remediation,
@@ -264,13 +268,17 @@ def _written(entry: Entry, plans: list[Entry]) -> dict[str, Any]:
     return {}
 
 
-def _asked(remediation: Remediation | None) -> str:
+def _asked(known: _Known, entry: Entry) -> str:
+    """Return what a write was for, and by whose leave."""
+    remediation = known.remediation
     if remediation is None:
         return ""
-    if remediation.requested_by:
-        return f"{remediation.requested_by} asked for it" + (f": {remediation.why}" if remediation.why else "")
     alert = remediation.labels.get("alertname", "")
-    return _shown(f"{remediation.runbook}, for the alert {alert}" if alert else remediation.runbook)
+    why = f"{remediation.runbook}, for the alert {alert}" if alert else remediation.runbook
+    if remediation.requested_by:
+        why = f"{remediation.requested_by} asked for it" + (f": {remediation.why}" if remediation.why else "")
+    agreed = [each.text for each in known.approvals if each.at <= entry.at]
+    return _shown("; ".join([why, *agreed[-1:]]))
 
 
 def _meaning(reason: str) -> str:

@@ -39,6 +39,7 @@ from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, RemediationView
+from bridge.model.report import received_of
 from bridge.model.runbook import Runbook, Scenario
 
 log = structlog.get_logger(__name__)
@@ -119,7 +120,7 @@ class Run:
             waited = self._parts.clock.now() - self._rem.created_at
             self._parts.metrics.remediation_started(self._rem.runbook, waited)
             if self._rem.started_at and not self._rem.undo_of:
-                self._parts.metrics.detected(self._rem.created_at - self._rem.started_at)
+                self._parts.metrics.detected(received_of(self._rem) - self._rem.started_at)
         await self._take_up()
         return await self._attempts.run(await self._scenario())
 

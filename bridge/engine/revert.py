@@ -6,6 +6,8 @@ and attempts say; a pause, and mode `observe` of the process, put it off.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from bridge.engine import admission
@@ -31,6 +33,8 @@ _PLACE = "undo"
 """What an undo run's only part is called in its journal."""
 _PROOF = 60.0
 """Seconds that reading back may take: what is deleted may take a moment to go."""
+_WHOLE = frozenset({Operation.CREATE, Operation.DELETE, Operation.EVICT})
+"""What makes or removes an object: nothing of it is as it was left before."""
 
 
 class UndoRun:
@@ -127,7 +131,7 @@ class UndoRun:
         if (undo := self._record.progress.undo) is not None and undo.left:
             return Finish(putback.outcome(Outcome.UNDONE), Reason.UNDO_REFUSED, putback.told)
         until = await self._steps.deadline(proof_key(_PLACE), _PROOF, "reading back")
-        changes = [change for _, change in inverses(plans) if change.operation is not Operation.CALL]
+        changes = lasting([change for _, change in inverses(plans) if change.operation is not Operation.CALL])
         how = Watch(key=proof_key(_PLACE), until=until)
         answer = await self._steps.watch(lambda: self._steps.look(lambda: self._look(changes)), how)
         if answer.answer is Answer.UNKNOWN:
@@ -157,3 +161,21 @@ class UndoRun:
             if field.change and not field.is_made(read_pointer(found, field.pointer)):
                 return f"{change.ref} {field.pointer} has another value"
         return None
+
+
+def lasting(changes: Sequence[Change]) -> list[Change]:
+    """Return what of the changes has to be so once all are made, in their order: what a later one touches is its."""
+    left = []
+    for number, change in enumerate(changes):
+        later = [other for other in changes[number + 1 :] if other.ref.lock_key == change.ref.lock_key]
+        if any(other.operation in _WHOLE for other in later):
+            continue
+        touched = [field.pointer for other in later for field in other.fields if field.change]
+        fields = (field for field in change.fields if not any(_touch(field.pointer, other) for other in touched))
+        left.append(msgspec.structs.replace(change, fields=tuple(fields)))
+    return left
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether two JSON pointers name the same, or one of them something within the other."""
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

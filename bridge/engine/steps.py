@@ -38,6 +38,7 @@ from bridge.model.intake import Claim
 from bridge.model.plan import Made, Plan, Repeat
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, Remediation, Revert
+from bridge.model.report import received_of
 from bridge.model.runbook import Step
 from bridge.model.verification import Answer, Verification
 
@@ -149,7 +150,7 @@ class Steps:
         # Journal before the write: a crash here repeats the change, and its preconditions absorb the repeat.
         place = {"step": key, "change": number}
         if not self._record.written:
-            waited = self._parts.clock.now() - self._remediation.created_at
+            waited = self._parts.clock.now() - received_of(self._remediation)
             self._parts.metrics.responded(self._remediation.runbook, waited)
         await self._record.write(kinds.APPLYING, change.summary, data=place)
         try:

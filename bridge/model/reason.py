@@ -60,6 +60,7 @@ class Reason(Enum):
     # Modes
     OBSERVE_ONLY = ("observe_only", False, "mode observe: planned, nothing was changed")
     APPROVAL_NEEDED = ("approval_needed", True, "mode approve: a person has to agree")
+    APPROVAL_GIVEN = ("approval_given", False, "a person agreed")
     APPROVAL_DENIED = ("approval_denied", False, "a person said no")
     APPROVAL_TIMED_OUT = ("approval_timed_out", True, "too few people agreed in time: no answer means no")
     # How a run ended
@@ -78,6 +79,7 @@ class Reason(Enum):
     WRITE_UNKNOWN = ("write_unknown", True, "a write was sent and its effect is unknown")
     APPLY_FAILED = ("apply_failed", True, "the change could not be made")
     TEMPORARY_ENDED = ("temporary_ended", False, "a temporary change was undone when its time was over")
+    UNDO_ASKED = ("undo_asked", False, "a person asked to put back what was changed")
     UNDONE_BY_HAND = ("undone_by_hand", False, "what it changed was put back because a person asked for it")
     UNDO_REFUSED = ("undo_refused", True, "it was not put back: somebody changed it since, or it could not be")
     DISRUPTION_BUDGET = ("disruption_budget", True, "a disruption budget allowed no eviction for too long")

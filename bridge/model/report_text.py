@@ -33,7 +33,7 @@ def _lines(of: Report) -> Iterator[str]:
         yield f"- {_time(moment.at)} {_plain(moment.text)}{who}"
     yield ""
     yield from _section("What was found", of.found)
-    yield from _section("What was done", of.done or ["nothing was changed"])
+    yield from _section("What was done", of.done or ([] if of.put_back else ["nothing was changed"]))
     yield from _section("What was put back", of.put_back)
     yield from _section("What was verified", of.proved)
     yield from _section("Who decided", of.people)
@@ -60,7 +60,9 @@ def _extent(of: Report) -> Iterator[str]:
     yield f"targets: {', '.join(of.targets)}"
     lasted = _span(of.duration) if of.duration is not None else "not over yet"
     yield f"lasted, from the alert's start to the end of the remediation: {lasted}"
-    yield f"alerts: {len(of.incidents)}, of which {of.still_firing} still fire"
+    if of.incidents:
+        fire = f"{of.still_firing} still fire{'s' if of.still_firing == 1 else ''}"
+        yield f"alerts: {len(of.incidents)}, of which {fire if of.still_firing else 'none fires any more'}"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -5,11 +5,12 @@ Called by the API for `explain`. What comes from outside stands in it as it is: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from bridge.model.reason import Reason
-from bridge.model.remediation import Decision
+from bridge.model.remediation import Decision, Outcome
 
 _NOTHING = frozenset(
     {
@@ -47,6 +48,17 @@ _NOTHING = frozenset(
     }
 )
 """Reasons for which nothing was done."""
+_OUTCOME = re.compile(rf"^(?:{'|'.join(outcome.value for outcome in Outcome)}): ")
+GUARDS = (
+    *("again", "attempts", "budget", "changes", "cooldown", "effectiveness", "freshness", "hold_off", "maintenance"),
+    *("own_part", "owner", "pause", "protected", "reversible", "run_limits", "silence"),
+)
+_GUARD = re.compile(rf"^(?:{'|'.join(GUARDS)}): ")
+"""The guard's name, which its reason says as well."""
+
+
+AGAIN = "still firing"
+"""Detail of a remediation that no new firing asked for: what it waited on is over."""
 
 
 def story(decisions: Iterable[Decision]) -> list[str]:
@@ -74,18 +86,25 @@ def sentence(decision: Decision) -> str:
     if reason in _NOTHING:
         return _ended(f"{_about(decision)}nothing was done: {why}")
     if reason is Reason.VERIFIED:
-        return _ended(f"{_about(decision)}it was mended, and proved so: {decision.detail or reason.text}")
+        return _ended(f"{_about(decision)}it was mended, and proved so: {plain(decision.detail) or reason.text}")
     if decision.remediation:
         pages = "; a person was told" if reason.pages else ""
         return _ended(f"remediation {decision.remediation} ended: {why}{pages}")
     return _ended(why)
 
 
+def plain(detail: str) -> str:
+    """Return the detail of an end without the outcome before it."""
+    return _OUTCOME.sub("", detail)
+
+
 def _why(decision: Decision, reason: Reason) -> str:
-    if not decision.detail or decision.detail == reason.text:
+    detail = plain(decision.detail)
+    if reason in _NOTHING:
+        detail = _GUARD.sub("", detail)
+    if not detail or detail == reason.text:
         return reason.text
-    detail = decision.detail.removeprefix(f"{reason.text}: ")
-    return f"{reason.text} ({detail})"
+    return f"{reason.text} ({detail.removeprefix(f'{reason.text}: ')})"
 
 
 def _about(decision: Decision) -> str:
@@ -102,6 +121,8 @@ def _ended(text: str) -> str:
 
 
 def _fired(decision: Decision) -> str:
+    if decision.detail == AGAIN:
+        return f"still firing, so looked at again{_route(decision)}: remediation {decision.remediation} was created"
     return f"fired{_route(decision)}: remediation {decision.remediation} was created{_more(decision)}"
 
 
@@ -113,7 +134,7 @@ def _joined(decision: Decision) -> str:
 def _resolved(decision: Decision) -> str:
     if decision.remediation:
         return f"resolved; remediation {decision.remediation} was cancelled before it wrote anything"
-    return f"resolved{_more(decision)}"
+    return f"resolved{'' if decision.detail == Reason.RESOLVED.text else _more(decision)}"
 
 
 def _expired(decision: Decision) -> str:
@@ -125,11 +146,24 @@ def _observed(decision: Decision) -> str:
 
 
 def _asked(decision: Decision) -> str:
-    return f"{_about(decision)}a person has to agree before anything is changed{_more(decision)}"
+    asked = plain(decision.detail) or "a person has to agree"
+    return f"{_about(decision)}it waits for people: {asked}"
+
+
+def _agreed(decision: Decision) -> str:
+    return f"{_about(decision)}{decision.detail or Reason.APPROVAL_GIVEN.text}"
+
+
+def _undo(decision: Decision) -> str:
+    return f"{_about(decision)}what was changed is to be put back: {decision.detail or 'a person asked for it'}"
+
+
+def _put_back(decision: Decision) -> str:
+    return f"{_about(decision)}{plain(decision.detail) or 'what was changed is put back'}"
 
 
 def _healthy(decision: Decision) -> str:
-    return f"{_about(decision)}nothing needed to be done: {decision.detail or Reason.NOTHING_TO_DO.text}"
+    return f"{_about(decision)}nothing needed to be done: {plain(decision.detail) or Reason.NOTHING_TO_DO.text}"
 
 
 def _cancelled(decision: Decision) -> str:
@@ -137,7 +171,8 @@ def _cancelled(decision: Decision) -> str:
 
 
 def _more(decision: Decision) -> str:
-    return f" ({decision.detail})" if decision.detail else ""
+    detail = plain(decision.detail)
+    return f" ({detail})" if detail else ""
 
 
 _WAYS: dict[Reason, Callable[[Decision], str]] = {
@@ -147,6 +182,9 @@ _WAYS: dict[Reason, Callable[[Decision], str]] = {
     Reason.EXPIRED: _expired,
     Reason.OBSERVE_ONLY: _observed,
     Reason.APPROVAL_NEEDED: _asked,
+    Reason.APPROVAL_GIVEN: _agreed,
     Reason.NOTHING_TO_DO: _healthy,
+    Reason.UNDO_ASKED: _undo,
+    Reason.UNDONE_BY_HAND: _put_back,
     Reason.CANCELLED_BY_OPERATOR: _cancelled,
 }

@@ -21,5 +21,6 @@ if agree == '1' then agreed = agreed + 1 elseif before then agreed = agreed - 1 
 journal(id, cjson.encode({kind = 'answered', text = ARGV[8],
   data = {by = who, agree = agree == '1', why = ARGV[7], question = field[2]}}))
 call('HSET', rem(id), 'updated', text(NOW))
+if agree == '1' then tell(id, call('SMEMBERS', rem(id) .. ':open'), 'approval_given', ARGV[8]) end
 if agree ~= '1' or agreed >= need then wake(id) end
 return {'taken', agreed, need}

@@ -85,7 +85,7 @@ local function ask(d, a)
     end
     if open then d.joined[#d.joined + 1] = id end
     decide(d.fingerprint, cjson.encode({reason = open and 'joined' or 'created', incident = d.incident,
-      remediation = id, runbook = a.runbook, route = a.route, detail = a.detail ~= '' and a.detail or nil}))
+      remediation = id, runbook = a.runbook, route = a.route, detail = a.detail ~= '' and a.detail or d.redispatch and 'still firing' or nil}))
   end
   return id
 end

@@ -15,5 +15,9 @@ if ARGV[10] == '1' then
   end
 end
 tell(id, call('SMEMBERS', rem(id) .. ':inc'), reason, ARGV[7])
+-- What puts something back was asked for by no alert: those of the run before are told.
+local document = call('HGET', rem(id), 'doc')
+local before = document and cjson.decode(document).undo_of or ''
+if before ~= '' then tell(id, call('SMEMBERS', rem(before) .. ':inc'), reason, ARGV[7]) end
 close(id, ARGV[5], reason, ARGV[7], ARGV[8])
 return 1

@@ -9,4 +9,5 @@ if field[1] ~= 'done' then return 'not_done' end
 for i = 8, #ARGV do forget_revert(ARGV[i]) end
 create_undo(id, ARGV[6], ARGV[5], field[2], field[3] or '')
 journal(id, ARGV[7])
+tell(id, call('SMEMBERS', rem(of) .. ':inc'), 'undo_asked', cjson.decode(ARGV[7]).text)
 return 'taken'
