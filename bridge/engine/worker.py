@@ -274,9 +274,7 @@ class Worker:
             log.warning("the runbook's breaker was not told how the run ended", breaker=permit.name)
 
     async def _judge(self, stretch: Stretch) -> None:
-        """See at once what follows from how it ended: a runbook that stops, or is lowered, is not to wait for its next
-        alert before anybody can see it.
-        """
+        """Let it show at once what follows from how it ended: a runbook that stops, or may not go as far any more."""
         parts, rem = self._parts, stretch.view.remediation
         if parts.trust is None or rem.undo_of or not stretch.progress.writing:
             return

@@ -34,7 +34,7 @@ class BudgetGuard:
         spends = await _spends(remediation, plan, context)
         if not spends:
             return Verdict.allow()
-        return _verdict(await self._budgets.look(spends, self._settings.rules_for(spends)))
+        return verdict_of(await self._budgets.look(spends, self._settings.rules_for(spends)))
 
     async def reserve(
         self, claim: Claim, key: str, remediation: Remediation, plan: Plan, context: ActionContext, *, anew: bool
@@ -46,14 +46,15 @@ class BudgetGuard:
         spends = await _spends(remediation, plan, context)
         force = Reason.BUDGET_SPENT.value in remediation.override
         rules = self._settings.rules_for(spends)
-        return _verdict(await self._budgets.reserve(claim, key, spends, rules, force=force, anew=anew))
+        return verdict_of(await self._budgets.reserve(claim, key, spends, rules, force=force, anew=anew))
 
     async def release(self, claim: Claim, key: str) -> None:
         """Give back what the plan has reserved: it is not made now, and planned again before it is."""
         await self._budgets.reserve(claim, key, (), self._settings.rules_for(()))
 
 
-def _verdict(answer: BudgetAnswer) -> Verdict:
+def verdict_of(answer: BudgetAnswer) -> Verdict:
+    """Return the budget's answer as the guard says it."""
     if answer.granted:
         return Verdict.allow()
     if answer.halted:
