@@ -24,13 +24,13 @@ from bridge.api.guards import GuardsView
 from bridge.api.server import ApiParts, add_api
 from bridge.catalogue import catalogue, registry_of
 from bridge.configuration import Configuration, ConfigurationHolder, load
+from bridge.engine.child_runs import ChildRuns
 from bridge.engine.clock import SystemClock
 from bridge.engine.copies import EVERY, CopyKeeper
 from bridge.engine.dispatch import Dispatcher
 from bridge.engine.events import Events
 from bridge.engine.parts import Parts
 from bridge.engine.periodic import Job, run_jobs
-from bridge.engine.routing import ConfiguredRouting
 from bridge.engine.silenced import Silenced
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import KubeError
@@ -51,7 +51,6 @@ from bridge.stores.factory import Stores, open_stores
 from bridge.telemetry import Metrics, configure_logging, get_logger, hide
 from bridge.wiring import (
     cluster_connections,
-    cluster_map,
     connection_limits,
     credentials,
     entry_guards,
@@ -59,6 +58,7 @@ from bridge.wiring import (
     outside_settings,
     plan_guards,
     request_limits,
+    routing,
     store_options,
     tls_context,
 )
@@ -132,7 +132,7 @@ class Bridge:
         self._counters = Counters()
         metrics.register(self._counters)
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._routing = self._routing_of(holder.current)
+        self._routing = routing(holder.current)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parts: list[asyncio.Task[None]] = []
         """Tasks that run as long as the process does."""
@@ -269,6 +269,9 @@ class Bridge:
             observe=self.metrics.kube_request,
         )
         self._closers.append(clusters.close)
+        runs = ChildRuns(
+            lambda: self._routing, intake=stores.intake, guardbook=stores.guardbook, queue=stores.work
+        )
         outside = Outside(outside_settings(self.holder.current), breakers=stores.breakers, clock=self._clock)
         self._closers.append(outside.close)
         parts = Parts(
@@ -278,7 +281,7 @@ class Bridge:
             guardbook=stores.guardbook,
             breakers=stores.breakers,
             clusters=clusters,
-            connections=reaches(clusters.get, self._clock, outside, stores.copies),
+            connections=reaches(clusters.get, self._clock, outside, stores.copies, runs),
             prometheus=outside.prometheus,
             rules=outside.rules,
             events=Events(self._clock, observe=settings.events.observe) if settings.events.enabled else None,
@@ -366,16 +369,7 @@ class Bridge:
         await self._reloader.quietly("SIGHUP")
 
     def _route(self, configuration: Configuration) -> None:
-        self._routing = self._routing_of(configuration)
-
-    @staticmethod
-    def _routing_of(configuration: Configuration) -> ConfiguredRouting:
-        return ConfiguredRouting(
-            configuration.table,
-            runbooks=configuration.runbooks,
-            muted=configuration.muted,
-            clusters=cluster_map(configuration),
-        )
+        self._routing = routing(configuration)
 
     def _authenticator(self, configuration: Configuration, stores: Stores) -> Authenticator:
         return Authenticator(credentials(configuration), clock=self._clock, replays=stores.replays)

@@ -14,11 +14,11 @@ from bridge import __version__
 from bridge.catalogue import catalogue
 from bridge.configuration import Configuration
 from bridge.engine.assign import Refused, assign
+from bridge.engine.child_runs import ChildRuns
 from bridge.engine.clock import SystemClock
 from bridge.engine.dispatch import Muted
 from bridge.engine.parts import Parts
 from bridge.engine.rehearse import CopiesElsewhere, NoBreakers, ReadOnlyClusters, Rehearsal, rehearse
-from bridge.engine.routing import ConfiguredRouting
 from bridge.errors import InvalidInput
 from bridge.kube.clusters import KubeClusters
 from bridge.model.alert import Alert, fingerprint
@@ -26,7 +26,7 @@ from bridge.model.remediation import Remediation
 from bridge.notify.log import LogNotifier
 from bridge.outside.reach import Outside, reaches
 from bridge.telemetry import Metrics
-from bridge.wiring import cluster_connections, cluster_map, outside_settings, plan_guards
+from bridge.wiring import cluster_connections, outside_settings, plan_guards, routing
 
 
 async def rehearse_runbook(configuration: Configuration, runbook: str, labels: Mapping[str, str]) -> Rehearsal:
@@ -40,6 +40,7 @@ async def rehearse_runbook(configuration: Configuration, runbook: str, labels: M
     outside = Outside(outside_settings(configuration))
     settings = configuration.settings
     known = catalogue(tuple(map(Path, settings.plugins)))
+    runs = ChildRuns(lambda: routing(configuration))
     own: Any = None  # the rehearsal has stores of its own
     parts = Parts(
         queue=own,
@@ -48,7 +49,7 @@ async def rehearse_runbook(configuration: Configuration, runbook: str, labels: M
         guardbook=own,
         breakers=breakers,
         clusters=clusters,
-        connections=reaches(ReadOnlyClusters(clusters).get, clock, outside, CopiesElsewhere()),
+        connections=reaches(ReadOnlyClusters(clusters).get, clock, outside, CopiesElsewhere(), runs),
         prometheus=outside.prometheus,
         actions=known.actions,
         collectors=known.collectors,
@@ -77,18 +78,13 @@ def _remediation(configuration: Configuration, runbook: str, labels: Mapping[str
         labels=dict(labels),
         runbook=runbook,
     )
-    routing = ConfiguredRouting(
-        configuration.table,
-        runbooks=configuration.runbooks,
-        muted=configuration.muted,
-        clusters=cluster_map(configuration),
-    )
-    wishes = [wish for wish in routing.wishes(alert, now=now) if not isinstance(wish, Muted)]
+    routes = routing(configuration)
+    wishes = [wish for wish in routes.wishes(alert, now=now) if not isinstance(wish, Muted)]
     if not wishes:
         known = ", ".join(sorted(configuration.runbooks)) or "none"
         raise InvalidInput(f"there is no runbook {runbook!r}; there are: {known}")
     try:
-        made = assign(alert, wishes[0], clusters=routing.clusters, new_id=lambda: "plan")
+        made = assign(alert, wishes[0], clusters=routes.clusters, new_id=lambda: "plan")
     except Refused as refused:
         raise InvalidInput(f"{runbook}: {refused.detail}") from refused
     return msgspec.structs.replace(made.remediation, created_at=now)

@@ -9,6 +9,7 @@ from pathlib import Path
 from bridge.configuration.configuration import Configuration
 from bridge.engine.assign import ClusterMap
 from bridge.engine.copies import Watched
+from bridge.engine.routing import ConfiguredRouting
 from bridge.guards.again import AgainGuard
 from bridge.guards.attempts import AttemptsGuard
 from bridge.guards.budget import BudgetGuard
@@ -166,6 +167,16 @@ def cluster_map(configuration: Configuration) -> ClusterMap:
         label=configuration.settings.clusters.label,
         names=configuration.cluster_names,
         default=configuration.default_connection,
+    )
+
+
+def routing(configuration: Configuration) -> ConfiguredRouting:
+    """Return how alerts are routed by this configuration."""
+    return ConfiguredRouting(
+        configuration.table,
+        runbooks=configuration.runbooks,
+        muted=configuration.muted,
+        clusters=cluster_map(configuration),
     )
 
 

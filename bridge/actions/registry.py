@@ -30,6 +30,7 @@ from bridge.actions.rollout_pause import RolloutPause, RolloutResume
 from bridge.actions.rollout_restart import RolloutRestart
 from bridge.actions.rollout_status import RolloutStatus
 from bridge.actions.rollout_undo import RolloutUndo
+from bridge.actions.runbook import RunRunbook
 from bridge.actions.scale import Scale
 from bridge.actions.sentinel_failover import SentinelFailover
 from bridge.actions.set_env import SetEnv
@@ -83,6 +84,7 @@ _OUTSIDE: tuple[Action, ...] = (
     HttpCheck(),
     Command(),
     Notify(),
+    RunRunbook(),
 )
 
 

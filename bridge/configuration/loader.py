@@ -22,6 +22,7 @@ from bridge.configuration.included import Included, holder_of, joined
 from bridge.configuration.message_checks import message_problems
 from bridge.configuration.peer_checks import peer_problems
 from bridge.configuration.problems import Problems, nearest
+from bridge.configuration.run_checks import run_problems
 from bridge.configuration.route_checks import RouteChecks, Written
 from bridge.configuration.runbook_checks import Problem, Registry, runbook_problems
 from bridge.configuration.secrets import read_secrets
@@ -122,6 +123,9 @@ class _Loader:
             self._find_runbooks(at, part, required="runbooks" in part.model_fields_set)
         for name in self._written:
             self._runbook(name)
+        for name, runbook in self._runbooks.items():
+            for loc, text in run_problems(runbook, self._runbooks, self._broken):
+                self._problems.add(self._runbook_documents[name], loc, text)
         for at, part in parts:
             self._add_part(at, part)
         for at, part in parts:

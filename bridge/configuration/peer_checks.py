@@ -27,7 +27,7 @@ def peer_problems(runbook: Runbook, registry: Registry, settings: Settings) -> I
     for loc, collect in _collects(runbook):
         model = (registry.collectors or {}).get(collect.collect)
         yield from _missing(model, collect.with_, (*loc, "with"), settings)
-    for loc, step in _steps(runbook):
+    for loc, step in steps_of(runbook):
         model = (registry.actions or {}).get(step.action)
         yield from _missing(model, step.with_, (*loc, "with"), settings)
 
@@ -40,7 +40,8 @@ def _collects(runbook: Runbook) -> Iterator[tuple[Loc, Collect]]:
             yield ("verify", "evidence", name), item
 
 
-def _steps(runbook: Runbook) -> Iterator[tuple[Loc, Step]]:
+def steps_of(runbook: Runbook) -> Iterator[tuple[Loc, Step]]:
+    """Yield every step of a runbook, with its place."""
     for at, scenario in enumerate(runbook.scenarios):
         for number, step in enumerate(scenario.steps):
             yield ("scenarios", at, "steps", number), step

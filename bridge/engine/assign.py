@@ -93,6 +93,8 @@ def assign(
         why=alert.why,
         override=alert.override,
         group=group,
+        parents=alert.order.parents if alert.order else (),
+        above=alert.order.above if alert.order else (),
     )
     if group:
         # Its targets are not known yet: their locks keep it from meeting other runs, this other runs of the group.

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.model.remediation import RemediationView
+from bridge.model.remediation import Remediation, RemediationView
 from bridge.model.target import Target
 from bridge.ports import Connections
 
@@ -21,6 +21,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     reach: Connections
     results: tuple[Mapping[str, Any], ...] = ()
+    run: Remediation | None = None
 
 
 def variables(

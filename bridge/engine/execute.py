@@ -63,6 +63,9 @@ class Run:
         if not isinstance(ending, Finish):
             return ending
         ending = self._reported(ending)
+        if self._rem.parents:
+            # Whoever waits for it tells people, if nothing else helps.
+            ending = msgspec.structs.replace(ending, quiet=True)
         return self._advised(ending) if ending.escalated else ending
 
     def _reported(self, finish: Finish) -> Finish:
@@ -101,6 +104,7 @@ class Run:
             remediation=self._rem.undo_of or self._rem.id,
             planned_at=self._rem.created_at,
             target=self._rem.target,
+            run=self._rem,
             reach=reach.over(snapshot),
         )
         if parts.events is not None:

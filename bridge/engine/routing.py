@@ -8,6 +8,7 @@ from bridge.engine.assign import ClusterMap, Wish
 from bridge.engine.dispatch import Muted
 from bridge.model.alert import Alert
 from bridge.model.mode import Mode
+from bridge.model.order import Order
 from bridge.model.route import Match
 from bridge.model.routing import RoutingTable
 from bridge.model.runbook import Runbook
@@ -34,10 +35,17 @@ class ConfiguredRouting:
 
     def wishes(self, alert: Alert, *, now: float) -> list[Wish | Muted]:
         """Return what the alert's routes ask for; a runbook named by hand takes the place of the routes' own."""
+        if alert.order is not None:
+            return self._ordered(alert.order)
         matches = self._table.match(alert.labels)
         if alert.runbook:
             return self._by_hand(alert, matches)
         return [self._wish(match, alert, now) for match in matches if match.runbook]
+
+    def _ordered(self, order: Order) -> list[Wish | Muted]:
+        runbook = self._runbooks.get(order.runbook)
+        said = {name: getattr(order, name) for name in Order.__struct_fields__ if name in Wish.__struct_fields__}
+        return [] if runbook is None else [Wish(**{**said, "runbook": runbook})]
 
     def _by_hand(self, alert: Alert, matches: list[Match]) -> list[Wish | Muted]:
         runbook = self._runbooks.get(alert.runbook)

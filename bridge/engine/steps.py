@@ -44,6 +44,9 @@ from bridge.model.verification import Answer, Verification
 
 T = TypeVar("T")
 
+_VERIFY_WITHIN = 300.0
+"""Seconds that an action's verification has where neither it nor its step says more."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -105,7 +108,8 @@ class Steps:
         keys = sorted({*also, *(key for plan in plans for key in plan.lock_keys)})
         if not keys:
             return
-        holder = await self._parts.locks.acquire(self._lease.claim, keys, seconds=self._parts.limits.lock)
+        seconds, above = self._parts.limits.lock, self._remediation.parents
+        holder = await self._parts.locks.acquire(self._lease.claim, keys, seconds=seconds, above=above)
         if holder is not None:
             due = self._parts.clock.now() + self._parts.limits.lock_retry
             raise Ended(Park(due, Reason.LOCKED, f"remediation {holder} holds a lock on {', '.join(keys)}"))
@@ -206,7 +210,9 @@ class Steps:
 
     async def verify(self, key: str, step: Step) -> Verification:
         """Wait for the action's own effect, until the step's deadline (which survives a restart)."""
-        until = await self.deadline(key, step.verify_within, f"verifying {step.action}")
+        usual: float = getattr(self._maker.action(step.action), "verify_within", _VERIFY_WITHIN)
+        within = usual if step.verify_within is None else step.verify_within
+        until = await self.deadline(key, within, f"verifying {step.action}")
         piece = self.piece(key)
 
         async def ask() -> Verification:

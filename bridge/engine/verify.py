@@ -48,7 +48,7 @@ async def watch(look: Look, how: Watch, *, clock: Clock, limits: Limits, lease: 
             fixed_since = now
         if fixed_since is not None and now - fixed_since >= how.settle:
             return found
-        if (found.answer is Answer.NOT_FIXED and found.final) or left <= 0:
+        if (found.answer is not Answer.FIXED and found.final) or left <= 0:
             return _at_the_end(found, fixed_since)
         since = None if fixed_since is None else clock.now() - (now - fixed_since)
         wait = min(pause, max(left, 0.05))

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from bridge.model.order import Order
+
 Status = Literal["firing", "resolved"]
 
 # Alerts that senders make about themselves: accepted, recorded, and never acted on (Grafana's alerting docs).
@@ -38,6 +40,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Reasons (by value) of guards that the operator overrides, explicitly."""
     runbook: str = ""
     """A runbook named by hand instead of being routed to."""
+    order: Order | None = None
+    """What alertbridge asks of itself, in place of a route."""
 
     @property
     def name(self) -> str:

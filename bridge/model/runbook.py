@@ -53,6 +53,8 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 
 MOST_STEPS = 500
 """What the steps of one scenario may come to, each counted with its items or rounds."""
+RUN = "runbook"
+"""The action that runs another runbook."""
 FEW_ITEMS = 10
 """How many items `for_each` takes when the step says nothing of it."""
 
@@ -162,8 +164,8 @@ class Step(Strict):
     """The step is made again until something is so, a bounded number of times."""
     mode: Mode | None = None
     """How far this step may go; the strictest step of a scenario counts for all of it."""
-    verify_within: Duration = 300.0
-    """How long the action's own verification may take."""
+    verify_within: Duration | None = None
+    """How long the action's own verification may take; 5 minutes when left out, an hour for another runbook's run."""
     on_failed: Literal["fail", "continue"] = "fail"
     """What it means that the step could not be made or did not help: the attempt ends, or the next step is made all
     the same (of several items: all of them). What is unknown, or denied by a guard, ends the run in any case."""

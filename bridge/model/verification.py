@@ -19,4 +19,4 @@ class Verification(msgspec.Struct, frozen=True):
     answer: Answer
     detail: str = ""
     final: bool = False
-    """For `not_fixed`: waiting longer cannot change it (a rollout past its progress deadline)."""
+    """Unless it is `fixed`: waiting longer cannot change it (a rollout past its progress deadline)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bridge.errors import Hung, InvalidInput, PermanentError, TemporaryError
@@ -11,6 +11,7 @@ from bridge.kube.circuit import Circuit
 from bridge.model.argument_lists import arguments_match
 from bridge.model.http_address import origin_of
 from bridge.model.outside import Copy, ExecReply, HttpReply, HttpRequest, Message, SqlReply
+from bridge.model.remediation import Remediation, RemediationView
 from bridge.model.target import ObjectRef
 from bridge.outside.alertmanager import Alertmanager
 from bridge.outside.command import Commands
@@ -23,7 +24,7 @@ from bridge.outside.redis import RedisPeers
 from bridge.outside.rules import AlertRules
 from bridge.outside.served import served_certificate
 from bridge.outside.sql import SqlPeers
-from bridge.ports import Breakers, Clock, Cluster, Copies
+from bridge.ports import Breakers, Clock, Cluster, Copies, Ordered, Runs
 
 T = TypeVar("T")
 
@@ -162,10 +163,18 @@ class Outside:
 class Reach:
     """Implements bridge.ports.Connections for one cluster."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, outside: Outside, copies: Copies | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        outside: Outside,
+        copies: Copies | None = None,
+        runs: Runs | None = None,
+    ) -> None:
         self.cluster = cluster
         self.clock = clock
         self.copies: Copies = copies if copies is not None else NoCopies()
+        self.runs: Runs = runs if runs is not None else NoRuns()
         self._outside = outside
 
     def over(self, cluster: Cluster) -> Reach:
@@ -235,8 +244,27 @@ class NoCopies:
         return False
 
 
+class NoRuns:
+    """Implements bridge.ports.Runs where no other runbook can be run."""
+
+    def order(
+        self, run: Remediation | None, runbook: str, labels: Mapping[str, str], params: Mapping[str, Any]
+    ) -> Ordered:
+        raise PermanentError("no other runbook can be run from here")
+
+    async def ask(self, order: Mapping[str, Any]) -> None:
+        raise PermanentError("no other runbook can be run from here")
+
+    async def found(self, order: Mapping[str, Any]) -> RemediationView | None:
+        return None
+
+
 def reaches(
-    get_cluster: Callable[[str], Cluster], clock: Clock, outside: Outside, copies: Copies | None = None
+    get_cluster: Callable[[str], Cluster],
+    clock: Clock,
+    outside: Outside,
+    copies: Copies | None = None,
+    runs: Runs | None = None,
 ) -> Callable[[str], Reach]:
     """Return what makes a cluster's name into its Reach. Raises InvalidInput for an unknown name."""
-    return lambda name: Reach(get_cluster(name), clock, outside, copies)
+    return lambda name: Reach(get_cluster(name), clock, outside, copies, runs)

@@ -31,6 +31,7 @@ from bridge.ports.copies import Copies
 from bridge.ports.guardbooks import Breakers, Budgets, Guardbook, Trustbook
 from bridge.ports.health import StoreHealth
 from bridge.ports.intake import Intake, IntakeQueue, Refusals, ReplayMemory
+from bridge.ports.runs import Ordered, Runs
 from bridge.ports.silences import Silences
 from bridge.ports.trail import Audit, Notices
 from bridge.ports.work import Journal, Locks, WorkQueue
@@ -57,10 +58,12 @@ __all__ = [
     "Locks",
     "Notices",
     "Notifier",
+    "Ordered",
     "PlanGuard",
     "Refusals",
     "ReplayMemory",
     "ReservingGuard",
+    "Runs",
     "Silencer",
     "Silences",
     "StoreHealth",

@@ -20,6 +20,7 @@ from bridge.model.verification import Verification
 from bridge.ports.clock import Clock
 from bridge.ports.cluster import Cluster
 from bridge.ports.copies import Copies
+from bridge.ports.runs import Runs
 
 
 class Connections(Protocol):
@@ -28,6 +29,7 @@ class Connections(Protocol):
     clock: Clock
     cluster: Cluster
     copies: Copies
+    runs: Runs
 
     def over(self, cluster: Cluster) -> Connections:
         """Return the same with `cluster` in the cluster's place, for `exec` too."""
@@ -167,6 +169,11 @@ class ActionContext(Protocol):
 
     @property
     def target(self) -> Target: ...
+
+    @property
+    def run(self) -> Remediation | None:
+        """The record of the run; None outside of one."""
+        ...
 
     @property
     def results(self) -> Sequence[Mapping[str, Any]]:

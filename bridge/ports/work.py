@@ -132,10 +132,13 @@ class Journal(Protocol):
 class Locks(Protocol):
     """Objects tied to a remediation, from its first write to the end of its verification."""
 
-    async def acquire(self, claim: Claim, keys: Sequence[str], *, seconds: float) -> str | None:
+    async def acquire(
+        self, claim: Claim, keys: Sequence[str], *, seconds: float, above: Sequence[str] = ()
+    ) -> str | None:
         """Lock all keys (in sorted order) or none; return None, or the remediation that holds one of them.
 
-        Locking again by the same remediation prolongs. Raises LeaseLost.
+        Locking again by the same remediation prolongs. What one of `above` holds stays its own and keeps nobody
+        out: those wait for this one, and write nothing meanwhile. Raises LeaseLost.
         """
         ...
 

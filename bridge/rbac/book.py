@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from bridge.catalogue import Catalogue
 from bridge.configuration import Configuration
+from bridge.configuration.peer_checks import steps_of
+from bridge.configuration.scope import has_template
 from bridge.engine.copies import permissions as permissions_for_copies
 from bridge.errors import InvalidInput
 from bridge.kube.paths import KNOWN
@@ -15,7 +19,7 @@ from bridge.model.apply_merge import is_built_in
 from bridge.model.mode import Mode
 from bridge.model.permission import Permission
 from bridge.model.route import Match
-from bridge.model.runbook import Runbook
+from bridge.model.runbook import RUN, Runbook, Step
 from bridge.model.target import check_name, check_namespace
 from bridge.rbac.calls import UNKNOWN, Call, Labels, Situation, calls, homes, situations
 from bridge.rbac.result import CLUSTER_WIDE, Roles, Rule
@@ -90,6 +94,7 @@ class _Book:
         observe: bool,
     ) -> None:
         self._settings = configuration.settings
+        self._runbooks = configuration.runbooks
         self._known = known
         self._given = given
         self._secrets = secrets
@@ -100,8 +105,12 @@ class _Book:
         self._labelled: dict[str, None] = {}
         self._excepted: tuple[str, ...] = ()
 
-    def add(self, runbook: Runbook, match: Match, labels: Labels) -> None:
-        """Add everything that a runbook asks for where a route names it."""
+    def add(self, runbook: Runbook, match: Match, labels: Labels, above: tuple[str, ...] = ()) -> None:
+        """Add everything that a runbook asks for where a route names it, and so for the runbooks that it runs."""
+        for _, step in steps_of(runbook):
+            name = step.with_.get("runbook") if step.action == RUN else None
+            if isinstance(name, str) and name in self._runbooks and name not in above:
+                self._add_run(self._runbooks[name], step, match, labels, (*above, runbook.name))
         observes = match.mode is Mode.OBSERVE
         self._excepted = match.allow_namespaces
         for situation in situations(runbook, match, labels, self._given):
@@ -117,6 +126,16 @@ class _Book:
                     self._call(runbook, call, home, situation, observes=observes or call.observes)
         if self._can_be(runbook, match, labels):
             self._labelled[runbook.name] = None
+
+    def _add_run(self, runbook: Runbook, step: Step, match: Match, labels: Labels, above: tuple[str, ...]) -> None:
+        said = step.with_.get("labels")
+        given = said if isinstance(said, Mapping) else {}
+        # What only a run knows of a label leaves it open, and --namespace names it.
+        known = {name: frozenset([str(value)]) for name, value in given.items() if not has_template(value)}
+        kept = {name: values for name, values in labels.items() if name not in given}
+        params = step.with_.get("params")
+        more = msgspec.structs.replace(match, runbook=runbook.name, params=params if isinstance(params, dict) else {})
+        self.add(runbook, more, {**kept, **known}, above)
 
     @staticmethod
     def _can_be(runbook: Runbook, match: Match, labels: Labels) -> bool:

@@ -15,8 +15,12 @@ class RedisLocks:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def acquire(self, claim: Claim, keys: Sequence[str], *, seconds: float) -> str | None:
-        reply = await self._link.script("lock", claim.remediation, claim.token, seconds, *sorted(keys))
+    async def acquire(
+        self, claim: Claim, keys: Sequence[str], *, seconds: float, above: Sequence[str] = ()
+    ) -> str | None:
+        """See ports.Locks."""
+        given: tuple[str | float, ...] = (len(above), *above, *sorted(keys))
+        reply = await self._link.script("lock", claim.remediation, claim.token, seconds, *given)
         if reply[0] == b"lost":
             raise LeaseLost(f"{claim.remediation} is no longer this worker's")
         return reply[1].decode() if reply[0] == b"held" else None

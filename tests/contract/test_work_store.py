@@ -322,6 +322,18 @@ async def test_locks_are_taken_all_or_none(opened: OpenStores) -> None:
     assert await stores.locks.acquire(two, ["c", "b", "a"], seconds=60) is None
 
 
+async def test_locks_of_a_run_that_waits_keep_the_one_it_waits_for_out_of_nothing(opened: OpenStores) -> None:
+    stores = await opened.open()
+    await fire(stores, wish("a"), wish("a", "other"))
+    waiting, under_way = await claimed(stores), await claimed(stores)
+    above = [waiting.remediation]
+    await stores.locks.acquire(waiting, ["b"], seconds=60)
+    assert await stores.locks.acquire(under_way, ["b", "c"], seconds=60, above=above) is None
+    assert await stores.locks.acquire(waiting, ["c"], seconds=60) == under_way.remediation
+    await stores.locks.release(under_way)
+    assert await stores.locks.acquire(under_way, ["b"], seconds=60) == waiting.remediation, "it was never given up"
+
+
 async def test_lock_survives_its_worker_and_ends_at_its_deadline(opened: OpenStores) -> None:
     """Decision 9: a lock is the remediation's, not the claim's."""
     stores = await opened.open()

@@ -173,6 +173,8 @@ async def furnished(action: str) -> AsyncIterator[RecordingProxy]:
 def configured(folder: Path, action: str, url: str) -> Configuration:
     (folder / "runbooks" / "example").mkdir(parents=True)
     (folder / "runbooks" / "example" / f"{action}.yml").write_text(json.dumps(runbook(action)))
+    other = {**runbook("rollout_restart"), "target": {"namespace": "shop", "name": "${labels.deployment}"}}
+    (folder / "runbooks" / "example" / "redis-down.yml").write_text(json.dumps(other))
     place = folder / "bridge.yml"
     route = {"runbook": f"example/{action}", "mode": "auto", "allow_irreversible": True}
     place.write_text(
@@ -201,7 +203,7 @@ async def test_the_example_of_an_action_plans_and_only_reads(
 
 
 NEEDS_NO_OBJECT = {
-    *("command", "http_call", "http_check", "notify", "promql_check", "sql", "status_page"),
+    *("command", "http_call", "http_check", "notify", "promql_check", "runbook", "sql", "status_page"),
     *("job_run", "object_apply", "incident_tracker"),
     *("cordon", "drain", "uncordon"),
 }

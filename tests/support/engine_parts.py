@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bridge.catalogue import catalogue
 from bridge.configuration import Configuration
+from bridge.engine.child_runs import ChildRuns
 from bridge.engine.parts import Parts
 from bridge.kube.clusters import KubeClusters
 from bridge.notify.log import LogNotifier
@@ -14,7 +15,7 @@ from bridge.outside.reach import Outside, reaches
 from bridge.ports import Clock
 from bridge.stores import Stores
 from bridge.telemetry import Metrics
-from bridge.wiring import entry_guards, plan_guards
+from bridge.wiring import entry_guards, plan_guards, routing
 
 
 def engine_parts(
@@ -28,6 +29,9 @@ def engine_parts(
 ) -> Parts:
     """Return the parts of a worker; `now` gives the configuration of now."""
     known = catalogue(tuple(map(Path, now().settings.plugins)))
+    runs = ChildRuns(
+        lambda: routing(now()), intake=stores.intake, guardbook=stores.guardbook, queue=stores.work
+    )
     return Parts(
         queue=stores.work,
         journal=stores.journal,
@@ -35,7 +39,7 @@ def engine_parts(
         guardbook=stores.guardbook,
         breakers=stores.breakers,
         clusters=clusters,
-        connections=reaches(clusters.get, clock, outside, stores.copies),
+        connections=reaches(clusters.get, clock, outside, stores.copies, runs),
         prometheus=outside.prometheus,
         actions=known.actions,
         collectors=known.collectors,

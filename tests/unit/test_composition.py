@@ -165,6 +165,16 @@ def test_mistakes_behind_a_use_are_told_at_their_own_lines(tmp_path: Path) -> No
     assert any(one.startswith("more.yml:5:15: scenarios[1].whn: is an unknown key") for one in found)
 
 
+def test_a_runbook_that_a_step_runs_has_to_be_there_with_the_parameters_that_it_gets(tmp_path: Path) -> None:
+    unknown = "{action: runbook, with: {runbook: net/latensy}}"
+    step = f"{unknown}, {{action: runbook, with: {{runbook: net/latency, params: {{tl: 5}}}}}}"
+    text = f"summary: s\ntarget: {{name: x}}\nscenarios: [{{name: a, otherwise: true, steps: [{step}]}}]\n"
+    assert [one.partition(": ")[2] for one in mistakes(tmp_path, a=text)] == [
+        "scenarios[0].steps[0].with.runbook: no runbook is called 'net/latensy'; did you mean net/latency?",
+        "scenarios[0].steps[1].with.params.tl: net/latency has no parameter 'tl'; did you mean ttl?",
+    ]
+
+
 def test_a_runbook_that_uses_itself_over_others_is_an_error_that_shows_the_way(tmp_path: Path) -> None:
     a = "summary: s\ntarget: {name: x}\nscenarios: [{use: net/b}]\n"
     found = mistakes(tmp_path, a=a, b=a.replace("net/b", "net/a"))
