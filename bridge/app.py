@@ -236,6 +236,7 @@ class Bridge:
             reload=reloader.reload,
             stopping=self.stopping,
             version=__version__,
+            external_url=lambda: self.holder.current.settings.external_url,
         )
 
     def _guards(self, stores: Stores) -> GuardsView:

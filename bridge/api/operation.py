@@ -154,17 +154,26 @@ def authorized(request: web.Request, principal: Principal | None, role: Role) ->
     return principal
 
 
-def same_origin(request: web.Request) -> None:
-    """Refuse what a browser sends for another site's page. Programs send no Origin."""
-    origin = request.headers.get("Origin")
+def same_origin(request: web.Request, external_url: str = "") -> None:
+    """Refuse what a browser sends for another site's page. Programs send no Origin.
+
+    Behind a proxy that calls us by another name, our own pages are those of `external_url`.
+    """
+    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
     if origin is None:
         return
     try:
-        same = urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower() != ""
+        ours = urlsplit(external_url)
+        same = urlsplit(origin).netloc.lower() == host.lower() != "" or (
+            bool(external_url) and origin.lower() == f"{ours.scheme}://{ours.netloc}".lower()
+        )
     except ValueError:
         same = False
     if not same:
-        raise Refused(403, "the Origin header names another site than the one that was called")
+        mend = "behind a proxy, `external_url` has to be the address that people use"
+        raise Refused(
+            403, f"the Origin header names another site than the one that was called, {host[:100]!r}; {mend}"
+        )
 
 
 def _host(netloc: str) -> str:

@@ -12,7 +12,7 @@ import base64
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -49,8 +49,12 @@ log = get_logger()
 class Page:
     """Handlers of `/r/ID`."""
 
-    def __init__(self, authenticator: Authenticator, queue: WorkQueue, journal: Journal) -> None:
+    def __init__(
+        self, authenticator: Authenticator, queue: WorkQueue, journal: Journal, external_url: Callable[[], str]
+    ) -> None:
+        """`external_url`: the address that people use, where that is not the one that we are called by."""
         self._authenticator = authenticator
+        self._external_url = external_url
         self._queue = queue
         self._journal = journal
         self._answers = Answers(queue, journal)
@@ -83,7 +87,7 @@ class Page:
     async def _act(self, request: web.Request) -> web.Response:
         if "Origin" not in request.headers:
             raise Refused(403, "a form's POST names the page that it comes from (Origin); programs use the API")
-        same_origin(request)
+        same_origin(request, self._external_url())
         form = await _form(request)
         do, why, token = form.get("do", ""), form.get("why", "")[:_LONGEST_WHY], form.get("token", "")
         principal = self._authenticator.identify(_WithToken(token) if token else request)  # type: ignore[arg-type]

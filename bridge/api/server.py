@@ -92,6 +92,8 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
     """Set when the server drains: open streams end."""
     version: str
+    external_url: Callable[[], str]
+    """The address that people use; empty: the one that they call us by."""
 
 
 def add_api(app: web.Application, parts: ApiParts) -> None:
@@ -104,7 +106,7 @@ def add_api(app: web.Application, parts: ApiParts) -> None:
             add(path, _checked(op, parts.authenticator))
         if path != "/":  # the receiver takes its POST
             app.router.add_route("*", path, _wrong_method([op.method for op in there]))
-    Page(parts.authenticator, parts.queue, parts.journal).add(app, ID)
+    Page(parts.authenticator, parts.queue, parts.journal, parts.external_url).add(app, ID)
     app.router.add_route("*", "/api/{rest:.*}", _not_there)
     app.router.add_route("*", "/-/{rest:.*}", _not_there)
 

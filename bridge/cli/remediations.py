@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,33 @@ _WHY = click.option("--why", default="", help="Stands in the audit trail.")
 @_WHY
 @connected
 def approve(client: Any, id_: str, plan: str, why: str, output: str) -> None:
-    """Agree to the plan that a remediation waits with; `show ID` has it."""
+    """Agree to the plan that a remediation waits with; without --plan it is shown, and asked about at a terminal."""
+    plan = plan or _seen(client, id_, output)
     said = client.post(f"/api/v1/remediations/{segment(id_)}/approve", {"why": why, "plan": plan})
     tell(output, said, lambda: f"{id_}: {said['agreed']} of {said['needed']} agree" + _before(said))
+
+
+def _seen(client: Any, id_: str, output: str) -> str:
+    """Show the plan that is asked about now and return its digest: what changes meanwhile is not agreed to.
+
+    Empty where nothing is asked: the server says why.
+    """
+    from bridge import printing
+    from bridge.model.text import printable
+
+    asked = client.get(f"/api/v1/remediations/{segment(id_)}").get("question")
+    if not asked or not asked["open"]:
+        return ""
+    if output == "text":
+        entries = client.get(f"/api/v1/remediations/{segment(id_)}/journal")["entries"]
+        wanted = asked["steps"].items()
+        shown = {e["data"]["hash"]: e for e in entries if (e["data"].get("step"), e["data"].get("hash")) in wanted}
+        for entry in shown.values():
+            lines = [printable(printing.brief(entry)), *printing.plan(entry["data"]["plan"])]
+            click.echo("\n".join(lines), err=True)
+        if sys.stdin.isatty():
+            click.confirm(f"Is plan {asked['plan']} to be made?", abort=True, err=True)
+    return str(asked["plan"])
 
 
 @click.command()

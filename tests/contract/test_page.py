@@ -134,6 +134,51 @@ async def test_another_sites_form_does_nothing_with_the_credential_that_a_browse
     assert memory.answered == []
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("https://people.example", 200),
+        ("https://PEOPLE.example", 200),
+        ("http://people.example", 403),
+        ("https://people.example.evil.example", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ],
+)
+async def test_behind_a_proxy_the_form_comes_from_the_address_that_people_use(
+    memory: Memory, sent: str, status: int
+) -> None:
+    """A proxy that calls us by another name than people call it."""
+    behind = await client(memory, external_url=lambda: "https://people.example/bridge")
+    try:
+        response = await post(behind, {"Origin": sent}, do="approve", plan=QUESTION.digest)
+        assert response.status == status
+        assert len(memory.answered) == (status == 200)
+        if status != 200:
+            assert "external_url" in await response.text(), "how to mend it"
+    finally:
+        await behind.close()
+
+
+async def test_a_token_is_nowhere_but_in_the_body_that_it_came_in(visitor: Any, caplog: Any) -> None:
+    """Neither in an address (history, Referer, access logs), nor in a page, a cookie or a log."""
+    responses = [
+        await post(visitor, do="approve", token="op-token", plan=QUESTION.digest),
+        await post(visitor, do="look", token="wrong-token"),
+        await visitor.get("/r/r1?token=op-token"),
+    ]
+    assert [response.status for response in responses] == [200, 401, 401], "an address carries no credential"
+    for response in responses:
+        text = await response.text()
+        assert "op-token" not in text
+        assert "wrong-token" not in text
+        assert 'method="get"' not in text
+        assert "Set-Cookie" not in response.headers
+        assert "Location" not in response.headers
+        assert response.headers["Cache-Control"] == "no-store"
+    assert "op-token" not in caplog.text.replace("GET /r/r1?token=op-token", "")
+
+
 @pytest.mark.parametrize("fields", [{"do": "approve"}, {"do": "approve", "plan": "x"}, {"do": "burn"}, {}])
 async def test_a_form_that_says_too_little_does_nothing(
     memory: Memory, operator: Any, fields: dict[str, str]

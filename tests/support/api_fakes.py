@@ -234,6 +234,7 @@ def parts(memory: Memory, **more: Any) -> ApiParts:
         "trigger_body": TriggerBody,
         "stopping": asyncio.Event(),
         "version": "1",
+        "external_url": lambda: "",
     }
     return ApiParts(**(everything | more))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from click.testing import CliRunner
 
 from bridge.cli import main
+from bridge.model.approval import Question
+from bridge.model.remediation import Entry, State
 from bridge.printing import people
-from tests.support.api_fakes import Memory
+from tests.support.api_fakes import NOW, Memory, view
 from tests.support.api_server import serving
 
 
@@ -28,3 +31,30 @@ def test_ack_tells_who_has_taken_it_on() -> None:
         gone = told.invoke(main, ["ack", "nobody"])
         assert (gone.exit_code, "404" in gone.stderr) == (1, True)
         assert "Told to people:" in told.invoke(main, ["show", "r1"]).stdout
+
+
+ASKED = Question(plans={"only/0": "ab" * 8}, need=2, until=NOW + 60)
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_who_approves_without_naming_a_plan_sees_it_and_agrees_to_just_that(output: str) -> None:
+    memory = Memory()
+    memory.views["r1"] = view("r1", State.PARKED)
+    fields = [{"pointer": "/spec/replicas", "before": 3, "after": 4}]
+    change = {"ref": {"kind": "Deployment", "namespace": "shop", "name": "web"}, "fields": fields, "summary": "more"}
+    plan = {"action": "scale", "summary": "scale it\x1b[2J", "changes": [change]}
+    question = {"plans": ASKED.plans, "need": 2, "until": ASKED.until}
+    memory.entries = [
+        Entry(kind="planned", at=NOW, text="an old one", data={"step": "only/0", "hash": "f" * 16, "plan": plan}),
+        Entry(kind="planned", at=NOW, text=plan["summary"], data={"step": "only/0", "hash": "ab" * 8, "plan": plan}),
+        Entry(kind="asked", at=NOW, data={"question": question}),
+    ]
+    with serving(memory) as url:
+        person = CliRunner(env={"ALERTBRIDGE_URL": url, "ALERTBRIDGE_TOKEN": "op-token"})
+        told = person.invoke(main, ["approve", "r1", "-o", output])
+        assert told.exit_code == 0, told.stderr
+        (answer,) = memory.answered
+        assert (answer.agree, answer.digest) == (True, ASKED.digest)
+        assert ("+  replicas: 4" in told.stderr) is (output == "text")
+        assert "\x1b[2J" not in told.stderr
+        assert "an old one" not in told.stderr
