@@ -13,7 +13,7 @@ import pytest
 
 from bridge.model.alert import fingerprint
 from tests.support.alertmanager import start_alertmanager
-from tests.support.installation import SENDER, Installation, Server
+from tests.support.installation import RESTART, SENDER, Installation, Server, runbook, start_redis
 from tests.support.processes import Processes, free_port, until
 from tests.support.workshop import Workshop, open_workshop
 
@@ -72,3 +72,36 @@ async def test_a_silence_stands_while_it_repairs_and_the_end_that_it_hides_is_re
         await until(lifted, seconds=20, what="the silence's end")
     finally:
         installation.end_private_redis()
+
+
+async def test_another_process_lifts_the_silence_of_one_that_died(processes: Processes, shop: Workshop) -> None:
+    """Fault 3: the process that made it and repairs is killed (-9) in mid-write; its repair fails in another one."""
+    port = free_port()
+    alertmanager = await start_alertmanager(processes, f"http://127.0.0.1:{port}/webhook", token=SENDER)
+    redis = await start_redis(processes)
+    settings = {"url": alertmanager.url, "hold_page": {"for": "10m", "at_most": "15m"}}
+    never = runbook(
+        "test/restart", verify={**RESTART["verify"], "fixed": "evidence.rollout.revision > 50", "within": "2s"}
+    )
+    installation = Installation(
+        processes, kubernetes=shop.url, redis=redis.url, alertmanager=settings, runbooks=[never]
+    )
+    first = await installation.start(port=port)
+    shop.proxy.hold_before = 1
+    await alertmanager.fire(LABELS, starts_at=datetime.now(UTC))
+    await shop.proxy.holds()
+
+    async def held() -> bool:
+        return bool(await silences(alertmanager.url))
+
+    await until(held, seconds=20, what="the silence")
+    first.process.kill()
+    second = await installation.start()
+    done = await second.outcome()
+    assert done["outcome"] == "failed", done["detail"]
+
+    async def lifted() -> bool:
+        return not await silences(alertmanager.url)
+
+    await until(lifted, seconds=20, what="the silence's end")
+    assert await second.figure("alertbridge_page_holds_total", result="lifted") == 1
