@@ -20,10 +20,11 @@ from bridge.actions.helm_objects import Difference, Rules, difference
 from bridge.actions.helm_records import Records, before
 from bridge.actions.permits import permit
 from bridge.actions.workloads import look
-from bridge.errors import InvalidInput, KubeNotFound, PlanError
+from bridge.errors import KubeNotFound, PlanError
 from bridge.model import helm
 from bridge.model.helm import BadRecord, Release
 from bridge.model.helm_manifest import RELEASE_NAME, RELEASE_NAMESPACE
+from bridge.model.helm_target import MOST_RECORDS, NAMESPACE_HELP, RELEASE_HELP, bearer, bearers
 from bridge.model.permission import Permission
 from bridge.model.plan import Change, Operation, Plan, Repeat, Undo
 from bridge.model.target import ObjectRef, check_name, check_namespace
@@ -31,11 +32,7 @@ from bridge.model.verification import Answer, Verification
 from bridge.model.workload import WORKLOADS, annotations_of
 from bridge.ports import ActionContext
 
-_MOST_RECORDS = 500
 _HOOKS = ("pre-rollback", "post-rollback")
-_API_VERSIONS = {"Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Service": "v1"}
-_RELEASE = "HelmRelease"
-"""The kind of a target that is a release itself."""
 
 
 class RollbackParams(KindParams):
@@ -43,12 +40,11 @@ class RollbackParams(KindParams):
 
     release: str | None = ParamField(
         default=None,
-        description="Name of the release; left out: the one that the target's annotation "
-        "`meta.helm.sh/release-name` names, or the target's own name where its kind is HelmRelease.",
+        description=RELEASE_HELP,
     )
     namespace: str | None = ParamField(
         default=None,
-        description="Namespace of the release, one of `secret_namespaces`; left out: the target's.",
+        description=NAMESPACE_HELP,
     )
     to_revision: int | None = ParamField(
         default=None,
@@ -95,8 +91,7 @@ class HelmRollback(BaseAction):
         for group, name in map(split, kinds_of(params)):
             asked.append(permit(f"{group}/v1" if group else "v1", name, "create", "delete", "get", "patch"))
         asked.append(permit("autoscaling/v2", "HorizontalPodAutoscaler", "list"))
-        if not params.get("release") and kind in _API_VERSIONS:
-            asked.append(permit(_API_VERSIONS[kind], kind, "get"))
+        asked.extend(permit(api_version, bearing, "get") for api_version, bearing in bearers(kind, params))
         return tuple(asked)
 
     async def plan(self, context: ActionContext, params: RollbackParams) -> Plan:
@@ -189,7 +184,7 @@ class HelmRollback(BaseAction):
 async def read_history(context: ActionContext, namespace: str, name: str) -> list[Release]:
     """Return the revisions of a release, oldest first. Raises PlanError when there is none or one is unreadable."""
     secrets = await context.reach.cluster.list(
-        "v1", "Secret", namespace, labels={"owner": "helm", "name": name}, limit=_MOST_RECORDS
+        "v1", "Secret", namespace, labels={"owner": "helm", "name": name}, limit=MOST_RECORDS
     )
     try:
         history = helm.releases_of(secrets, name)
@@ -207,13 +202,9 @@ async def _release_name(context: ActionContext, params: RollbackParams, namespac
     """Return the release that the step is about, from its parameters or the target."""
     if params.release is not None:
         return check_name(params.release, "release")
-    target = context.target
-    name = check_name(target.name)
-    if target.kind == _RELEASE:
-        return name
-    if target.kind not in _API_VERSIONS:
-        raise InvalidInput(f"what release a {target.kind} is of is not known: set `release`")
-    ref = ObjectRef(_API_VERSIONS[target.kind], target.kind, target.namespace, name, cluster=target.cluster)
+    ref = bearer(context.target)
+    if ref is None:
+        return context.target.name
     notes = annotations_of(await context.reach.cluster.get(ref))
     release, place = notes.get(RELEASE_NAME), notes.get(RELEASE_NAMESPACE)
     if not release:

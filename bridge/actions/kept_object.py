@@ -10,20 +10,11 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from bridge.model.metadata import SERVERS_OWN
 from bridge.model.plan import Field
 from bridge.model.workload import Document, at
 
-SERVERS_OWN = (
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "managedFields",
-    "selfLink",
-    "generateName",
-)
+_NOT_KEPT = SERVERS_OWN | {"generateName"}
 NEVER: Mapping[str, str] = {
     "Namespace": "everything in it would go",
     "CustomResourceDefinition": "every object of its kind would go",
@@ -56,7 +47,7 @@ HARMLESS = frozenset({"EndpointSlice", "ControllerRevision"})
 def kept(document: Document) -> dict[str, Any]:
     """Return what makes the object again."""
     found: dict[str, Any] = copy.deepcopy({key: value for key, value in document.items() if key != "status"})
-    found["metadata"] = {key: value for key, value in found["metadata"].items() if key not in SERVERS_OWN}
+    found["metadata"] = {key: value for key, value in found["metadata"].items() if key not in _NOT_KEPT}
     return found
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from bridge.errors import DisruptionRefused, KubeBusy, PlanStale, TargetReplaced
 from bridge.model.marks import REMEDIATION
+from bridge.model.metadata import SERVERS_OWN
 from bridge.model.plan import Change, Field, Operation, read_pointer, write_pointer
 from bridge.model.redact import mask
 from bridge.ports import Cluster
@@ -23,16 +24,6 @@ MARK = REMEDIATION
 Existing = dict[str, Any] | None
 """The object as it was read; None: there is none."""
 
-_SERVERS_OWN = (
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "managedFields",
-    "selfLink",
-)
 _BUDGET = re.compile(r"disruption budget (\S+) needs", re.I)
 _BUSY_WITH_A_BUDGET = re.compile("disruption budget", re.I)
 
@@ -90,7 +81,7 @@ class Write(ABC):
     def _marked(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Return the manifest as it is sent: with our mark, and without what a server writes."""
         sent = copy.deepcopy({key: value for key, value in manifest.items() if key != "status"})
-        meta = {key: value for key, value in sent.get("metadata", {}).items() if key not in _SERVERS_OWN}
+        meta = {key: value for key, value in sent.get("metadata", {}).items() if key not in SERVERS_OWN}
         meta["annotations"] = {**(meta.get("annotations") or {}), MARK: self.remediation}
         ref = self.change.ref
         place = {"namespace": ref.namespace} if ref.namespace else {}

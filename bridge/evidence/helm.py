@@ -7,24 +7,22 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from bridge.errors import InvalidInput, PermanentError
+from bridge.errors import PermanentError
 from bridge.evidence.base import BaseCollector, Facts
 from bridge.evidence.objects import age
 from bridge.model.helm import PENDING, BadRecord, Release, judge, last_good, releases_of
 from bridge.model.helm_manifest import RELEASE_NAME
+from bridge.model.helm_target import MOST_RECORDS, NAMESPACE_HELP, RELEASE_HELP, bearer, bearers
 from bridge.model.permission import Permission
 from bridge.model.permits import permit
 from bridge.model.redact import redact
 from bridge.model.runbook import Strict
-from bridge.model.target import ObjectRef, check_name, check_namespace
+from bridge.model.target import check_name, check_namespace
 from bridge.model.workload import annotations_of
 from bridge.ports import ActionContext
 
-_MOST_RECORDS = 500
 _MOST_HISTORY = 20
 _LONGEST_TEXT = 400
-_API_VERSIONS = {"Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Service": "v1"}
-_RELEASE = "HelmRelease"
 
 
 class HelmParams(Strict):
@@ -32,12 +30,9 @@ class HelmParams(Strict):
 
     release: str | None = Field(
         default=None,
-        description="Name of the release; left out: the one that the target's annotation "
-        "`meta.helm.sh/release-name` names, or the target's own name where its kind is HelmRelease.",
+        description=RELEASE_HELP,
     )
-    namespace: str | None = Field(
-        default=None, description="Namespace of the release, one of `secret_namespaces`; left out: the target's."
-    )
+    namespace: str | None = Field(default=None, description=NAMESPACE_HELP)
 
 
 class HelmBrief(Facts):
@@ -71,17 +66,14 @@ class HelmEvidence(BaseCollector):
     result: type[BaseModel] = HelmFacts
 
     def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
-        asked = [permit("v1", "Secret", "list")]
-        if not params.get("release") and kind in _API_VERSIONS:
-            asked.append(permit(_API_VERSIONS[kind], kind, "get"))
-        return asked
+        return [permit("v1", "Secret", "list"), *(permit(*named, "get") for named in bearers(kind, params))]
 
     async def gather(self, context: ActionContext, params: HelmParams) -> HelmFacts:
         """Return the revisions. Raises PermanentError where there are none, or Secrets may not be read."""
         namespace = check_namespace(params.namespace or context.target.namespace)
         name = await _release(context, params)
         found = await context.reach.cluster.list(
-            "v1", "Secret", namespace, labels={"owner": "helm", "name": name}, limit=_MOST_RECORDS
+            "v1", "Secret", namespace, labels={"owner": "helm", "name": name}, limit=MOST_RECORDS
         )
         try:
             history = releases_of(found, name)
@@ -104,13 +96,9 @@ class HelmEvidence(BaseCollector):
 async def _release(context: ActionContext, params: HelmParams) -> str:
     if params.release is not None:
         return check_name(params.release, "release")
-    target = context.target
-    name = check_name(target.name)
-    if target.kind == _RELEASE:
-        return name
-    if target.kind not in _API_VERSIONS:
-        raise InvalidInput(f"what release a {target.kind} is of is not known: set `release`")
-    ref = ObjectRef(_API_VERSIONS[target.kind], target.kind, target.namespace, name, cluster=target.cluster)
+    ref = bearer(context.target)
+    if ref is None:
+        return context.target.name
     release = annotations_of(await context.reach.cluster.get(ref)).get(RELEASE_NAME)
     if not release:
         raise PermanentError(f"{ref} is of no Helm release: set `release`")

@@ -14,6 +14,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bridge.model.metadata import SERVERS_OWN
 from bridge.model.plan import Field, escape_token
 from bridge.model.quantity import canonical_quantity
 
@@ -44,9 +45,6 @@ _QUANTITIES = frozenset({"limits", "requests", "capacity", "hard", "default", "d
 _QUANTITY = frozenset({"sizeLimit", "averageValue"})
 _EMPTY: tuple[Any, ...] = ({}, [], "", 0, False)
 """What the server does not write down."""
-_SERVERS_OWN = frozenset(
-    {"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "managedFields", "selfLink"}
-)
 _BUILT_IN = frozenset({"", "apps", "batch", "autoscaling", "policy", "extensions"})
 
 
@@ -68,7 +66,7 @@ def three_way(old: Doc, new: Doc, live: Doc, *, built_in: bool) -> Doc:
 def _prepared(document: Doc) -> Doc:
     """Return what a manifest can say: no status, nothing that the server writes, a Secret's texts as its data."""
     said = {key: value for key, value in document.items() if key not in ("status", "stringData")}
-    said["metadata"] = {k: v for k, v in _as_map(document.get("metadata")).items() if k not in _SERVERS_OWN}
+    said["metadata"] = {k: v for k, v in _as_map(document.get("metadata")).items() if k not in SERVERS_OWN}
     texts = _as_map(document.get("stringData"))
     if document.get("kind") == "Secret" and texts:
         encoded = {key: base64.b64encode(str(text).encode()).decode() for key, text in texts.items()}
