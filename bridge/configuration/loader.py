@@ -22,8 +22,8 @@ from bridge.configuration.included import Included, holder_of, joined
 from bridge.configuration.message_checks import message_problems
 from bridge.configuration.peer_checks import peer_problems
 from bridge.configuration.problems import Problems, nearest
-from bridge.configuration.run_checks import run_problems
 from bridge.configuration.route_checks import RouteChecks, Written
+from bridge.configuration.run_checks import run_problems
 from bridge.configuration.runbook_checks import Problem, Registry, runbook_problems
 from bridge.configuration.secrets import read_secrets
 from bridge.configuration.sources import Sources
