@@ -12,7 +12,7 @@ from bridge.engine.parts import Parts
 from bridge.kube.clusters import KubeClusters
 from bridge.notify.log import LogNotifier
 from bridge.outside.reach import Outside, reaches
-from bridge.ports import Clock
+from bridge.ports import Clock, Notifier
 from bridge.stores import Stores
 from bridge.telemetry import Metrics
 from bridge.wiring import entry_guards, plan_guards, routing
@@ -26,6 +26,7 @@ def engine_parts(
     outside: Outside,
     clock: Clock,
     metrics: Metrics,
+    notifier: Notifier | None = None,
 ) -> Parts:
     """Return the parts of a worker; `now` gives the configuration of now."""
     known = catalogue(tuple(map(Path, now().settings.plugins)))
@@ -45,10 +46,11 @@ def engine_parts(
         collectors=known.collectors,
         trust=stores.trust,
         trust_policy=lambda: now().settings.trust,
+        run_limits=lambda: now().settings.run_limits,
         entry_guards=entry_guards(now),
         plan_guards=lambda: plan_guards(now(), {}, stores.budgets),
         process_mode=lambda: now().settings.mode,
         clock=clock,
-        notifier=LogNotifier(),
+        notifier=notifier or LogNotifier(),
         metrics=metrics,
     )

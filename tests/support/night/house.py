@@ -183,6 +183,7 @@ class House:
             send=self._outside.notify,
             one_by_one=self._outside.one_by_one,
             silencer=self._outside.alertmanager,
+            ours="night",
             clock=clock,
             metrics=self.metrics,
         )

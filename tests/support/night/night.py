@@ -42,7 +42,7 @@ class Plan:
     peak_ends: float | None = 375
     redis_dies: float | None = 240.7
     redis_returns: float | None = 242.2
-    silent: tuple[float, float] | None = (0, 180)
+    silent: tuple[float, float] | None = (300, 420)
     """When the service behind OmenDB's pager does not answer."""
     worker_dies: float | None = 127
     dies: Moment = "after the write"

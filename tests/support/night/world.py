@@ -9,7 +9,7 @@ from typing import Any
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.objects import Obj, clone, dig
 from bridge.demo.scene import certificate_days
-from bridge.demo.workloads import deployment, seed_certificate
+from bridge.demo.workloads import deployment, image_of, seed_certificate
 from tests.support.night.clock import NightClock
 
 NETWEAVE, OMENDB, KYC, PYTHON, OMNIMESH = (
@@ -144,7 +144,7 @@ class World:
     def errors(self, namespace: str, name: str) -> float:
         """Return the share of its requests that fail."""
         few = self.ready(namespace, name) < self._needs.get((namespace, name), 0)
-        image = str(dig(self.workload(namespace, name), "spec", "template", "spec", "containers", 0, "image"))
+        image = image_of(self.workload(namespace, name))
         return 0.07 if few or self._limited(namespace, name) or image.endswith("-slow") else 0.001
 
     def days_left(self, namespace: str, name: str) -> float:
