@@ -13,7 +13,6 @@ import msgspec
 from bridge.engine import admission
 from bridge.engine.byhand import Undone
 from bridge.engine.ending import Ended, Ending, Finish, HandOver, Park
-from bridge.engine.failures import ending_for
 from bridge.engine.lease import Lease
 from bridge.engine.parts import Parts
 from bridge.engine.places import proof_key
@@ -21,7 +20,7 @@ from bridge.engine.putback import inverses
 from bridge.engine.record import Record
 from bridge.engine.steps import Steps
 from bridge.engine.verify import Watch
-from bridge.errors import KubeNotFound, LeaseLost, StoreUnavailable
+from bridge.errors import KubeNotFound
 from bridge.model import kinds
 from bridge.model.mode import Mode
 from bridge.model.plan import Change, Operation, Plan, read_pointer
@@ -49,17 +48,7 @@ class UndoRun:
         self._steps = steps
 
     async def run(self) -> Ending:
-        """Return how it ended for now."""
-        try:
-            return await self._run()
-        except Ended as ended:
-            return ended.ending
-        except (LeaseLost, StoreUnavailable):
-            raise
-        except Exception as error:
-            return ending_for(error, self._record.progress, self._parts)
-
-    async def _run(self) -> Ending:
+        """Return how it ended for now. Raises as every step of a run does: execute says how that ends."""
         await self._record.write(kinds.STARTED, f"taken up to undo {self._rem.undo_of}")
         entries = await self._parts.journal.read(self._rem.undo_of)
         if not entries:
