@@ -37,6 +37,7 @@ class Store:
         self.compacted = 0
         """Changes up to this revision are forgotten: a watch from before it has expired."""
         self._objects: dict[str, dict[tuple[str, str], Obj]] = {}
+        self._touched: dict[tuple[str, str], int] = {}
         self._history: list[Change] = []
         self._listeners: list[Callable[[Change], None]] = []
 
@@ -54,6 +55,10 @@ class Store:
         if namespace:
             return [found[place] for place in sorted(found) if place[0] == namespace]
         return [found[place] for place in sorted(found)]
+
+    def touched(self, key: str, namespace: str) -> int:
+        """The revision of the last change of a resource in a namespace: while it stays, so does what is there."""
+        return self._touched.get((key, namespace), 0)
 
     def everything(self) -> Iterator[tuple[str, Obj]]:
         for key, objects in self._objects.items():
@@ -94,6 +99,7 @@ class Store:
 
     def _record(self, change: Change) -> None:
         self._history.append(change)
+        self._touched[change.key, namespace_of(change.obj)] = self.revision
         if len(self._history) > _HISTORY:
             dropped = self._history[: _HISTORY // 2]
             del self._history[: len(dropped)]

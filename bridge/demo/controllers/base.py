@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from bridge.demo.objects import Obj, name_of, namespace_of, timestamp, uid_of
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 MANAGER = "kube-controller-manager"
 KUBELET = "kubelet"
+Seen = tuple[str | int, ...]
+"""The versions of what an object was looked at with."""
 
 
 class Controller(ABC):
@@ -27,6 +30,25 @@ class Controller(ABC):
         self.store = cluster.store
         self.writes = cluster.writes
         self._events: dict[tuple[str, str, str], str] = {}
+        self._settled: dict[str, tuple[Seen, float | None]] = {}
+        self.refused = False
+        """Set by what `unless_settled` calls: the server did not let it be done, so that it is tried again."""
+
+    def unless_settled(
+        self, obj: Obj, around: Iterable[str], now: float, sync: Callable[[], float | None]
+    ) -> float | None:
+        """Call `sync` for one object, unless it was called with just this before and is not due. Returns when it is.
+
+        `around` are the resources of the object's namespace that it depends on beside the object itself.
+        """
+        namespace = namespace_of(obj)
+        seen = (obj["metadata"]["resourceVersion"], *(self.store.touched(key, namespace) for key in around))
+        known, due = self._settled.get(uid_of(obj), (None, None))
+        if known != seen or (due is not None and due <= now):
+            self.refused = False
+            due = sync()
+            self._settled[uid_of(obj)] = (() if self.refused else seen, due)
+        return due
 
     @abstractmethod
     def sync(self, now: float) -> float | None:

@@ -5,7 +5,7 @@ Follows the real controller in the order of its writes, so that generations and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 from bridge.demo.controllers import deployment_status
 from bridge.demo.controllers.base import MANAGER, Controller, earliest
@@ -36,9 +36,6 @@ from bridge.demo.objects import (
 )
 from bridge.demo.selectors import matches_selector
 
-if TYPE_CHECKING:
-    from bridge.demo.cluster import SimulatedCluster
-
 _HISTORY = "deployment.kubernetes.io/revision-history"
 _COMPONENT = "deployment-controller"
 _NOT_COPIED = {
@@ -55,11 +52,6 @@ class Deployments(Controller):
 
     watches = frozenset({"deployments.apps", "replicasets.apps", "pods"})
 
-    def __init__(self, cluster: SimulatedCluster) -> None:
-        super().__init__(cluster)
-        self._settled: dict[str, tuple[list[str], float | None]] = {}
-        """By uid: what a Deployment was looked at with when there was nothing to do, and until when that holds."""
-
     def sync(self, now: float) -> float | None:
         self.deployments = self.cluster.resource("apps/v1", "Deployment")
         self.sets = self.cluster.resource("apps/v1", "ReplicaSet")
@@ -67,25 +59,13 @@ class Deployments(Controller):
         for deployment in self.store.list("deployments.apps"):
             if is_terminating(deployment):
                 continue
-            seen = self._seen(deployment)
-            known, until = self._settled.get(uid_of(deployment), (None, None))
-            if known != seen or (until is not None and until <= now):
-                until = self._sync_one(deployment, now)
-                self._settled[uid_of(deployment)] = (seen, until)
-            due = earliest(due, until)
+            # Its ReplicaSets tell of its pods, but to one that waits until the old ones are gone.
+            waits = dig(deployment, "spec", "strategy", "type") == "Recreate"
+            around = ("replicasets.apps", "pods") if waits else ("replicasets.apps",)
+            due = earliest(
+                due, self.unless_settled(deployment, around, now, partial(self._sync_one, deployment, now))
+            )
         return due
-
-    def _seen(self, deployment: Obj) -> list[str]:
-        """Return the versions of all that it depends on: of itself, and of the namespace's ReplicaSets and pods.
-
-        Pods count for one that waits until the old ones are gone; of the others its ReplicaSets tell.
-        """
-        namespace = namespace_of(deployment)
-        rolls = dig(deployment, "spec", "strategy", "type") != "Recreate"
-        around = self.store.list("replicasets.apps", namespace) + (
-            [] if rolls else self.store.list("pods", namespace)
-        )
-        return [found["metadata"]["resourceVersion"] for found in (deployment, *around)]
 
     def _sync_one(self, deployment: Obj, now: float) -> float | None:
         owned = self._owned(deployment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bridge.demo.controllers.base import MANAGER, Controller
 from bridge.demo.objects import (
     Obj,
@@ -25,7 +27,7 @@ class EndpointsOfServices(Controller):
         for service in self.store.list("services"):
             selector = service["spec"].get("selector")
             if selector:
-                self._sync_one(service, selector)
+                self.unless_settled(service, ("pods",), now, partial(self._sync_one, service, selector))
         return None
 
     def _sync_one(self, service: Obj, selector: dict[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bridge.demo.controllers.base import MANAGER, earliest
 from bridge.demo.controllers.podsets import PodOwner, first_to_go, is_active
 from bridge.demo.controllers.rollout import spec_replicas
@@ -19,7 +21,8 @@ class ReplicaSets(PodOwner):
         due: float | None = None
         for found in self.store.list("replicasets.apps"):
             if not is_terminating(found):
-                due = earliest(due, self._sync_one(found, now))
+                sync = partial(self._sync_one, found, now)
+                due = earliest(due, self.unless_settled(found, ("pods",), now, sync))
         return due
 
     def _sync_one(self, found: Obj, now: float) -> float | None:
@@ -30,7 +33,7 @@ class ReplicaSets(PodOwner):
         for _ in range(missing):
             made = self.make_pod(found, found["spec"]["template"])
             if made is None:
-                refused = True
+                refused = self.refused = True
                 break
             active.append(made)
         for pod in first_to_go(active)[: max(-missing, 0)]:
