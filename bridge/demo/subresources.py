@@ -40,6 +40,9 @@ from bridge.demo.verbs import Options, Verbs, invalid_patch
 if TYPE_CHECKING:
     from bridge.demo.cluster import SimulatedCluster
 
+_METRICS = "up 1\no2ims_up 1\n"
+"""What every service tells of itself, unless its behaviour says otherwise; the second is the demo's gateway."""
+
 
 def scale_of(obj: Obj) -> Obj:
     """The Scale of a workload."""
@@ -180,7 +183,8 @@ def proxy_service(
         if selector and selector.items() <= labels.items() and pod_is_ready(pod) and not is_terminating(pod):
             respond = cluster.behavior.respond
             answered = respond(service, method, f"/{path}") if respond else None
-            return answered or (200, json.dumps({"status": "ok", "pod": name_of(pod)}))
+            usual = _METRICS if path.endswith("metrics") else json.dumps({"status": "ok", "pod": name_of(pod)})
+            return answered or (200, usual)
     message = f'no endpoints available for service "{name}"'
     raise ApiError(503, "ServiceUnavailable", message)
 

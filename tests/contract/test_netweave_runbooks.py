@@ -37,11 +37,11 @@ from bridge.kube.connection import ClusterConnection
 from bridge.model.mode import Mode
 from bridge.model.plan import Plan
 from bridge.model.remediation import Remediation, RemediationView, State
-from bridge.model.runbook import Runbook
 from bridge.model.target import Target
 from bridge.outside.options import OutsideSettings
 from bridge.outside.reach import Outside, Reach
 from tests.support.need import need
+from tests.support.scenes.shipped import shipped
 
 FOLDER = Path(__file__).parents[2] / "config" / "runbooks" / "netweave"
 DAY = 86400.0
@@ -69,7 +69,8 @@ class Bench:
             await self.cluster.close()
 
     def load(self, name: str, labels: dict[str, str]) -> None:
-        self.runbook = Runbook.model_validate(YAML(typ="safe").load((FOLDER / f"{name}.yml").read_text()))
+        # With the scenarios of other runbooks that it uses.
+        self.runbook = shipped().runbooks[f"netweave/{name}"]
         params = {key: parameter.default for key, parameter in self.runbook.params.items()} | self.params
         scope = {"labels": labels, "annotations": {}, "params": params}
         spec = self.runbook.target

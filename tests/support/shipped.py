@@ -1,11 +1,11 @@
-"""The runbooks that are shipped, with less patience between two looks: tests wait for conditions, not for people."""
+"""The runbooks that are shipped for netweave, with less patience between two looks: tests wait for conditions, not for people."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-_FOLDER = Path(__file__).resolve().parents[2] / "config" / "runbooks"
+_FOLDER = Path(__file__).resolve().parents[2] / "config" / "runbooks" / "netweave"
 
 
 def shipped_runbooks() -> dict[str, str]:

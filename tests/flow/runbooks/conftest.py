@@ -17,9 +17,17 @@ from tests.support.sentinel import SentinelSite
 
 
 @pytest.fixture
-def theatre(redis_server: RedisServer, tmp_path: Path, quiet_log: None) -> Theatre:
-    """A theatre without Sentinels and databases: what asks for them gets no answer."""
-    return Theatre(redis_server, tmp_path)
+def theatre(request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path: Path, quiet_log: None) -> Theatre:
+    """A theatre with the servers that the scene needs; what asks for others gets no answer."""
+    made = Theatre(redis_server, tmp_path)
+    needs = request.node.callspec.params["scene"].needs if hasattr(request.node, "callspec") else ""
+    if needs in ("sentinels", "own sentinels"):
+        made.sentinels = request.getfixturevalue(needs.replace(" ", "_"))
+        made.other_redis = made.sentinels.primary
+    elif needs == "postgres":
+        port = request.getfixturevalue("databases").port
+        made.postgres = {"host": "127.0.0.1", "port": port, "user": USER, "password": PASSWORD}
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +45,18 @@ def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSite
 
 
 @pytest.fixture
-def with_sentinels(theatre: Theatre, sentinels: SentinelSite) -> Theatre:
-    """A theatre in which every `redis_peers` leads to a Redis that is well."""
-    theatre.sentinels = sentinels
-    theatre.other_redis = sentinels.primary
-    return theatre
+def own_sentinels(tmp_path: Path) -> Iterator[SentinelSite]:
+    """The same for one scene alone, which breaks them."""
+    folder = tmp_path / "own-sentinels"
+    folder.mkdir()
+    running = Processes(folder)
+    site = SentinelSite(folder, running)
+    try:
+        asyncio.run(site.start())
+        yield site
+    finally:
+        site.stop()
+        running.close()
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +73,3 @@ def databases(postgres: PostgresServer) -> PostgresServer:
 
     asyncio.run(make())
     return postgres
-
-
-@pytest.fixture
-def with_postgres(theatre: Theatre, databases: PostgresServer) -> Theatre:
-    """A theatre in which every `sql` of config/ leads to its database, empty, of a real server."""
-    theatre.postgres = {"host": "127.0.0.1", "port": databases.port, "user": USER, "password": PASSWORD}
-    return theatre

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +20,7 @@ class Peers:
 
     def __init__(self, prometheus: Mapping[str, Any], http: Mapping[str, Any], now: Now) -> None:
         self.url = ""
+        self.tls = ""
         self.asked: list[str] = []
         self.bodies: list[str] = []
         self._prometheus = prometheus
@@ -71,6 +75,40 @@ def responder(answers: Mapping[str, Any], now: Now) -> Callable[[Any, str, str],
         return status, body if isinstance(body, str) else web.json_response(body).text or ""
 
     return respond
+
+
+Pair = Callable[[], "tuple[bytes, bytes] | None"]
+"""Returns certificate and key (PEM) of now."""
+
+
+@asynccontextmanager
+async def open_tls(peers: Peers, pair: Pair) -> AsyncIterator[None]:
+    """Serve the certificate of now at `peers.tls`; there is nothing else to be had."""
+
+    def choose(connection: ssl.SSLObject, _name: str | None, _old: ssl.SSLContext) -> None:
+        if (found := pair()) is not None:
+            connection.context = _context(*found)
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    first = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    first.sni_callback = choose  # type: ignore[assignment]
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=first)
+    peers.tls = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _context(certificate: bytes, key: bytes) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(certificate + b"\n" + key)
+        file.flush()
+        made.load_cert_chain(file.name)
+    return made
 
 
 @asynccontextmanager

@@ -38,12 +38,21 @@ class _Said:
     body, or a `when`. What is not here is 200."""
     http: Mapping[str, Any] = field(default_factory=dict)
     """The same of the scene's HTTP server, `${http}`; what is not here is 404."""
+    shows: Any = ""
+    """The TLS Secret whose certificate the scene's HTTPS server shows, at `${tls}`; may be a `when`."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Of the runbook, by name: connections alone, and what an adopter has to name (`non_critical`)."""
+    needs: Literal["", "sentinels", "own sentinels", "postgres"] = ""
+    """Real servers: Sentinels with a Redis that are well (for all scenes together), or its own, to be broken; a
+    PostgreSQL with every database that is configured."""
+    redis: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of that Redis with their values; what is no text is written as JSON."""
+    first: Callable[[Any], Any] | None = None
+    """What is done before the alert fires; called with `Playing`, may be async."""
     patience: float = 0.0
     """Real seconds that pass with each wait: for peers that take real time."""
-    during: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
-    """What happens beside it; called with the theatre's `Playing` when that action has been made."""
+    when_done: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    """What a Job does, by the beginning of its name: called with `Playing` when it has succeeded."""
     resolves_after: float | None = None
     """Seconds after which the alert resolves; None: it fires to the end."""
     # -- what is to be so

@@ -15,7 +15,8 @@ from bridge.catalogue import registry_of
 from bridge.configuration import Configuration, load
 from bridge.model.mode import Mode
 from bridge.model.peers import ChannelSpec, Http, PeerSentinels, RedisPeerSpec, SqlPeerSpec
-from bridge.model.runbook import Parameter
+from bridge.model.route import Match
+from bridge.model.routing import RoutingTable
 from bridge.settings import Connection, Prometheus
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,6 +35,7 @@ def pointed(
     *,
     cluster: str,
     peers: str,
+    tls: str,
     params: Mapping[str, Any],
     sentinels: tuple[str, ...] = (),
     master: str = "",
@@ -55,38 +57,53 @@ def pointed(
         there = postgres or {"host": "127.0.0.1", "port": 9, "user": "nobody"}
         return given.model_copy(update={name: there[name] for name in ("host", "port", "user")})
 
-    host = peers.removeprefix("http://")
+    hosts = (peers.removeprefix("http://"), tls.removeprefix("https://"))
     update = {
         "mode": Mode.AUTO,
         "prometheus": Prometheus(url=f"{peers}/prometheus"),
-        "http": Http(hosts=(*settings.http.hosts, host), secrets=settings.http.secrets),
+        "http": Http(hosts=(*settings.http.hosts, *hosts), secrets=settings.http.secrets),
         "redis_peers": {name: redis_peer(each) for name, each in settings.redis_peers.items()},
         "sql": {name: database(each) for name, each in settings.sql.items()},
     }
     secrets = {f"notify/{name}": f"{peers.replace('http://', 'json://')}/channels/{name}" for name in _channels()}
     secrets |= {f"http/{name}": "a-secret-of-the-test" for name in settings.http.secrets}
     secrets |= {f"sql-password/{name}": (postgres or {}).get("password", "") for name in settings.sql}
-    book = found.runbooks[runbook]
-    given = {name: _set(book.params[name], _filled(value, peers)) for name, value in params.items()}
+    given = {name: _filled(value, {"${http}": peers, "${tls}": tls}) for name, value in params.items()}
     return msgspec.structs.replace(
         found,
         settings=settings.model_copy(update=update),
         secrets=msgspec.structs.replace(found.secrets, peers=secrets),
         connections={"sim": Connection(url=cluster)},
         default_connection="sim",
-        runbooks={**found.runbooks, runbook: book.model_copy(update={"params": {**book.params, **given}})},
+        table=_Pointed(found.table, runbook, given),
     )
 
 
-def _set(parameter: Parameter, value: Any) -> Parameter:
-    return parameter.model_copy(update={"default": value})
+class _Pointed(RoutingTable):
+    """The table that ships, with parameters of one runbook set."""
+
+    def __init__(self, table: RoutingTable, runbook: str, params: Mapping[str, Any]) -> None:
+        self._table = table
+        self._runbook = runbook
+        self._params = params
+
+    def match(self, labels: Mapping[str, str]) -> list[Match]:
+        found = self._table.match(labels)
+        return [
+            msgspec.structs.replace(each, params={**each.params, **self._params})
+            if each.runbook == self._runbook
+            else each
+            for each in found
+        ]
 
 
-def _filled(value: Any, peers: str) -> Any:
+def _filled(value: Any, places: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return value.replace("${http}", peers)
+        for name, place in places.items():
+            value = value.replace(name, place)
+        return value
     if isinstance(value, list | tuple):
-        return [_filled(each, peers) for each in value]
+        return [_filled(each, places) for each in value]
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from bridge.demo.controllers.volumes import storage_class
+from bridge.demo.store import Change
 from bridge.engine.copies import EVERY, CopyKeeper
 from bridge.model import approval, kinds
 from bridge.model.approval import Answer
@@ -22,7 +26,7 @@ from tests.support.installation import alert_body
 from tests.support.redis import RedisServer
 from tests.support.scenes import shipped
 from tests.support.scenes.facts import answer, fact, shown, so
-from tests.support.scenes.peers import Peers, open_peers, responder
+from tests.support.scenes.peers import Peers, open_peers, open_tls, responder
 from tests.support.scenes.scene import Scene
 from tests.support.sentinel import MASTER, SentinelSite
 from tests.support.stage import Stage
@@ -57,9 +61,22 @@ class Playing:
         return found
 
     async def told(self) -> str:
-        lines = [f"{each.kind}: {each.text}" for each in await self.journal()]
+        found = await self.journal()
+        lines = [f"{each.kind}: {each.text}" for each in found]
+        lines += [f"to a person: {advice}" for each in found if (advice := each.data.get("advice"))]
         ends = [f"{v.remediation.runbook}: {v.outcome} {v.reason} {v.detail}" for v in await self.stage.runs()]
         return "\n".join([*lines, *ends, *self.peers.asked])
+
+    def written(self, change: Change) -> None:
+        """Let a Job that has succeeded have done something."""
+        if change.key == "jobs.batch" and (change.obj.get("status") or {}).get("succeeded"):
+            for name, effect in self.scene.when_done.items():
+                if change.obj["metadata"]["name"].startswith(name):
+                    effect(self)
+
+    def store(self, values: Mapping[str, Any]) -> None:
+        """Write into the Redis that runbooks reach."""
+        self.theatre.fill(values)
 
     def fact(self, name: str) -> Any:
         return fact(self.stage.cluster, name, self.scene.namespace)
@@ -68,8 +85,8 @@ class Playing:
 class Theatre:
     """What scenes share: a real redis-server, and where they need them real Sentinels and a real PostgreSQL."""
 
-    def __init__(self, redis: RedisServer, folder: Path) -> None:
-        self._redis = redis
+    def __init__(self, server: RedisServer, folder: Path) -> None:
+        self._redis = server
         self._folder = folder
         self.sentinels: SentinelSite | None = None
         self.other_redis: RedisServer | None = None
@@ -92,7 +109,12 @@ class Theatre:
         def now(value: Any) -> Any:
             return answer(value, stage.cluster, scene.namespace)
 
-        async with open_peers(Peers(scene.prometheus, scene.http, now)) as peers:
+        def pair() -> tuple[bytes, bytes] | None:
+            found = fact(stage.cluster, f"secrets/{now(scene.shows)} data", scene.namespace)
+            return (b64decode(found["tls.crt"]), b64decode(found["tls.key"])) if isinstance(found, dict) else None
+
+        peers = Peers(scene.prometheus, scene.http, now)
+        async with open_peers(peers), open_tls(peers, pair):
             configured = partial(self._configured, scene, peers)
             async with Stage.open(self._redis, self._folder, configured=configured) as stage:
                 cluster = stage.cluster
@@ -108,13 +130,36 @@ class Theatre:
                 cluster.step()
                 if scene.patience:
                     stage.clock.sleep = partial(_sleep, stage, scene.patience)  # type: ignore[method-assign]
-                yield Playing(scene, stage, peers, self)
+                playing = Playing(scene, stage, peers, self)
+                cluster.store.listen(playing.written)
+                self._fill(scene)
+                if scene.first is not None and inspect.isawaitable(result := scene.first(playing)):
+                    await result
+                yield playing
+                self._empty(scene)
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Write keys into the Redis of `redis_peers`."""
+        assert self.sentinels is not None
+        with redis.Redis(port=self.sentinels.primary.port) as client:
+            for key, value in values.items():
+                client.set(key, value if isinstance(value, str) else json.dumps(value))
+
+    def _fill(self, scene: Scene) -> None:
+        if scene.redis:
+            self.fill(scene.redis)
+
+    def _empty(self, scene: Scene) -> None:
+        if scene.needs == "sentinels" and self.sentinels is not None:
+            with redis.Redis(port=self.sentinels.primary.port) as client:
+                client.flushall()
 
     def _configured(self, scene: Scene, peers: Peers, cluster: str) -> Any:
         return shipped.pointed(
             scene.runbook,
             cluster=cluster,
             peers=peers.url,
+            tls=peers.tls,
             params=scene.params,
             sentinels=self.sentinels.addresses if self.sentinels else (),
             master=MASTER,
@@ -129,11 +174,10 @@ class Theatre:
         body["alerts"][0]["annotations"] = annotations
         began = stage.clock.now()
         await stage.receive(json.dumps(body).encode())
-        resolved, step, done = scene.resolves_after is None, 1.0, set[str]()
+        resolved, step = scene.resolves_after is None, 1.0
         while stage.clock.now() < began + _LONGEST:
             await stage.settle()
             await _agree(stage)
-            await _during(playing, done)
             if not resolved and stage.clock.now() >= began + (scene.resolves_after or 0.0):
                 resolved = True
                 ended = alert_body(labels, starts_at=began, ends_at=stage.clock.now())
@@ -195,14 +239,6 @@ async def _agree(stage: Stage) -> None:
 async def _asked(stage: Stage, view: RemediationView) -> bool:
     entries = await stage.stores.journal.read(view.remediation.id)
     return approval.standing_of(entries).open
-
-
-async def _during(playing: Playing, done: set[str]) -> None:
-    for action, happen in playing.scene.during.items():
-        if action not in done and action in await _made(playing):
-            done.add(action)
-            if inspect.isawaitable(result := happen(playing)):
-                await result
 
 
 async def _made(playing: Playing) -> list[str]:

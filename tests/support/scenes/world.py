@@ -7,15 +7,16 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from bridge.demo import workloads
 from bridge.demo.cluster import SimulatedCluster
 from bridge.demo.controllers.authority import self_signed
 from bridge.demo.controllers.volumes import storage_class
+from bridge.demo.deletion import delete_object
 from bridge.demo.exec import ExecResult
 from bridge.demo.objects import Obj, clone
-from bridge.model.helm_manifest import as_sent
+from bridge.model.helm_manifest import as_sent, objects_of
 from tests.support import helm
 from tests.support.scenes.scene import State
 
@@ -64,7 +65,8 @@ def app(
             record["metadata"] |= {"name": f"sh.helm.release.v1.{release}.v{version}"}
             record["metadata"]["labels"] |= {"name": release}
             cluster.apply(record)
-            made = as_sent(made, release, namespace)
+            (whole,) = objects_of(text, namespace).values()
+            made = as_sent(whole, release, namespace)
         cluster.apply(made)
 
     def bring(cluster: SimulatedCluster) -> None:
@@ -162,9 +164,20 @@ def claim(name: str, namespace: str = NAMESPACE, size: str = "50Gi") -> State:
 
 
 def config(name: str, namespace: str = NAMESPACE, /, **data: str) -> State:
-    """A ConfigMap; a key's `__` stands for a dot: `config__yaml`."""
+    """A ConfigMap, as it is since now; a key's `__` stands for a dot: `config__yaml`."""
     content = {key.replace("__", "."): value for key, value in data.items()}
     return thing("v1", "ConfigMap", name, namespace, data=content)
+
+
+def since(days: float, state: State) -> State:
+    """The same, brought about so many days ago."""
+
+    def bring(cluster: SimulatedCluster) -> None:
+        with cluster.travel(cluster.now() - days * DAY):
+            state(cluster)
+            cluster.step()
+
+    return bring
 
 
 def thing(api_version: str, kind: str, name: str, namespace: str = NAMESPACE, /, **rest: Any) -> State:
@@ -270,6 +283,29 @@ def usage(cpu: str, memory: str, of: str = "") -> State:
 def behavior(**changes: Any) -> State:
     """How workloads behave, see bridge.demo.behavior: `behavior(oom_cured_at="2Gi")`."""
     return lambda cluster: cluster.set_behavior(**changes)
+
+
+def crashes_unless(name: str, key: str, text: str, of: str, namespace: str = NAMESPACE) -> State:
+    """Pods whose names begin with `of` crash when they start while a ConfigMap's value lacks a text."""
+
+    def judge(cluster: SimulatedCluster, pod: Obj) -> Literal["crash"] | None:
+        found = (cluster.get("configmaps", namespace, name) or {}).get("data", {}).get(key, "")
+        return "crash" if pod["metadata"]["name"].startswith(of) and text not in found else None
+
+    return lambda cluster: cluster.set_behavior(judge=lambda pod: judge(cluster, pod))
+
+
+def restarted_pods(of: str, namespace: str = NAMESPACE, seconds: float = 120.0) -> State:
+    """The pods whose names begin with `of` were deleted so long ago, and made anew."""
+
+    def bring(cluster: SimulatedCluster) -> None:
+        with cluster.travel(cluster.now() - seconds):
+            for pod in cluster.list("pods", namespace):
+                if pod["metadata"]["name"].startswith(of):
+                    delete_object(cluster, cluster.resource("v1", "Pod"), pod, {})
+            cluster.settle(seconds)
+
+    return bring
 
 
 def program(*command: str, stdout: str = "", exit_code: int = 0, namespace: str = "*") -> State:
