@@ -6,6 +6,7 @@ its journal, once for each remediation.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -30,6 +31,8 @@ from bridge.telemetry import get_logger
 
 EXPORTS = 4
 """How many exports run at a time: each reads the whole trail."""
+CHUNK = 16384
+"""Bytes that are sent at once."""
 KNOWN = 100
 """Remediations whose journal is kept at hand by one export."""
 
@@ -105,10 +108,13 @@ class AuditTrail:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(call.request)
         try:
-            if first is not None:
-                await response.write(_line(first))
+            waiting = bytearray(_line(first) if first is not None else b"")
             async for record in records:
-                await response.write(_line(record))
+                waiting += _line(record)
+                if len(waiting) >= CHUNK:
+                    await response.write(bytes(waiting))
+                    waiting.clear()
+            await response.write(bytes(waiting))
         except ConnectionError:
             pass
         except Exception:
@@ -289,5 +295,7 @@ def _meaning(reason: str) -> str:
         return reason
 
 
+@functools.lru_cache(maxsize=4096)
 def _shown(text: str) -> str:
+    """Return a text without credentials; a trail says the same again and again."""
     return str(mask(text))
