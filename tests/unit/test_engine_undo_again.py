@@ -173,11 +173,11 @@ async def test_whoever_had_the_locks_may_have_put_it_back_meanwhile() -> None:
     name, _ = await ask(bench)
     acquire, left = bench.locks.acquire, [name]
 
-    async def slowly(claim: Any, keys: Any, *, seconds: float) -> Any:
+    async def slowly(claim: Any, keys: Any, **more: Any) -> Any:
         if left and claim.remediation == left[0]:
             left.clear()
             assert (await bench.run(by_itself))[0] is Outcome.UNDONE
-        return await acquire(claim, keys, seconds=seconds)
+        return await acquire(claim, keys, **more)
 
     bench.locks.acquire = slowly  # type: ignore[method-assign]
     assert (await bench.run(name))[0] is Outcome.UNDONE
