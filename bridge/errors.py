@@ -75,6 +75,10 @@ class JournalFull(AlertbridgeError):
     """A run has journalled more than any sound one does: it ends, for nothing is done that is not journalled."""
 
 
+class SaidNo(AlertbridgeError):
+    """Somebody said no to what a run asks, after it looked last: nothing more is written."""
+
+
 class PlanError(PermanentError):
     """The change cannot be planned (object missing, name invalid, nothing to undo to); names the mend."""
 

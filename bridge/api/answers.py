@@ -70,7 +70,8 @@ class Answers:
             stop = "" if standing.no else f": `alertbridge cancel {remediation}` before it writes, `undo` afterwards"
             return f"it is settled already, {' and '.join(who) or 'others'} {verb}{stop}"
         if view is not None and view.outcome is not None:
-            how = f"{view.outcome.value} ({': '.join(filter(None, (view.reason, view.detail)))})"
+            detail = view.detail.removeprefix(f"{view.outcome.value}: ")
+            how = f"{view.outcome.value} ({': '.join(filter(None, (view.reason, detail)))})"
             return f"it is over: {how}" + (f"; {_LATER}" if view.open_incidents and not view.writing else "")
         state = "" if view is None else f": it is {view.state.value}"
         return f"it does not wait for an answer{state}"

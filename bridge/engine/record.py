@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 import structlog
 
+from bridge.engine.ending import Ended, Park
 from bridge.engine.gather import Evidence
 from bridge.engine.journal import after, progress_of
 from bridge.engine.lease import Lease
 from bridge.engine.progress import Progress
+from bridge.errors import SaidNo
 from bridge.model import kinds
 from bridge.model.reason import Reason
 from bridge.model.remediation import Entry, Revert
@@ -54,10 +56,16 @@ class Record:
         data: dict[str, Any] | None = None,
         revert: Revert | None = None,
     ) -> None:
-        """Append one entry. The first that announces a write marks the remediation as writing. Raises LeaseLost."""
+        """Append one entry. The first that announces a write marks the remediation as writing.
+
+        Raises LeaseLost, and Ended to look again where somebody said no meanwhile.
+        """
         entry = self.entry(kind, text, reason=reason, data=data)
         writing = kind in (kinds.APPLYING, kinds.PUTTING_BACK, kinds.SETTLED)
-        await self._journal.append(self._lease.claim, entry, writing=writing, revert=revert)
+        try:
+            await self._journal.append(self._lease.claim, entry, writing=writing, revert=revert)
+        except SaidNo as error:
+            raise Ended(Park(0.0, Reason.APPROVAL_DENIED, f"{error}: it is not made")) from error
         self._appended(entry)
 
     def _appended(self, entry: Entry) -> None:

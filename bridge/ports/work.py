@@ -111,6 +111,8 @@ class Journal(Protocol):
     ) -> None:
         """Append under the claim's fencing token; `writing` marks the first write. Raises LeaseLost, JournalFull.
 
+        With `writing` it raises SaidNo where somebody has said no to the question that the run waits with.
+
         With `revert`, in the same step: what undoes a temporary change is due after its time, whatever becomes of
         this remediation, unless that ends as undone. See WorkQueue.promote.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from bridge.errors import JournalFull, LeaseLost
+from bridge.errors import JournalFull, LeaseLost, SaidNo
 from bridge.model.intake import Claim
 from bridge.model.remediation import SCHEMA, Entry, Revert
 from bridge.stores.codec import ENCODER, ENTRY, stamped
@@ -14,6 +14,7 @@ from bridge.stores.link import Arg, Link
 POLL = 0.1
 """Seconds between two looks of a follower."""
 _FULL = 2
+_SAID_NO = 3
 
 
 class RedisJournal:
@@ -61,5 +62,7 @@ def _check(claim: Claim, reply: int) -> None:
     """Raise what the reply of a script says against going on."""
     if not reply:
         raise LeaseLost(f"{claim.remediation} is no longer this worker's")
+    if reply == _SAID_NO:
+        raise SaidNo(f"somebody said no to {claim.remediation}")
     if reply == _FULL:
         raise JournalFull(f"the journal of {claim.remediation} is full: nothing is done that it does not hold")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bridge.errors import SaidNo
 from bridge.model.approval import ANSWERED, Answer, Question, Said, Standing, after
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
@@ -159,6 +160,22 @@ async def test_once_it_writes_no_answer_changes_anything(asking: Asking) -> None
     await asking.again()
     await asking.journal.append(asking.claim, step("applying"), writing=True)
     assert (await asking.say("bob", False))[0] is Said.NOT_ASKED
+
+
+async def test_a_no_that_was_taken_lets_nothing_be_written_any_more(asking: Asking) -> None:
+    """Also by a worker that looked before it was said; what is no write is journalled as ever."""
+    await asking.ask(need=2)
+    await asking.again()
+    assert (await asking.say("ann"))[0] is Said.TAKEN
+    assert (await asking.say("bob", False))[0] is Said.TAKEN
+    await asking.journal.append(asking.claim, step("planned"))
+    with pytest.raises(SaidNo):
+        await asking.journal.append(asking.claim, step("applying"), writing=True)
+    view = await asking.work.get(asking.id)
+    assert view is not None
+    assert not view.writing
+    await asking.work.park(asking.claim, time.time() + 600, step("parked"))
+    assert await asking.state() is State.QUEUED, "whoever said no has woken it"
 
 
 def _plain(question: Question) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.errors import CircuitOpen, LeaseLost
+from bridge.errors import CircuitOpen, LeaseLost, SaidNo
 from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.breaker import BreakerPolicy, BreakerState, Permit
 from bridge.model.intake import Claim, GuardFacts, Pause
@@ -39,6 +39,12 @@ class Row:
         self.question: Question | None = None
         self.answers: dict[str, bool] = {}
         self.wait_until: float | None = None
+        self.woken = False
+
+    @property
+    def said_no(self) -> bool:
+        """Whether somebody said no to the question that it waits with."""
+        return self.question is not None and False in self.answers.values()
 
     def change(self, **fields: Any) -> None:
         self.view = msgspec.structs.replace(self.view, **fields)
@@ -155,7 +161,8 @@ class MemoryWork:
                 row.answers = {}
             row.question = question
             row.change(reason=entry.reason, detail=entry.text)
-        row.change(state=State.PARKED, due_at=due_at, worker="")
+        row.change(state=State.QUEUED if row.woken else State.PARKED, due_at=None if row.woken else due_at, worker="")
+        row.woken = False
         await self.point(f"after {entry.kind}")
 
     async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
@@ -175,8 +182,10 @@ class MemoryWork:
         agreed = sum(row.answers.values())
         data = {"by": answer.by, "agree": answer.agree, "why": answer.why, "question": question.digest}
         row.entries.append(Entry(kind="answered", at=self._clock.now(), text=text, data=data))
-        if (not answer.agree or agreed >= question.need) and row.view.state is State.PARKED:
-            await self.wake(remediation)
+        if not answer.agree or agreed >= question.need:
+            row.woken = row.view.state is State.RUNNING
+            if row.view.state is State.PARKED:
+                await self.wake(remediation)
         return Answered(said, agreed, question.need)
 
     def _said(self, row: Row, question: Question, answer: Answer) -> Said:
@@ -273,6 +282,8 @@ class MemoryWork:
     async def append(
         self, claim: Claim, entry: Entry, *, writing: bool = False, revert: Revert | None = None
     ) -> None:
+        if writing and self._owned(claim).said_no:
+            raise SaidNo(f"somebody said no to {claim.remediation}")
         row = await self._write(claim, entry)
         if revert is not None and revert.remediation.id not in self.reverts:
             due = self._clock.now() + revert.after

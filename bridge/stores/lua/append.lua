@@ -4,6 +4,8 @@
 local id = ARGV[3]
 if not owned(id, ARGV[4]) then return 0 end
 if journal_full(id) then return 2 end
+-- A no that was taken is kept to, also by a run that was past asking when it came.
+if ARGV[6] == '1' and said_no(id) then return 3 end
 if ARGV[6] == '1' and call('HGET', rem(id), 'writing') ~= '1' then
   call('HSET', rem(id), 'writing', '1')
   count_run(id)

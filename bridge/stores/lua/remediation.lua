@@ -133,6 +133,15 @@ local function uncount_run(id)
   call('HDEL', rem(id), 'counted')
 end
 
+-- Whether somebody said no to the question that a run waits with.
+local function said_no(id)
+  if call('HEXISTS', rem(id), 'ask') == 0 then return false end
+  for _, said in ipairs(call('HVALS', rem(id) .. ':answers')) do
+    if said == '0' then return true end
+  end
+  return false
+end
+
 -- What a run reserved of the disruption budget: spent from now on when it wrote something, else given back.
 local function settle_budget(id, wrote)
   local item = call('HGET', P .. 'budget', id)
