@@ -10,7 +10,7 @@ import pytest
 from tests.support.need import need
 from tests.support.scenes.rows import ONLY_LOOK, ROWS, row_of
 from tests.support.scenes.scene import Scene
-from tests.support.scenes.shipped import ROOT, rules, shipped
+from tests.support.scenes.shipped import ROOT, alert_of, rules, shipped
 from tests.support.scenes.table import scenes_of, table
 
 SYSTEMS = sorted(ROWS)
@@ -51,6 +51,15 @@ def test_every_runbook_and_each_of_its_scenarios_is_in_a_scene(system: str) -> N
             titles = {each.name for each in runbook.scenarios}
             seen = {name.partition(" > ")[0] for name in played}
             assert titles <= seen, f"{name}: no scene chooses {', '.join(sorted(titles - seen))}"
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_beside_the_routes_of_the_other_systems_each_alert_takes_its_own(system: str) -> None:
+    for scene in given(system):
+        if scene.alert:
+            labels, _ = alert_of(system, scene.alert, {"namespace": scene.namespace, **scene.labels}, {})
+            found = [match.runbook for match in shipped().table.match(labels)]
+            assert scene.runbook in found, f"{scene.name}: {labels} leads to {found}"
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

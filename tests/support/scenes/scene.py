@@ -53,6 +53,8 @@ class _Said:
     """Real seconds that pass with each wait: for peers that take real time."""
     when_done: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     """What a Job does, by the beginning of its name: called with `Playing` when it has succeeded."""
+    beside: Sequence[str] = ()
+    """Runbooks that its route's `continue` leads to as well: their runs go on beside it, and are not looked at."""
     resolves_after: float | None = None
     """Seconds after which the alert resolves; None: it fires to the end."""
     # -- what is to be so

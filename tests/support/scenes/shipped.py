@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,12 +16,13 @@ from ruamel.yaml import YAML
 from bridge.catalogue import registry_of
 from bridge.configuration import Configuration, load
 from bridge.model.mode import Mode
-from bridge.model.peers import ChannelSpec, Http, PeerSentinels, RedisPeerSpec, SqlPeerSpec
+from bridge.model.peers import Http, PeerSentinels, RedisPeerSpec, SqlPeerSpec
 from bridge.model.route import Match
 from bridge.model.routing import RoutingTable
 from bridge.settings import Connection, Prometheus
 
 ROOT = Path(__file__).resolve().parents[3]
+_MAIN = ROOT / "config" / "bridge.yml"
 _FILLED = re.compile(r"\{\{\s*\$labels\.(\w+)\s*\}\}")
 _VALUE = re.compile(r"\{\{.*?\}\}")
 
@@ -27,10 +30,23 @@ _VALUE = re.compile(r"\{\{.*?\}\}")
 @cache
 def shipped() -> Configuration:
     """Return config/bridge.yml with all that it includes."""
-    return load(ROOT / "config" / "bridge.yml", catalogued=registry_of, env={})
+    return load(_MAIN, catalogued=registry_of, env={})
+
+
+@cache
+def of_system(system: str) -> Configuration:
+    """Return config/bridge.yml with one system's file and runbooks alone: what an adopter of that system has."""
+    main = YAML(typ="safe").load(_MAIN.read_text())
+    folder = _MAIN.parent
+    main["include"] = [str(folder / "systems" / f"{system}.yml")]
+    main["runbooks"] = [str(folder / "runbooks" / name) for name in (system, "library")]
+    with tempfile.TemporaryDirectory() as place:
+        (file := Path(place) / "bridge.yml").write_text(json.dumps(main))
+        return load(file, catalogued=registry_of, env={})
 
 
 def pointed(
+    system: str,
     runbook: str,
     *,
     cluster: str,
@@ -43,7 +59,7 @@ def pointed(
     postgres: Mapping[str, Any] | None = None,
 ) -> Configuration:
     """Return what ships, allowed to act, with each connection pointed elsewhere and parameters of one runbook set."""
-    found = shipped()
+    found = of_system(system)
     settings = found.settings
     watch = PeerSentinels(addresses=sentinels, master=master) if sentinels else None
     away = "127.0.0.1:9"
@@ -65,7 +81,10 @@ def pointed(
         "redis_peers": {name: redis_peer(each) for name, each in settings.redis_peers.items()},
         "sql": {name: database(each) for name, each in settings.sql.items()},
     }
-    secrets = {f"notify/{name}": f"{peers.replace('http://', 'json://')}/channels/{name}" for name in _channels()}
+    secrets = {
+        f"notify/{name}": f"{peers.replace('http://', 'json://')}/channels/{name}"
+        for name in settings.notify.channels
+    }
     secrets |= {f"http/{name}": "a-secret-of-the-test" for name in settings.http.secrets}
     secrets |= {f"sql-password/{name}": (postgres or {}).get("password", "") for name in settings.sql}
     given = {name: _filled(value, {"${http}": peers, "${tls}": tls}) for name, value in params.items()}
@@ -105,10 +124,6 @@ def _filled(value: Any, places: Mapping[str, str]) -> Any:
     if isinstance(value, list | tuple):
         return [_filled(each, places) for each in value]
     return value
-
-
-def _channels() -> Mapping[str, ChannelSpec]:
-    return shipped().settings.notify.channels
 
 
 @cache

@@ -14,8 +14,8 @@ _HEAD = (
     "# From the written runbooks to those that ship\n\n"
     "Every section of the five organisations' runbooks, the shipped runbook that carries it out, the scenario that"
     " the scene brings about, and the test (in `tests/flow/runbooks`) that fires its alert and sees its steps take"
-    " effect. Made from those tests by `python -m tests.support.scenes.table`; a test checks that it is current and that"
-    " nothing is missing. How to adopt one: [write a runbook](runbooks.md); its routes and peers are in"
+    " effect. Made from those tests by `python -m tests.support.scenes.table`; a test checks that it is current, and"
+    " that nothing is missing. How to adopt one: [write a runbook](runbooks.md); its routes and peers are in"
     " `config/systems`, its alert rules in `deploy/prometheus`.\n"
 )
 

@@ -53,10 +53,14 @@ class Playing:
     peers: Peers
     theatre: Theatre
 
+    async def runs(self) -> list[RemediationView]:
+        """The runs that the scene is about, oldest first."""
+        return [v for v in await self.stage.runs() if v.remediation.runbook not in self.scene.beside]
+
     async def journal(self) -> list[Entry]:
         """The entries of all runs, oldest first."""
         found = []
-        for view in await self.stage.runs():
+        for view in await self.runs():
             found += await self.stage.stores.journal.read(view.remediation.id)
         return found
 
@@ -64,7 +68,7 @@ class Playing:
         found = await self.journal()
         lines = [f"{each.kind}: {each.text}" for each in found]
         lines += [f"to a person: {advice}" for each in found if (advice := each.data.get("advice"))]
-        ends = [f"{v.remediation.runbook}: {v.outcome} {v.reason} {v.detail}" for v in await self.stage.runs()]
+        ends = [f"{v.remediation.runbook}: {v.outcome} {v.reason} {v.detail}" for v in await self.runs()]
         return "\n".join([*lines, *ends, *self.peers.asked])
 
     def written(self, change: Change) -> None:
@@ -156,6 +160,7 @@ class Theatre:
 
     def _configured(self, scene: Scene, peers: Peers, cluster: str) -> Any:
         return shipped.pointed(
+            scene.system,
             scene.runbook,
             cluster=cluster,
             peers=peers.url,
@@ -183,7 +188,7 @@ class Theatre:
                 ended = alert_body(labels, starts_at=began, ends_at=stage.clock.now())
                 await stage.receive(json.dumps(ended).encode())
                 continue
-            runs = await stage.runs()
+            runs = await playing.runs()
             if runs and all(view.outcome is not None for view in runs):
                 return
             if scene.patience:
@@ -271,8 +276,7 @@ async def _chosen(playing: Playing) -> list[str]:
 async def _check(playing: Playing) -> None:
     scene, stage = playing.scene, playing.stage
     told = await playing.told()
-    runs = await stage.runs()
-    first = runs[0]
+    first = (await playing.runs())[0]
     assert first.remediation.runbook == scene.runbook, told
     assert await _chosen(playing) == list(scene.scenarios), told
     if scene.actions is not None:

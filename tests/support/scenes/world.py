@@ -308,6 +308,41 @@ def restarted_pods(of: str, namespace: str = NAMESPACE, seconds: float = 120.0) 
     return bring
 
 
+def not_ready(pod: str, namespace: str = NAMESPACE, *, for_ever: bool = False) -> State:
+    """One pod hangs: it is not ready, until it is made anew; `for_ever`, then neither."""
+
+    def bring(cluster: SimulatedCluster) -> None:
+        found = cluster.get("pods", namespace, pod)
+        assert found is not None, pod
+        uid = found["metadata"]["uid"]
+
+        def judge(given: Obj) -> Literal["never"] | None:
+            same = given["metadata"]["name"] == pod if for_ever else given["metadata"]["uid"] == uid
+            return "never" if same else None
+
+        cluster.set_behavior(judge=judge)
+        status = clone(found["status"])
+        for each in status["conditions"]:
+            if each["type"] in ("Ready", "ContainersReady"):
+                each["status"] = "False"
+        for each in status["containerStatuses"]:
+            each["ready"] = False
+        cluster.apply({**clone(found), "status": status})
+        cluster.step()
+
+    return bring
+
+
+def unbound(name: str, namespace: str = NAMESPACE) -> State:
+    """A claim without its volume."""
+
+    def bring(cluster: SimulatedCluster) -> None:
+        found = clone(cluster.get("persistentvolumeclaims", namespace, name) or {})
+        cluster.apply({**found, "status": {"phase": "Lost"}})
+
+    return bring
+
+
 def program(*command: str, stdout: str = "", exit_code: int = 0, namespace: str = "*") -> State:
     """What a command in a container answers."""
 
