@@ -30,7 +30,7 @@ from bridge.engine.copies import EVERY, CopyKeeper
 from bridge.engine.dispatch import Dispatcher
 from bridge.engine.events import Events
 from bridge.engine.parts import Parts
-from bridge.engine.periodic import Job, run_jobs
+from bridge.engine.periodic import run_jobs
 from bridge.engine.silenced import Silenced
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import KubeError
@@ -42,10 +42,11 @@ from bridge.ingest.server import Listening, add_routes, serve
 from bridge.ingest.trigger import TriggerBody
 from bridge.kube.clusters import KubeClusters
 from bridge.model.principal import Principal
-from bridge.notify.jobs import PeopleJob, people_jobs
+from bridge.notify.jobs import people_jobs
 from bridge.notify.log import LogNotifier
 from bridge.outside.alertmanager import CREATED_BY
 from bridge.outside.reach import Outside, reaches
+from bridge.ports.jobs import Job
 from bridge.reloading import AFTER_RELOAD, Reloader
 from bridge.stores.factory import Stores, open_stores
 from bridge.telemetry import Metrics, configure_logging, get_logger, hide
@@ -141,7 +142,7 @@ class Bridge:
         self._dispatcher: Dispatcher | None = None
         self._worker: Worker | None = None
         self._copies: CopyKeeper | None = None
-        self._about_people: list[PeopleJob] = []
+        self._about_people: list[Job] = []
 
     @classmethod
     async def start(cls, holder: ConfigurationHolder, metrics: Metrics, *, roles: Collection[str] = ROLES) -> Bridge:
@@ -342,7 +343,7 @@ class Bridge:
             ]
         if "worker" in self._roles:
             jobs.append(Job("promote", 0.25, stores.work.promote))
-        jobs += [Job(*each) for each in self._about_people]
+        jobs += self._about_people
         if self._copies is not None:
             jobs.append(Job("copies", EVERY, self._copies.look))
         return jobs

@@ -1,25 +1,17 @@
-"""What has to be done from time to time, whatever happens: a table of jobs. Put together and started by app."""
+"""Do what has to be done from time to time, whatever happens: a table of jobs. Put together and started by app."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
-import msgspec
 import structlog
 
 from bridge.errors import StoreUnavailable
 from bridge.ports import Clock
+from bridge.ports.jobs import Job
 
 log = structlog.get_logger(__name__)
-
-
-class Job(msgspec.Struct, frozen=True):
-    """`work` runs `every` seconds, counted from the end of the last run."""
-
-    name: str
-    every: float
-    work: Callable[[], Awaitable[object]]
 
 
 async def run_jobs(jobs: Sequence[Job], clock: Clock) -> None:

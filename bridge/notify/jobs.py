@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from bridge.model.telling import HoldSpec
 from bridge.notify.courier import Courier, Send
 from bridge.notify.crier import Crier
 from bridge.notify.hold import PageHolder
 from bridge.ports import Clock, Intake, Journal, Notices, Silencer, WorkQueue
+from bridge.ports.jobs import Job
 from bridge.settings import Settings
 from bridge.telemetry import Metrics
-
-
-class PeopleJob(NamedTuple):
-    """`work` runs `every` seconds."""
-
-    name: str
-    every: float
-    work: Callable[[], Awaitable[object]]
 
 
 def people_jobs(
@@ -36,7 +28,7 @@ def people_jobs(
     ours: str,
     clock: Clock,
     metrics: Metrics,
-) -> list[PeopleJob]:
+) -> list[Job]:
     """Return the jobs; `now` gives the settings of now. Each channel has one, so that one that hangs delays no other.
 
     Channels are those of this moment: a new one takes a restart, as its address does.
@@ -63,10 +55,10 @@ def people_jobs(
     )
     channels = now().notify.channels
     return [
-        PeopleJob("tell", 1.0, crier.look),
-        PeopleJob("hold pages", 0.5, holder.look),
-        PeopleJob("stray messages", 60.0, lambda: courier.strays(channels)),
-        *(PeopleJob(f"send to {channel}", 1.0, partial(courier.deliver, channel)) for channel in channels),
+        Job("tell", 1.0, crier.look),
+        Job("hold pages", 0.5, holder.look),
+        Job("stray messages", 60.0, lambda: courier.strays(channels)),
+        *(Job(f"send to {channel}", 1.0, partial(courier.deliver, channel)) for channel in channels),
     ]
 
 
