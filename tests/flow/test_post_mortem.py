@@ -167,6 +167,13 @@ async def test_the_report_can_be_pasted_into_a_post_mortem(stage: Stage) -> None
     assert "- [ ] Write down what was different in the release" in text
 
 
+async def test_a_report_tells_that_it_was_put_back_later(stage: Stage) -> None:
+    run = await evening(stage)
+    made = await reported(stage, run)
+    assert made.timeline[-1].text == f"{run}-undo: undone: what was changed is put back"
+    assert made.timeline[-2].text.startswith("ended: succeeded: go back: ")
+
+
 async def test_what_puts_back_something_has_a_report_of_its_own(stage: Stage) -> None:
     run = await evening(stage)
     made = await reported(stage, f"{run}-undo")

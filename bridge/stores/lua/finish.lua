@@ -15,9 +15,15 @@ if ARGV[10] == '1' then
   end
 end
 tell(id, call('SMEMBERS', rem(id) .. ':inc'), reason, ARGV[7])
--- What puts something back was asked for by no alert: those of the run before are told.
+-- What puts something back was asked for by no alert: those of the run before are told, and its journal.
 local document = call('HGET', rem(id), 'doc')
 local before = document and cjson.decode(document).undo_of or ''
-if before ~= '' then tell(id, call('SMEMBERS', rem(before) .. ':inc'), reason, ARGV[7]) end
+if before ~= '' then
+  tell(id, call('SMEMBERS', rem(before) .. ':inc'), reason, ARGV[7])
+  if call('EXISTS', P .. 'journal:' .. before) == 1 then
+    journal(before, cjson.encode({kind = 'undo_ended', reason = reason, text = id .. ': ' .. ARGV[7],
+      data = {undo = id}}))
+  end
+end
 close(id, ARGV[5], reason, ARGV[7], ARGV[8])
 return 1
