@@ -1,16 +1,14 @@
 """The only place where things are put together: stores, clusters, engine, receiver and API of one process.
 
-`run_serve` is what `alertbridge serve` and `alertbridge worker` call. The listener comes first and the Kubernetes
-client last: alerts are accepted and stored before this process could act on them.
+Started by process. The listener comes first and the Kubernetes client last: alerts are accepted and stored before
+anything could act on them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import secrets
-import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
@@ -49,7 +47,7 @@ from bridge.outside.reach import Outside, reaches
 from bridge.ports.jobs import Job
 from bridge.reloading import AFTER_RELOAD, Reloader
 from bridge.stores.factory import Stores, open_stores
-from bridge.telemetry import Metrics, configure_logging, get_logger, hide
+from bridge.telemetry import Metrics, get_logger, hide
 from bridge.wiring import (
     cluster_connections,
     connection_limits,
@@ -71,52 +69,11 @@ _CLOCK_OFF = 5.0
 log = get_logger()
 
 
-def run_serve(
-    config: Path, *, roles: Collection[str] = ROLES, log_format: str | None = None, log_level: str | None = None
-) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConfigurationError before anything is started.
-
-    What is said here about the log takes precedence over what the configuration says.
-    """
-    import uvloop
-
-    metrics = Metrics(__version__)
-    holder = ConfigurationHolder(read(config), lambda: read(config))
-    said = holder.current.settings.log
-    configure_logging("console" if (log_format or said.format) == "console" else "json", log_level or said.level)
-    uvloop.run(_until_signalled(holder, metrics, roles))
-
-
 def read(config: Path) -> Configuration:
     """Return the configuration in `config`, checked against what this process can do. Raises ConfigurationError."""
     loaded = load(config, catalogued=registry_of)
     hide(*loaded.secrets.every())
     return loaded
-
-
-async def _until_signalled(holder: ConfigurationHolder, metrics: Metrics, roles: Collection[str]) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    bridge = await Bridge.start(holder, metrics, roles=roles)
-    _quieten_collector()
-    loop.add_signal_handler(signal.SIGHUP, lambda: bridge.spawn(bridge.reload_for_a_signal()))
-    try:
-        await bridge.until(stopping)
-    finally:
-        await bridge.stop()
-
-
-def _quieten_collector() -> None:
-    """Let the garbage collector leave alone what was loaded to stay.
-
-    By default it looks through all that was imported, half a million objects, again and again while a storm of
-    alerts makes new ones: a third of a large request's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
 
 
 class Bridge:
@@ -271,9 +228,7 @@ class Bridge:
             observe=self.metrics.kube_request,
         )
         self._closers.append(clusters.close)
-        runs = ChildRuns(
-            lambda: self._routing, intake=stores.intake, guardbook=stores.guardbook, queue=stores.work
-        )
+        runs = ChildRuns(lambda: self._routing, intake=stores.intake, guardbook=stores.guardbook, queue=stores.work)
         outside = Outside(outside_settings(self.holder.current), breakers=stores.breakers, clock=self._clock)
         self._closers.append(outside.close)
         parts = Parts(

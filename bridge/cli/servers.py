@@ -35,7 +35,7 @@ def worker(config: Path | None, log_format: str | None, log_level: str | None) -
 
 
 def _serve(config: Path | None, log_format: str | None, log_level: str | None, roles: tuple[str, ...]) -> None:
-    from bridge.app import run_serve
+    from bridge.process import run_serve
 
     run_serve(place_of(config), roles=roles, log_format=log_format, log_level=log_level)
 
