@@ -24,6 +24,9 @@ TRANSITION = msgspec.json.Decoder(Transition)
 REMEDIATION = msgspec.json.Decoder(Remediation)
 TARGET = msgspec.json.Decoder(Target)
 
+LONGEST_DETAIL = 2000
+"""Characters of a decision's detail."""
+
 ANSWERS: dict[str, Seen] = {
     "N": Seen.NEW,
     "S": Seen.SUPERSEDES,
@@ -40,6 +43,14 @@ ANSWERS: dict[str, Seen] = {
 def stamped(record: Entry | Decision) -> bytes:
     """Return it as JSON; the script adds the store's own time."""
     return ENCODER.encode(msgspec.structs.replace(record, at=0.0))
+
+
+def brief(text: str) -> str:
+    """Return the text as decisions keep it: each alert of a run has one, and the trail has all of them.
+
+    The journal of the run has the whole.
+    """
+    return text if len(text) <= LONGEST_DETAIL else f"{text[: LONGEST_DETAIL - 1]}…"
 
 
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -12,7 +12,7 @@ from bridge.errors import StoreUnavailable
 from bridge.model.intake import Assignment, Dispatch, Dispatched, IntakeEntry, Transition
 from bridge.model.reason import Reason
 from bridge.model.remediation import SCHEMA, Decision, Remediation
-from bridge.stores.codec import ENCODER, TRANSITION, milliseconds, pairs, stamped, texts, transitions_of
+from bridge.stores.codec import ENCODER, TRANSITION, brief, milliseconds, pairs, stamped, texts, transitions_of
 from bridge.stores.groups import Groups
 from bridge.stores.holds import Holds
 from bridge.stores.keys import BUCKETS, digest, runs_key
@@ -135,13 +135,11 @@ class RedisIntakeQueue:
 
 
 def _about(decision: Decision, transition: Transition) -> Decision:
-    """Return the decision with its incident, which the dispatcher may leave out."""
-    if decision.incident:
-        return decision
+    """Return the decision as it is kept, with its incident, which the dispatcher may leave out."""
     return Decision(
         reason=decision.reason,
-        detail=decision.detail,
-        incident=transition.alert.incident_id,
+        detail=brief(decision.detail),
+        incident=decision.incident or transition.alert.incident_id,
         remediation=decision.remediation,
         route=decision.route,
         runbook=decision.runbook,

@@ -10,7 +10,7 @@ from bridge.model.approval import Answer, Answered, Question, Said
 from bridge.model.intake import Claim
 from bridge.model.reason import Reason
 from bridge.model.remediation import SCHEMA, Entry, Outcome, Remediation, Undoing
-from bridge.stores.codec import ENCODER, milliseconds, stamped
+from bridge.stores.codec import ENCODER, brief, milliseconds, stamped
 from bridge.stores.groups import Groups
 from bridge.stores.link import Arg, Link
 from bridge.stores.views import Views
@@ -56,7 +56,8 @@ class RedisWorkQueue(Views):
             asked = (question.digest, question.need, milliseconds(question.until))
         # What is only tried again, since something is away for a moment, was not decided.
         said = "" if entry.kind == kinds.RETRY else entry.reason
-        await self._owned(claim, "park", claim.entry, milliseconds(due_at), stamped(entry), said, entry.text, *asked)
+        told: tuple[Arg, ...] = (stamped(entry), said, brief(entry.text))
+        await self._owned(claim, "park", claim.entry, milliseconds(due_at), *told, *asked)
 
     async def answer(self, remediation: str, answer: Answer, text: str) -> Answered:
         agree = int(answer.agree)
@@ -87,7 +88,7 @@ class RedisWorkQueue(Views):
             "finish",
             outcome.value,
             reason.value,
-            entry.text,
+            brief(entry.text),
             int(escalated),
             stamped(entry),
             int(waits),

@@ -224,3 +224,16 @@ async def test_a_run_whose_journal_is_full_does_nothing_that_is_not_journalled_a
     assert kinds == ["applying", "applying", "applying", "finished"]
     told = [one.entry.kind for one in await everything(stores.audit) if one.entry]
     assert told == kinds
+
+
+async def test_a_decision_keeps_no_more_than_a_page_and_its_journal_the_whole(opened: OpenStores) -> None:
+    """Each of the alerts of a run has it, and the trail has all of them."""
+    stores = await opened.open()
+    long = "é" * 50_000
+    wanted = wish()
+    await fire(stores, wanted, decisions=(decision("muted", detail=long),))
+    claim = await claimed(stores)
+    await stores.work.finish(claim, Outcome.FAILED, Reason.NOT_FIXED, step("finished", long), escalated=True)
+    details = [one.decision.detail for one in await everything(stores.audit) if one.decision]
+    assert [len(detail) for detail in details] == [0, 2000, 2000]
+    assert (await stores.journal.read(wanted.remediation.id))[-1].text == long
