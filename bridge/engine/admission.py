@@ -76,11 +76,11 @@ async def _entry_refused(parts: Parts, view: RemediationView, guard: str, verdic
     if verdict.reason is Reason.HOLD_OFF and verdict.retry_at is not None:
         # A wait of this run and not of its incident: a resolve cancels it.
         return Park(verdict.retry_at, verdict.reason, finish.detail)
-    if verdict.reason in (Reason.ATTEMPTS_SPENT, Reason.RUNBOOK_STOPPED):
+    if verdict.reason in (Reason.ATTEMPTS_SPENT, Reason.FIRES_AGAIN, Reason.RUNBOOK_STOPPED):
         # A person is told once, and not again for each alert until there is an attempt again.
         remediation, target = view.remediation, view.remediation.target
         about = f"{verdict.reason.value}|{remediation.runbook}"
-        if verdict.reason is Reason.ATTEMPTS_SPENT:
+        if verdict.reason is not Reason.RUNBOOK_STOPPED:
             about += f"|{target.cluster}|{target}"
         seconds = _TELL_AGAIN if verdict.retry_at is None else max(60.0, verdict.retry_at - parts.clock.now())
         first = await parts.guardbook.first_to_tell(about, remediation.id, seconds)

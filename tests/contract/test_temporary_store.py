@@ -12,7 +12,7 @@ from bridge.model.intake import Assignment, Claim
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, Remediation, Revert, State, Undoing
 from bridge.stores import Stores
-from tests.support.alerts import START, claimed, fire, firing, resolve, step, wish
+from tests.support.alerts import START, claimed, fire, firing, resolve, resolved, step, wish
 from tests.support.redis import OpenStores
 
 
@@ -211,6 +211,38 @@ async def test_it_ends_neither_before_its_least_time_nor_after_its_most(
     await resolve(stores)
     assert not await due(stores, ends - 10, opened)
     assert await due(stores, ends + 1, opened)
+
+
+async def test_firing_again_and_resolving_again_starts_the_time_anew(opened: OpenStores) -> None:
+    """However often: a flapping alert does not keep what is temporary for as long as it may."""
+    stores = await opened.open()
+    claim = await held(stores, wish(), after=7200.0, hold=60.0)
+    start = START
+    for _ in range(3):
+        await resolve(stores, resolved(start=start, end=start + 60_000_000))
+        start += 900_000_000
+        await fire(stores, wish("another"), alert=firing(start=start))
+    assert not await due(stores, 1000.0, opened)
+    await resolve(stores, resolved(start=start, end=start + 60_000_000))
+    assert not await due(stores, 890.0, opened)
+    assert await due(stores, 910.0, opened)
+    told = [entry.text for entry in await stores.journal.read(claim.remediation) if entry.kind == "stability"]
+    assert len(told) == 7
+
+
+async def test_a_resolve_before_the_change_is_made_starts_the_time_as_well(opened: OpenStores) -> None:
+    """The alert was over while its run went on: no resolve comes afterwards."""
+    stores = await opened.open()
+    wanted = wish()
+    await fire(stores, wanted)
+    claim = await claimed(stores)
+    await stores.journal.append(claim, step("applying"), writing=True)
+    await resolve(stores)
+    revert = Revert(after=7200.0, remediation=undo(wanted.remediation))
+    await stores.journal.append(claim, step("applied"), revert=revert)
+    await end(stores, claim)
+    assert not await due(stores, 890.0, opened)
+    assert await due(stores, 901.0, opened)
 
 
 async def test_an_undo_by_hand_is_created_once_and_takes_the_place_of_the_one_by_itself(opened: OpenStores) -> None:

@@ -98,6 +98,19 @@ async def test_firing_again_after_the_undo_goes_to_a_person_and_not_round(stage:
     assert not on(stage)
 
 
+async def test_an_alert_that_flaps_after_the_undo_tells_a_person_once(stage: Stage) -> None:
+    await fire(stage, "Loud")
+    await resolve(stage, "Loud")
+    await stage.advance(16 * MINUTE)
+    for _ in range(4):
+        await fire(stage, "Loud")
+        await resolve(stage, "Loud")
+        await stage.advance(3 * MINUTE)
+    denied = [view for view in await stage.runs() if view.reason == "fires_again"]
+    assert [view.escalated for view in denied] == [True, False, False, False]
+    assert not on(stage)
+
+
 async def test_another_day_it_may_help_again(stage: Stage) -> None:
     await fire(stage, "Loud")
     await resolve(stage, "Loud")

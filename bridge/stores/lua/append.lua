@@ -18,5 +18,7 @@ if ARGV[7] and call('ZADD', P .. 'reverts', 'NX', text(NOW + tonumber(ARGV[8])),
   call('HSET', P .. 'revert:' .. ARGV[7], 'v', ARGV[9], 'doc', ARGV[10], 'qk', call('HGET', rem(id), 'qk'),
     'rk', call('HGET', rem(id), 'rk'), 'due', text(NOW + tonumber(ARGV[8])), 'least', text(NOW + tonumber(ARGV[11])))
   call('SADD', rem(id) .. ':reverts', ARGV[7])
+  -- Its alerts may have resolved while it ran: no resolve comes any more that would bring the end near.
+  if call('SCARD', rem(id) .. ':inc') > 0 then calm(id) end
 end
 return 1

@@ -36,6 +36,7 @@ local function close_incident(d, old)
       d.cancelled[#d.cancelled + 1] = id
     end
   end
+  soothe(d.alert)
 end
 
 local function create(a)
@@ -95,7 +96,8 @@ local function open_incident(d, old)
   if old[1] then
     if not d.redispatch then
       before = asked_for(d.alert)
-      for _, id in pairs(before) do stir(id) end
+      for _, id in ipairs(stirred_by(d.alert)) do stir(id, d.alert) end
+      for _, id in pairs(before) do stir(id, d.alert) end
       for join in pairs(before) do call('HDEL', d.key, 'j:' .. join) end
       call('PERSIST', d.key)
     end

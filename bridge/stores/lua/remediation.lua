@@ -196,15 +196,45 @@ local function move_reverts(id, due_of, sentence)
 end
 
 -- All is well again: what is temporary ends when that has lasted, not before its least time and not after its most.
+-- rem:ID:stirred  set of alerts that fire again although the incident of theirs that asked for it is over
 local function calm(id)
+  if call('SCARD', rem(id) .. ':open') > 0 or call('SCARD', rem(id) .. ':stirred') > 0 then return end
   move_reverts(id, function(now, most, least)
     return math.min(now, math.max(least, NOW + STABILITY_MS))
   end, 'every alert resolved: what is temporary is put back')
 end
 
--- It fires again: what is temporary stays for as long as it may.
-local function stir(id)
+-- An alert fires again: what is temporary stays for as long as it may, until that alert is over as well.
+local function stir(id, alert)
+  local left = false
+  for _, name in ipairs(call('SMEMBERS', rem(id) .. ':reverts')) do
+    left = left or call('ZSCORE', P .. 'reverts', name)
+  end
+  if not left then
+    call('HDEL', P .. 'inc:' .. alert, 's:' .. id)
+    return
+  end
+  call('HSET', P .. 'inc:' .. alert, 's:' .. id, '1')
+  call('SADD', rem(id) .. ':stirred', alert)
+  call('EXPIRE', rem(id) .. ':stirred', KEEP_REMEDIATIONS)
   move_reverts(id, function(_, most) return most end, 'it fires again: what is temporary is put back')
+end
+
+-- What an alert had stirred, each remediation once: those that it asked for, and those that it asked for before.
+local function stirred_by(alert)
+  local found = {}
+  local flat = call('HGETALL', P .. 'inc:' .. alert)
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 2) == 's:' then found[#found + 1] = string.sub(flat[i], 3) end
+  end
+  return found
+end
+
+-- The alert is over: what it stirred is calm again when no other stirs it.
+local function soothe(alert)
+  for _, id in ipairs(stirred_by(alert)) do
+    if call('SREM', rem(id) .. ':stirred', alert) == 1 then calm(id) end
+  end
 end
 
 -- Record the end, let go of everything, start the next of its queue.
@@ -288,7 +318,7 @@ local function detach(id, incident, reason, detail)
   local key = rem(id)
   if call('SREM', key .. ':open', incident) == 0 then return false end
   drop_target(id, incident)
-  if reason == 'resolved' and call('SCARD', key .. ':open') == 0 then calm(id) end
+  if reason == 'resolved' then calm(id) end
   if call('EXISTS', P .. 'told:' .. id) == 1 then
     -- A look that began before this is not kept: it saw the incident open.
     call('HINCRBY', P .. 'told:' .. id, 'v:notices', 1)
