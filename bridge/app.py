@@ -29,6 +29,8 @@ from bridge.engine.dispatch import Dispatcher
 from bridge.engine.events import Events
 from bridge.engine.parts import Parts
 from bridge.engine.periodic import run_jobs
+from bridge.engine.schedules import EVERY as SCHEDULES_EVERY
+from bridge.engine.schedules import Schedules
 from bridge.engine.silenced import Silenced
 from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import KubeError
@@ -291,7 +293,17 @@ class Bridge:
         ]
         if self._dispatcher is not None:
             dispatcher = self._dispatcher
+            schedules = Schedules(
+                lambda: self.holder.current.schedules,
+                name=self._name,
+                intake=stores.intake,
+                guardbook=stores.guardbook,
+                audit=stores.audit,
+                clock=self._clock,
+                metrics=self.metrics,
+            )
             jobs += [
+                Job("schedules", SCHEDULES_EVERY, schedules.look),
                 Job("look again", 1.0, dispatcher.look_again),
                 Job("recover", 2.0, dispatcher.recover),
                 Job("expire", 30.0, lambda: stores.intake_queue.expire(limit=1000)),

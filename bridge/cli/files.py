@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bridge.cli.shared import configured, labels_of, output_option, place_of, tell
+from bridge.model.schedule import ScheduleSpec
 from bridge.model.text import printable
 
 
@@ -22,15 +23,23 @@ def check_config(file: Path | None, config: Path | None, output: str) -> None:
 
     place = place_of(file or config)
     loaded = read(place)
-    found = {
+    found: dict[str, Any] = {
         "file": str(place),
         "routes": loaded.route_count,
         "runbooks": sorted(loaded.runbooks),
+        "schedules": [_schedule(each) for each in loaded.schedules],
         "warnings": list(loaded.warnings),
     }
     for warning in loaded.warnings:
         click.echo(f"warning: {printable(warning)}", err=True)
-    tell(output, found, lambda: f"{place}: {loaded.route_count} routes, {len(loaded.runbooks)} runbooks: all well")
+    due = [f"schedule {at['name']}: {at['runbook']}, next {', '.join(at['next'])}" for at in found["schedules"]]
+    all_well = f"{place}: {loaded.route_count} routes, {len(loaded.runbooks)} runbooks: all well"
+    tell(output, found, lambda: "\n".join([*due, all_well]))
+
+
+def _schedule(spec: ScheduleSpec) -> dict[str, Any]:
+    times = [at.isoformat() for at in spec.next_due(time.time())]
+    return {"name": spec.name, "runbook": spec.runbook, "mode": spec.mode.value, "next": times}
 
 
 @click.command("route-test")

@@ -12,6 +12,7 @@ from bridge.model.interval import NamedIntervals
 from bridge.model.route import Match
 from bridge.model.routing import RoutingTable
 from bridge.model.runbook import Runbook
+from bridge.model.schedule import ScheduleSpec
 from bridge.settings import Connection, Settings
 
 
@@ -24,6 +25,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     table: RoutingTable
     runbooks: Mapping[str, Runbook]
     intervals: Mapping[str, NamedIntervals]
+    schedules: tuple[ScheduleSpec, ...] = ()
     connections: Mapping[str, Connection]
     """Clusters by name; never empty."""
     default_connection: str | None

@@ -17,6 +17,7 @@ from bridge.model.interval import NamedIntervals
 from bridge.model.peers import CommandSpec, ExecSpec, Http, RedisPeerSpec, SqlPeerSpec, TlsPairSpec
 from bridge.model.route import AlertSpec, RouteSpec
 from bridge.model.runbook import Strict
+from bridge.model.schedule import ScheduleSpec
 from bridge.model.telling import Notify
 from bridge.settings import KeepCopy, Settings
 
@@ -30,6 +31,7 @@ class Included(Strict):
     routes: tuple[RouteSpec, ...] = ()
     """Children of the root, after those of the main file."""
     time_intervals: tuple[NamedIntervals, ...] = ()
+    schedules: Annotated[tuple[ScheduleSpec, ...], Field(max_length=200)] = ()
     runbooks: Texts = ()
     http: Http = Http()
     sql: dict[Name, SqlPeerSpec] = Field(default={})

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -23,16 +23,18 @@ from bridge.configuration.message_checks import message_problems
 from bridge.configuration.peer_checks import peer_problems
 from bridge.configuration.problems import Problems, nearest
 from bridge.configuration.route_checks import RouteChecks, Written
-from bridge.configuration.run_checks import run_problems
+from bridge.configuration.run_checks import led_to, run_problems, schedule_problems
 from bridge.configuration.runbook_checks import Problem, Registry, runbook_problems
 from bridge.configuration.secrets import read_secrets
 from bridge.configuration.sources import Sources
 from bridge.errors import ConfigurationError, InvalidInput
 from bridge.model.fields import Texts
 from bridge.model.interval import NamedIntervals
+from bridge.model.order import OURS
 from bridge.model.route import REFUSED, AlertSpec, RouteSpec
 from bridge.model.routing import RoutingTable
 from bridge.model.runbook import Runbook, Use
+from bridge.model.schedule import ScheduleSpec
 from bridge.settings import Settings, listen_problem, own_redis, unknown_clusters
 
 DEFAULT_RUNBOOKS = "runbooks"
@@ -53,6 +55,8 @@ class Main(Settings):
     route: RouteSpec = RouteSpec()
     alerts: dict[str, AlertSpec] = Field(default={})
     time_intervals: tuple[NamedIntervals, ...] = ()
+    schedules: Annotated[tuple[ScheduleSpec, ...], Field(max_length=200)] = ()
+    """What runs by the clock."""
     runbooks: Texts = (DEFAULT_RUNBOOKS,)
     """Folders, which are searched to the bottom, and patterns; relative to the file."""
     include: Texts = ()
@@ -106,6 +110,7 @@ class _Loader:
         self._runbook_documents: dict[str, Document] = {}
         self._broken: set[str] = set()
         self._intervals: dict[str, NamedIntervals] = {}
+        self._schedules: dict[str, ScheduleSpec] = {}
         self._routes: list[Written] = []
 
     def load(self) -> Configuration:
@@ -148,6 +153,7 @@ class _Loader:
             table=RoutingTable(main.route, [(route.path, route.spec) for route in self._routes]),
             runbooks=self._runbooks,
             intervals=self._intervals,
+            schedules=tuple(self._schedules.values()),
             sources=self._sources,
             connections=ways,
             default_connection=main.clusters.default_of(ways),
@@ -282,6 +288,12 @@ class _Loader:
             if named.name in self._intervals:
                 self._problems.add(document, ("time_intervals", at, "name"), f"{named.name!r} is there twice")
             self._intervals[named.name] = named
+        for at, schedule in enumerate(part.schedules):
+            if schedule.name in self._schedules:
+                self._problems.add(document, ("schedules", at, "name"), f"{schedule.name!r} is there twice")
+            self._schedules[schedule.name] = schedule
+            for loc, text in schedule_problems(schedule, self._runbooks, self._broken):
+                self._problems.add(document, ("schedules", at, *loc), text)
         if isinstance(part, Included):
             for at, spec in enumerate(part.routes):
                 path = f"{document.name}:routes[{at}]"
@@ -298,7 +310,8 @@ class _Loader:
             self._problems, self._runbooks, frozenset(self._broken), frozenset(self._intervals), libraries
         )
         enabled = checks.check(Written(document, ("route",), main.route, "route"), self._routes)
-        for name in sorted(enabled & self._runbooks.keys()):
+        enabled |= {schedule.runbook for schedule in self._schedules.values()}
+        for name in sorted(led_to(enabled, self._runbooks)):
             # Of what no route leads to, the peers may be set up later.
             for loc, text in peer_problems(self._runbooks[name], self._registry, main):
                 self._problems.add(self._runbook_documents[name], loc, text)
@@ -321,6 +334,8 @@ class _Loader:
         names: set[str] = set()
         tls = settings.listen.tls
         for at, each in enumerate(settings.credentials):
+            if each.name == OURS:
+                self._problems.add(document, ("credentials", at, "name"), f"{OURS!r} is what asks by itself")
             if each.name in names:
                 self._problems.add(document, ("credentials", at, "name"), f"{each.name!r} is there twice")
             names.add(each.name)

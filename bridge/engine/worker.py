@@ -230,6 +230,8 @@ class Worker:
         now = parts.clock.now()
         parts.metrics.decision(ending.reason)
         parts.metrics.remediation_finished(rem.runbook, ending.outcome, now - rem.created_at)
+        if (schedule := rem.route.removeprefix("schedule:")) != rem.route and not rem.undo_of:
+            parts.metrics.schedule_ended(schedule, ending.outcome)
         if ending.reason is Reason.NOTHING_TO_DO and not rem.undo_of:
             parts.metrics.false_positive(rem.runbook)
         elif ending.outcome is Outcome.SUCCEEDED and not rem.undo_of:

@@ -61,6 +61,12 @@ def roles(
     for match, labels in configuration.table.demands():
         if match.runbook and _may_reach(configuration, labels, cluster):
             book.add(configuration.runbooks[match.runbook], match, labels)
+    for due in configuration.schedules:
+        labels = {name: frozenset([value]) for name, value in {"alertname": due.name, **due.labels}.items()}
+        if _may_reach(configuration, labels, cluster):
+            path = f"schedule:{due.name}"
+            match = Match(path=path, params=due.params, mode=due.mode, allow_namespaces=due.allow_namespaces)
+            book.add(configuration.runbooks[due.runbook], match, labels)
     for name in runbooks:
         if name not in configuration.runbooks:
             raise InvalidInput(f"there is no runbook {name!r}")

@@ -44,6 +44,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry or CollectorRegistry()
         self._runbook, self._action, self._cluster, self._breaker = _Bounded(), _Bounded(), _Bounded(), _Bounded()
+        self._schedule = _Bounded()
         self._make_engine_metrics()
         self._make_state_metrics()
         # Under our own prefix like all others: several processes of one host are told apart by their target.
@@ -57,6 +58,15 @@ class Metrics:
         for reason in Reason:
             self._decisions.labels(reason.value)
         self._dispatch = self._histogram("dispatch_seconds", "From the receipt of an alert to its dispatch", _SHORT)
+        self._schedule_last = self._gauge(
+            "schedule_last_due_timestamp_seconds", "When a schedule's last run was due", "schedule"
+        )
+        self._schedule_missed = self._counter(
+            "schedule_missed_total", "Runs that were left out, since nobody was there in time", "schedule"
+        )
+        self._schedule_ended = self._counter(
+            "schedule_runs_total", "Runs of schedules by how they ended", "schedule", "outcome"
+        )
         self._started = self._counter("remediations_started_total", "Remediations that a worker took up", "runbook")
         self._wait = self._histogram("remediation_wait_seconds", "From a remediation's creation to its start", _LONG)
         self._finished = self._counter(
@@ -137,6 +147,16 @@ class Metrics:
         name = self._runbook(runbook)
         self._finished.labels(name, outcome.value).inc()
         self._duration.labels(name).observe(max(seconds, 0.0))
+
+    def schedule_due(self, schedule: str, at: float) -> None:
+        """A run was due at this time (unix seconds), and was asked for."""
+        self._schedule_last.labels(self._schedule(schedule)).set(at)
+
+    def schedule_missed(self, schedule: str) -> None:
+        self._schedule_missed.labels(self._schedule(schedule)).inc()
+
+    def schedule_ended(self, schedule: str, outcome: Outcome) -> None:
+        self._schedule_ended.labels(self._schedule(schedule), outcome.value).inc()
 
     def detected(self, seconds: float) -> None:
         """A remediation is taken up whose alert began `seconds` before it was created."""
