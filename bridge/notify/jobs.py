@@ -54,6 +54,7 @@ def people_jobs(
         notices, queue, journal, intake, silencer, lambda: _hold(now()), ours=ours, clock=clock, metrics=metrics
     )
     channels = now().notify.channels
+    metrics.channels(channels)
     return [
         Job("tell", 1.0, crier.look),
         Job("hold pages", 0.5, holder.look),

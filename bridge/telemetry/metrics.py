@@ -192,6 +192,12 @@ class Metrics:
     def lease_lost(self) -> None:
         self._leases.inc()
 
+    def channels(self, names: Iterable[str]) -> None:
+        """Begin to count for these channels: of what begins at 1 no rule sees that it rose."""
+        for name in names:
+            for result in ("sent", "failed", "lost"):
+                self._notices.labels(name, result)
+
     def notice(self, channel: str, result: Literal["sent", "failed", "lost"]) -> None:
         """One try to send a message on a configured channel."""
         self._notices.labels(channel, result).inc()

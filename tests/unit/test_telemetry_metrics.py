@@ -153,3 +153,12 @@ def test_label_sets_of_guards_are_bounded() -> None:
     metrics.guards(GuardsNow(pauses=tuple(pauses), stopped=stopped, budget=use, rules=BudgetSettings()))
     for name, most in (("paused", 300), ("runbook_stopped", 300), ("budget_used", 900)):
         assert len(families(metrics)[f"alertbridge_{name}"].samples) <= most  # type: ignore[attr-defined]
+
+
+def test_each_channel_is_there_before_its_first_message() -> None:
+    """A rule on the increase of lost messages sees the first one."""
+    metrics = Metrics("1")
+    metrics.channels(["team"])
+    for result in ("sent", "failed", "lost"):
+        labels = {"channel": "team", "result": result}
+        assert metrics.registry.get_sample_value("alertbridge_notices_total", labels) == 0
