@@ -50,7 +50,8 @@ class RolloutRestart(BaseAction):
         refuse_idle(workload)
         refuse_on_delete(workload)
         before = read_pointer(workload.document, POINTER)
-        after = format_time(context.planned_at)
+        # A restart in a further attempt of the run is one more: the configuration may have been changed again.
+        after = format_time(context.planned_at + context.tried)
         if parse_time(before) >= parse_time(after):
             return self.planned(f"{workload.ref} was restarted at {before} already")
         rollout = workload.rollout

@@ -22,6 +22,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     reach: Connections
     results: tuple[Mapping[str, Any], ...] = ()
     run: Remediation | None = None
+    tried: int = 0
 
 
 def variables(

@@ -71,12 +71,12 @@ class Drafting:
         said = (self._remediation.mode, self._runbook.mode, self.ceiling)
         return strictest(*said, *(step.mode for step in scenario.all_steps))
 
-    async def draft(self, step: Step, jobs: Sequence[Job]) -> list[Drafted]:
+    async def draft(self, step: Step, jobs: Sequence[Job], *, later: int = 0) -> list[Drafted]:
         """Return what the jobs would change; reads only. Whether that is allowed says `allow`."""
         drafted = []
         for job in jobs:
             params = self._steps.params(step, self._sight.variables(**job.more))
-            drafted.append(Drafted(job, await self._steps.plan(step, params), params))
+            drafted.append(Drafted(job, await self._steps.plan(step, params, later=later), params))
         _refuse_shared([each.plan for each in drafted if not each.plan.empty])
         return drafted
 

@@ -36,13 +36,15 @@ class Foresight:
         """Whether a step before this one of the attempt would change something."""
         self.plans: dict[str, Plan] = {}
         """Every plan that could be made, by its key."""
+        self._later = 0
+        """How many attempts would have been made before the one that is looked at."""
         self._seen = 0
         """How many steps could be planned, or will only be known later."""
 
     async def run(self, scenario: Scenario, mode: Mode) -> Finish:
         """Journal every plan that can be made now. Raises when nothing at all can be planned, or is allowed."""
         self._asked = mode is Mode.APPROVE
-        for attempt in scenario.attempts:
+        for self._later, attempt in enumerate(scenario.attempts):
             await self._attempt(scenario, attempt)
         if self._problem is not None and not self._seen:
             raise self._problem
@@ -94,7 +96,7 @@ class Foresight:
             await self._say(key, f"{step.action} at most {step.loop.at_most} times, until {step.loop.until}")
         else:
             jobs = [Job(key=key)]
-        drafted = await self._drafting.draft(step, jobs)
+        drafted = await self._drafting.draft(step, jobs, later=self._later)
         try:
             await self._drafting.allow(scenario, drafted, asked=self._asked)
         except Ended as ended:

@@ -86,13 +86,17 @@ class Steps:
         texts = getattr(self._parts.actions.get(step.action), "texts", ())
         return {name: (tell if name in texts else render)(value, variables) for name, value in step.with_.items()}
 
-    async def plan(self, step: Step, params: Mapping[str, Any]) -> Plan:
-        """Return what the step would change; reads only. Raises PlanError, also for `until:` without an undo."""
+    async def plan(self, step: Step, params: Mapping[str, Any], *, later: int = 0) -> Plan:
+        """Return what the step would change; reads only. Raises PlanError, also for `until:` without an undo.
+
+        `later` is how many attempts would come before it that have not been made.
+        """
+        context = msgspec.structs.replace(self.context, tried=len(self._record.progress.tried) + later)
         action = self._maker.action(step.action)
         typed = action.params.model_validate(params)
         try:
             plan = await retrying(
-                lambda: self._bounded(action.plan(self.context, typed), f"planning {step.action}"),
+                lambda: self._bounded(action.plan(context, typed), f"planning {step.action}"),
                 policy=self._parts.retry,
                 clock=self._parts.clock,
             )

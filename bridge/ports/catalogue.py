@@ -168,6 +168,11 @@ class ActionContext(Protocol):
         ...
 
     @property
+    def tried(self) -> int:
+        """How many attempts of the run did not help: what this one does anew is not what they did already."""
+        ...
+
+    @property
     def target(self) -> Target: ...
 
     @property

@@ -231,3 +231,31 @@ async def test_targets_beyond_what_one_run_takes_become_a_further_one(stage: Sta
     runs = await stage.runs()
     assert [[target.name for target in run.remediation.targets] for run in runs] == [names[:5], names[5:]]
     assert await stage.ends() == [("succeeded", "verified")] * 2
+
+
+async def test_a_restart_in_a_later_attempt_is_one_more(redis_server: RedisServer, tmp_path: Path) -> None:
+    """What the first attempt restarted for did not help; what the second one changed is to be taken up as well."""
+    book = runbook(
+        "test/again",
+        scenarios=[
+            {
+                "name": "try",
+                "otherwise": True,
+                "try": [
+                    {"name": "first", "steps": [{"action": "rollout_restart"}]},
+                    {"name": "second", "steps": [{"action": "rollout_restart"}]},
+                ],
+            }
+        ],
+        verify={"fixed": "alert.resolved", "within": "10s"},
+    )
+    alerts = {"WebDown": {"runbook": "test/again", "mode": "auto"}}
+    async with Stage.open(redis_server, tmp_path, runbooks_too=[book], alerts=alerts) as stage:
+        stage.cluster.apply(deployment("web", "registry.example/web:1", namespace="shop"))
+        stage.clock.jump(10)
+        await stage.fire("WebDown", deployment="web")
+        await stage.settle()
+        for _ in range(20):
+            await stage.advance(10)
+        assert await stage.ends() == [("failed", "not_fixed")]
+        assert [each.split()[0] for each in stage.writes] == ["PATCH", "PATCH"]
