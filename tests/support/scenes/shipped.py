@@ -77,7 +77,13 @@ def pointed(
     update = {
         "mode": Mode.AUTO,
         "prometheus": Prometheus(url=f"{peers}/prometheus"),
-        "http": Http(hosts=(*settings.http.hosts, *hosts), secrets=settings.http.secrets),
+        "http": Http(
+            hosts=(*settings.http.hosts, *hosts),
+            secrets={
+                name: each.model_copy(update={"hosts": (*each.hosts, *hosts)})
+                for name, each in settings.http.secrets.items()
+            },
+        ),
         "redis_peers": {name: redis_peer(each) for name, each in settings.redis_peers.items()},
         "sql": {name: database(each) for name, each in settings.sql.items()},
     }

@@ -269,7 +269,7 @@ async def _chosen(playing: Playing) -> list[str]:
             name = f"{found[-1].partition(' > ')[0]} > {entry.text.removeprefix('trying: ')}"
             if found[-1] != name:
                 found.append(name)
-    after = [*found[1:], ""]
+    after = [*found[1:], ""][: len(found)]
     return [each for each, following in zip(found, after, strict=True) if not following.startswith(f"{each} > ")]
 
 
