@@ -55,9 +55,10 @@ def spend_of(drawn: tuple[str, str, float, bool]) -> Spend:
 
 
 PLANS = st.lists(
-    st.tuples(st.sampled_from("abcd"), st.sampled_from("xy"), st.sampled_from([10.0, 30.0, 50.0]), st.booleans()).map(
+    st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.sampled_from([10.0, 30.0, 50.0]), st.booleans()).map(
         spend_of
     ),
+    min_size=1,
     max_size=3,
 )
 
@@ -135,8 +136,23 @@ def machine(server: RedisServer) -> type[RuleBasedStateMachine]:
             name: str = self.do(self._begin())
             return name
 
+        @rule(name=going, key=st.sampled_from(["first", "second"]))
+        def plan_what_disturbs_nothing(self, name: str, key: str) -> None:
+            self._plan(name, key, [])
+
         @rule(name=going, key=st.sampled_from(["first", "second"]), spends=PLANS)
         def plan(self, name: str, key: str, spends: list[Spend]) -> None:
+            self._plan(name, key, spends)
+
+        @rule(plans=st.lists(PLANS, min_size=3, max_size=6))
+        def many_plan_at_once(self, plans: list[list[Spend]]) -> None:
+            """A storm: new runs, each with a plan."""
+            for spends in plans:
+                name = self.do(self._begin())
+                self._plan(name, "first", spends)
+                self.write(name)
+
+        def _plan(self, name: str, key: str, spends: list[Spend]) -> None:
             """As the engine does: what has written nothing is planned anew."""
             run = self.runs[name]
             kept = {} if not run.writing else {each: spent for each, spent in run.plans.items() if each != key}
@@ -225,5 +241,5 @@ def machine(server: RedisServer) -> type[RuleBasedStateMachine]:
 def test_no_life_of_any_runs_exceeds_the_budget(redis_server: RedisServer) -> None:
     """Fault 65."""
     run_state_machine_as_test(
-        machine(redis_server), settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
+        machine(redis_server), settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
     )
