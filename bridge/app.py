@@ -249,6 +249,7 @@ class Bridge:
             silences=Silenced(outside.alertmanager, ours=CREATED_BY) if outside.alertmanager.configured else None,
             trust=stores.trust,
             trust_policy=lambda: self.holder.current.settings.trust,
+            run_limits=lambda: self.holder.current.settings.run_limits,
             entry_guards=entry_guards(lambda: self.holder.current),
             plan_guards=lambda: plan_guards(self.holder.current, os.environ, stores.budgets),
             process_mode=lambda: self.holder.current.settings.mode,
