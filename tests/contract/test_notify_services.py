@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import apprise
 import pytest
 
 from bridge.errors import Hung, PermanentError, TemporaryError
 from bridge.model.outside import Message
+from bridge.outside.addresses import addressed
 from bridge.outside.notify import CUT
 from bridge.outside.options import Channel, OutsideSettings
 from bridge.outside.reach import Outside
@@ -148,6 +151,30 @@ async def test_no_credential_is_told_of_a_service_that_cannot_be_reached(
         await told(Services(), channel, message())
     said = written.getvalue() + str(caught.value)
     assert [secret for secret in SECRETS if secret in said] == []
+
+
+@pytest.mark.parametrize("scheme", ["json", "form", "xml", "mailto"])
+async def test_no_credential_is_told_of_an_own_server_that_cannot_be_reached(
+    scheme: str, log_as_before: None
+) -> None:
+    written = io.StringIO()
+    configure_logging("json", "debug", written)
+    url = f"{scheme}://ann:{TOKEN}@127.0.0.1:{free_port()}/{KEY}?to=team@shop.example&from=a@shop.example"
+    outside = Outside(OutsideSettings(channels={"own": Channel(url=url)}))
+    with pytest.raises(TemporaryError) as caught:
+        await outside.notify("own", message())
+    await outside.close()
+    said = written.getvalue() + str(caught.value)
+    assert [secret for secret in SECRETS if secret in said] == []
+
+
+def test_the_addresses_that_the_page_shows_are_some_that_the_library_knows() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "people.md").read_text()
+    rows = dict(re.findall(r"^\| ([^|]+) \| `(\w+://[^`]+)`", page, re.M))
+    assert set(rows) >= {"Slack", "PagerDuty", "Teams", "e-mail", "Jira Service Management", "webhook"}
+    for name, address in rows.items():
+        made = apprise.Apprise.instantiate(addressed(address, message()))
+        assert made is not None, name
 
 
 async def test_a_redirect_is_no_delivery(services: Services) -> None:
