@@ -63,6 +63,61 @@ async def test_a_question_outlives_every_process_and_its_answer_the_worker_that_
     assert (kinds.count("asked"), kinds.count("answered"), kinds.count("approved")) == (1, 1, 1)
 
 
+async def test_questions_and_answers_outlive_redis_and_a_reload(processes: Processes, shop: Workshop) -> None:
+    """Fault 6, with a person in between: Redis is killed with a question open, and once more after the answer."""
+    redis = await start_redis(processes)
+    installation = Installation(processes, kubernetes=shop.url, redis=redis.url, alerts=ALERTS)
+    server = await installation.start()
+    await server.fire("GatewayDown", **WEB)
+    run = await parked(server)
+    question = (await server.get(f"/api/v1/remediations/{run}"))["question"]
+
+    redis.process.kill()
+    away, _ = await server.request("POST", f"/api/v1/remediations/{run}/approve", {"plan": question["plan"]})
+    assert away == 503, "not confirmed is not taken"
+    redis = await start_redis(processes, port=redis.port)
+    await server.post("/-/reload")
+    assert (await server.get(f"/api/v1/remediations/{run}"))["question"] == question
+    assert shop.proxy.mutating() == []
+
+    shop.proxy.hold_late = 1
+    await server.post(f"/api/v1/remediations/{run}/approve", {"plan": question["plan"]})
+    await shop.proxy.holds()
+    redis.process.kill()
+    await start_redis(processes, port=redis.port)
+    shop.proxy.pass_late.set()
+    done = await server.outcome(seconds=30)
+    assert done["outcome"] == "succeeded", done["detail"]
+    assert len(shop.proxy.applied()) == 1
+    kinds = [entry["kind"] for entry in await server.journal(run)]
+    assert (kinds.count("asked"), kinds.count("answered"), kinds.count("approved")) == (1, 1, 1)
+
+
+async def test_a_worker_killed_between_the_answer_and_the_first_write_costs_nobody_a_second_answer(
+    processes: Processes, shop: Workshop
+) -> None:
+    """It dies while it looks again at what was agreed to; another worker goes by the same answer."""
+    redis = await start_redis(processes)
+    installation = Installation(processes, kubernetes=shop.url, redis=redis.url, alerts=ALERTS)
+    servers = await installation.start_some(2)
+    await servers[0].fire("GatewayDown", **WEB)
+    run = await parked(servers[0])
+    # The next look at the target is the one after the answer.
+    shop.proxy.hold_late, shop.proxy.late_path = 1, "/deployments/web"
+    await servers[0].post(f"/api/v1/remediations/{run}/approve")
+    await shop.proxy.holds()
+    holder = await holder_of(servers)
+    holder.process.kill()
+    shop.proxy.pass_late.set()
+    left = next(server for server in servers if server is not holder)
+    done = await left.outcome()
+    assert done["outcome"] == "succeeded", done["detail"]
+    assert len(shop.proxy.applied()) == 1
+    kinds = [entry["kind"] for entry in await left.journal(run)]
+    assert (kinds.count("asked"), kinds.count("answered"), kinds.count("approved")) == (1, 1, 1)
+    assert kinds.index("answered") < kinds.index("applying")
+
+
 async def test_a_link_shows_the_plan_and_its_form_acts_with_an_operators_token_alone(
     processes: Processes, shop: Workshop
 ) -> None:

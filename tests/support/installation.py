@@ -298,11 +298,11 @@ class Redis:
         return f"redis://127.0.0.1:{self.port}"
 
 
-async def start_redis(processes: Processes) -> Redis:
-    """Start a redis-server with an append-only file."""
-    port = free_port()
+async def start_redis(processes: Processes, *, port: int = 0) -> Redis:
+    """Start a redis-server with an append-only file; with the port of one that died, over what that left."""
+    again, port = bool(port), port or free_port()
     folder = processes.folder / f"redis-{port}"
-    folder.mkdir()
+    folder.mkdir(exist_ok=again)
     flags = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "appendonly": "yes", "save": ""}
     argv = [need("redis-server"), *(part for key, value in flags.items() for part in (f"--{key}", value))]
 
@@ -316,4 +316,5 @@ async def start_redis(processes: Processes) -> Redis:
             # It speaks another language, but it speaks.
             return True
 
-    return Redis(port, await processes.start(f"redis-{port}", argv, ready=answers))
+    name = f"redis-{port}-again" if again else f"redis-{port}"
+    return Redis(port, await processes.start(name, argv, ready=answers))
