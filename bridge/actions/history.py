@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -51,10 +52,11 @@ async def read_history(context: ActionContext, workload: Workload) -> History:
     kept = await context.reach.cluster.list(
         APPS, kind, ref.namespace, labels=selector_of(document), limit=_MOST_REVISIONS
     )
+    since = context.run.started_at if context.run is not None and context.run.started_at else math.inf
     if kind == "ReplicaSet":
-        found = revisions_of(document, kept)
+        found = revisions_of(document, kept, wrong_since=since)
     else:
-        found = controller_revisions_of(document, kept, await read_pods(context, workload))
+        found = controller_revisions_of(document, kept, await read_pods(context, workload), wrong_since=since)
     if not workload.rollout.observed or not _settled(workload, found):
         text = f"{ref} has no settled revision: its controller has not taken up the newest version"
         raise TemporaryError(text, delay=_LOOK_AGAIN)

@@ -6,6 +6,8 @@ tried. What is unknown ends the search: then nothing more is changed.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import msgspec
 
 from bridge.engine.choose import choose
@@ -13,7 +15,7 @@ from bridge.engine.ending import Ended, Ending, Finish, RestLeft
 from bridge.engine.failures import ending_for
 from bridge.engine.making import Making
 from bridge.engine.parts import Parts
-from bridge.engine.places import place_of, proof_key
+from bridge.engine.places import is_probe, place_of, probe_place, proof_key
 from bridge.engine.progress import Progress
 from bridge.engine.proof import Proof
 from bridge.engine.record import Record
@@ -143,30 +145,24 @@ class Attempts:
         undo = self._progress.undo
         if undo is not None and undo.key == place:
             return await self._put_back(place, Reason.of(undo.reason), undo.detail)
-        try:
-            if self._progress.place != place:
-                if attempt.when is not None and not await self._walk.holds(attempt.when, f"attempt {attempt.name!r}"):
-                    return Finish(Outcome.FAILED, Reason.NO_SCENARIO, f"left out: {attempt.when} is false")
-                if scenario.try_:
-                    await self._record.write(kinds.TRYING, f"trying: {attempt.name}", data={"place": place})
-            answer = await self._walk.make(scenario, attempt, place)
-        except (LeaseLost, StoreUnavailable):
-            raise
-        except RestLeft as left:
-            # Nothing is called mended for being left alone: without a proof that is for a person to say.
-            answer = Verification(Answer.FIXED if self._runbook.verify else Answer.UNKNOWN, left.why)
-        except Ended as ended:
-            return await self._not_made(scenario, attempt, place, ended.ending)
-        except Exception as error:
-            ending = ending_for(error, self._progress, self._parts)
-            return await self._not_made(scenario, attempt, place, ending)
+        answer = await self._answered(place, self._make(scenario, attempt, place))
+        if isinstance(answer, Finish):
+            return answer
+        healed = any(piece.made for key, piece in self._progress.pieces.items() if not is_probe(key))
         if answer.answer is Answer.FIXED:
             answer = await self._prove(scenario, attempt, place, answer)
+        probe = self._runbook.verify.steps if self._runbook.verify is not None else ()
+        if answer.answer is Answer.FIXED and probe:
+            trying = Attempt(name=attempt.name, steps=probe)
+            tried = await self._answered(place, self._walk.make(scenario, trying, probe_place(place)))
+            if isinstance(tried, Finish):
+                return tried
+            answer = answer if tried.answer is Answer.FIXED else tried
         if self._progress.rest_left and answer.detail != self._progress.rest_left:
             answer = msgspec.structs.replace(answer, detail=f"{answer.detail}; {self._progress.rest_left}")
         if answer.answer is Answer.FIXED:
             # What is well without a write of ours was not healed by us.
-            reason = Reason.VERIFIED if self._progress.changed else Reason.NOTHING_TO_DO
+            reason = Reason.VERIFIED if healed else Reason.NOTHING_TO_DO
             return Finish(
                 Outcome.SUCCEEDED, reason, f"{attempt.name}: {answer.detail}" if attempt.name else answer.detail
             )
@@ -174,10 +170,36 @@ class Attempts:
             return Finish(Outcome.UNKNOWN, Reason.VERIFICATION_UNKNOWN, answer.detail)
         return await self._put_back(place, Reason.NOT_FIXED, answer.detail)
 
-    async def _not_made(self, scenario: Scenario, attempt: Attempt, place: str, ending: Ending) -> Finish:
-        """Return how the run ends with a step that could not be made; raise Ended when that ends the search too."""
-        alone = not scenario.try_ and not self._falls(scenario, attempt)
-        if alone or not isinstance(ending, Finish) or ending.outcome not in _NO_HELP or ending.reason in _NO_HOPE:
+    async def _make(self, scenario: Scenario, attempt: Attempt, place: str) -> Verification | Finish:
+        if self._progress.place != place:
+            if attempt.when is not None and not await self._walk.holds(attempt.when, f"attempt {attempt.name!r}"):
+                return Finish(Outcome.FAILED, Reason.NO_SCENARIO, f"left out: {attempt.when} is false")
+            if scenario.try_:
+                await self._record.write(kinds.TRYING, f"trying: {attempt.name}", data={"place": place})
+        return await self._walk.make(scenario, attempt, place)
+
+    async def _answered(self, place: str, made: Awaitable[Verification | Finish]) -> Verification | Finish:
+        """Return what steps came to; how the run ends with one that could not be made, with the attempt put back."""
+        try:
+            return await made
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except RestLeft as left:
+            # Nothing is called mended for being left alone: without a proof that is for a person to say.
+            return Verification(Answer.FIXED if self._runbook.verify else Answer.UNKNOWN, left.why)
+        except Ended as ended:
+            return await self._not_made(place, ended.ending)
+        except Exception as error:
+            ending = ending_for(error, self._progress, self._parts)
+            return await self._not_made(place, ending)
+
+    async def _not_made(self, place: str, ending: Ending) -> Finish:
+        """Return how the run ends with a step that could not be made; raise Ended when that ends the search too.
+
+        What the steps before it changed is not left half done: a workload that was switched off for a restore that
+        cannot be made is switched on again.
+        """
+        if not isinstance(ending, Finish) or ending.outcome not in _NO_HELP or ending.reason in _NO_HOPE:
             raise Ended(ending)
         return await self._put_back(place, ending.reason, ending.detail, otherwise=ending)
 

@@ -13,6 +13,7 @@ What is only `proven` or `unproven` is not known to have been healthy, and whoev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from bridge.model.revisions import (
     Judgement,
     Revision,
     essence,
+    served,
     with_restarts_of_abandoned,
 )
 from bridge.model.workload import Document, annotations_of, at, images, labels_of, number, owned_by, parse_time
@@ -31,10 +33,13 @@ HASH = "controller-revision-hash"
 """The pod's label: the revision's name for a StatefulSet, the end of it for a DaemonSet."""
 
 
-def controller_revisions_of(workload: Document, kept: Sequence[Document], pods: Sequence[Document]) -> list[Revision]:
+def controller_revisions_of(
+    workload: Document, kept: Sequence[Document], pods: Sequence[Document], *, wrong_since: float = math.inf
+) -> list[Revision]:
     """Return the revisions, newest first; the first is the current one once the controller has seen the newest spec.
 
-    `kept` are ControllerRevisions, `pods` the workload's pods; those of others are left out.
+    `kept` are ControllerRevisions, `pods` the workload's pods; those of others are left out. `wrong_since`: when it
+    began to be wrong, unix seconds.
     """
     uid = at(workload, "metadata", "uid")
     own = sorted((found for found in kept if owned_by(found, uid)), key=_number, reverse=True)
@@ -56,7 +61,7 @@ def controller_revisions_of(workload: Document, kept: Sequence[Document], pods: 
                 replicas=len(members),
                 ready=ready,
                 available=ready,
-                judgement=_judge(workload, own, index, template, ready),
+                judgement=_judge(workload, own, index, template, ready, wrong_since),
                 change_cause=annotations_of(document).get(CHANGE_CAUSE, ""),
                 template=template,
             )
@@ -104,7 +109,12 @@ def never_complete(workload: Document, current: Revision | None) -> bool | None:
 
 
 def _judge(
-    workload: Document, own: Sequence[Document], index: int, template: dict[str, Any], ready: int
+    workload: Document,
+    own: Sequence[Document],
+    index: int,
+    template: dict[str, Any],
+    ready: int,
+    wrong_since: float,
 ) -> Judgement:
     document = own[index]
     if index == 0:
@@ -118,7 +128,7 @@ def _judge(
     follower = own[index - 1]
     if _created(follower) < _created(document) and not _returned(own, index):
         return "abandoned"
-    return "proven" if _created(follower) - _created(document) > DEADLINE else "unproven"
+    return served(_created(document), _created(follower), DEADLINE, wrong_since)
 
 
 def _returned(own: Sequence[Document], index: int) -> bool:

@@ -109,8 +109,8 @@ def alone(
     """Return what asks the same of the last so many seconds alone; None where a cut would ask something else.
 
     So it is with what is recorded already, with an offset, with what says that there is nothing, and with a total
-    over the range that is wrong when it is small: over less time it is smaller. Without `judged` the query itself does
-    not say what is wrong, so that any total may be such a one.
+    over the range that is wrong when it is small: over less time it is smaller. Without `judged` the query itself
+    does not say what is wrong, so that any total may be such a one.
     """
     cut = shortened(query, seconds)
     beyond = reach(cut, recorded) - seconds

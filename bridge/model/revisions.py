@@ -6,7 +6,8 @@ whether it served for a year or crashed at once. So it is judged by what its Rep
 1. `ready`: it has ready pods now. A rolling update keeps the old revision's pods until the new ones are available,
    so that this is the usual case after a bad deployment.
 2. `proven`: it stayed the newest for longer than its Deployment's progress deadline (10 min by default), the time
-   that Kubernetes itself gives a rollout to succeed, and was not abandoned.
+   that Kubernetes itself gives a rollout to succeed, and was not abandoned. Time in which an alert already said that
+   something is wrong does not count: what came shortly before it, or since, served nobody.
 3. `unproven`: it was replaced sooner, by a newer template.
 
 Never chosen by itself, because it is known to be no mend: the current revision, one with the same template (but for
@@ -19,6 +20,7 @@ StatefulSets and DaemonSets keep ControllerRevisions instead: bridge.model.contr
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -69,8 +71,13 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     """As the Deployment had it: without the label that the ReplicaSet adds."""
 
 
-def revisions_of(deployment: Document, replica_sets: Sequence[Document]) -> list[Revision]:
-    """Return the revisions, newest first; the first is the current one. ReplicaSets of others are left out."""
+def revisions_of(
+    deployment: Document, replica_sets: Sequence[Document], *, wrong_since: float = math.inf
+) -> list[Revision]:
+    """Return the revisions, newest first; the first is the current one. ReplicaSets of others are left out.
+
+    `wrong_since`: when it began to be wrong, unix seconds.
+    """
     uid = at(deployment, "metadata", "uid")
     own = [rs for rs in replica_sets if owned_by(rs, uid) and _revision(rs)]
     own.sort(key=_revision, reverse=True)
@@ -91,7 +98,7 @@ def revisions_of(deployment: Document, replica_sets: Sequence[Document]) -> list
                 replicas=number(rs, "status", "replicas"),
                 ready=number(rs, "status", "readyReplicas"),
                 available=number(rs, "status", "availableReplicas"),
-                judgement=_judge(rs, newer, numbers, current, deadline),
+                judgement=_judge(rs, newer, numbers, current, deadline, wrong_since),
                 change_cause=annotations_of(rs).get(CHANGE_CAUSE, ""),
                 template=clean_template(at(rs, "spec", "template") or {}),
             )
@@ -181,7 +188,12 @@ def with_restarts_of_abandoned(revisions: Sequence[Revision]) -> list[Revision]:
 
 
 def _judge(
-    rs: Document, newer: Document | None, numbers: dict[int, Document], current: dict[str, Any], deadline: int
+    rs: Document,
+    newer: Document | None,
+    numbers: dict[int, Document],
+    current: dict[str, Any],
+    deadline: int,
+    wrong_since: float,
 ) -> Judgement:
     if newer is None:
         return "current"
@@ -193,9 +205,12 @@ def _judge(
     gone_back = any(n < _revision(rs) for n in _history(follower))
     if gone_back and not _history(rs):
         return "abandoned"
-    if _created(follower) - _created(rs) > deadline:
-        return "proven"
-    return "unproven"
+    return served(_created(rs), _created(follower), deadline, wrong_since)
+
+
+def served(began: float, ended: float, deadline: float, wrong_since: float) -> Judgement:
+    """Return what is known of a revision that was the newest from `began` to `ended`, unix seconds."""
+    return "proven" if min(ended, wrong_since) - began > deadline else "unproven"
 
 
 def essence(template: dict[str, Any]) -> dict[str, Any]:

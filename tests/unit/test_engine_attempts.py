@@ -125,6 +125,19 @@ async def test_what_cannot_be_planned_did_not_help_and_its_half_is_put_back(benc
     assert bench.writes == [5, 1, 7]
 
 
+@pytest.mark.parametrize("error", [PlanError("no such CronJob"), PermanentError("no"), KubeForbidden("no")])
+async def test_what_was_made_before_a_step_that_cannot_be_planned_is_put_back(bench: Bench, error: Exception) -> None:
+    """A workload that is switched off for a restore is switched on again when there is nothing to restore from."""
+    other = SetField("other", undo_failed=True)
+    other.planning = [error]
+    bench.actions["other"] = other
+    steps = [{"action": "set", "with": {"value": 0}}, {"action": "other", "with": {"value": 9}}]
+    bench.add(runbook(scenarios=[{"name": "restore", "otherwise": True, "steps": steps}]))
+    assert (await bench.run())[0] is Outcome.UNDONE
+    assert bench.writes == [0, 1]
+    assert bench.view().escalated
+
+
 async def test_what_cannot_be_written_did_not_help(bench: Bench) -> None:
     bench.cluster.faults = [Fault("patch", KubeForbidden("deployments is forbidden", status=403))]
     bench.add(tries(attempt("one", 5), attempt("two", 7)))

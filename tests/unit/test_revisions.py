@@ -62,6 +62,18 @@ def chosen(deploy: Any, *sets: dict[str, Any]) -> tuple[int, str] | None:
     return (found.number, found.judgement) if found else None
 
 
+def test_time_in_which_it_was_known_to_be_wrong_proves_nothing() -> None:
+    """A version that is out of memory from its first minute is not proven by the half hour that people look at it."""
+    sets = [replica_set(1, "a", 0), replica_set(2, "greedy", HOUR), replica_set(3, "greedier", 2 * HOUR)]
+    deploy = deployment(4, "restarted")
+    sets.append(replica_set(4, "restarted", 3 * HOUR))
+    found = last_healthy(revisions_of(deploy, sets))
+    assert found is not None and found.number == 3
+    began = found.created_at - HOUR + 60
+    judged = {each.number: each.judgement for each in revisions_of(deploy, sets, wrong_since=began)}
+    assert judged == {4: "current", 3: "unproven", 2: "unproven", 1: "proven"}
+
+
 def test_the_revision_that_still_has_ready_pods_is_the_one() -> None:
     sets = [replica_set(1, "a", 0), replica_set(2, "b", HOUR, ready=2), replica_set(3, "bad", 2 * HOUR)]
     assert chosen(deployment(3, "bad"), *sets) == (2, "ready")
