@@ -101,13 +101,14 @@ class SentinelSite:
 
     def epoch(self) -> int:
         """Return the number of the newest configuration that any Sentinel has: each failover makes one."""
-        return max(int(self._about(port)["config-epoch"]) for port in self.ports)
+        return max(int(self.about(port)["config-epoch"]) for port in self.ports)
 
     def failing_over(self) -> bool:
         """Whether any Sentinel is in the midst of a failover."""
-        return any("failover_in_progress" in self._about(port)["flags"] for port in self.ports)
+        return any("failover_in_progress" in self.about(port)["flags"] for port in self.ports)
 
-    def _about(self, port: int) -> dict[str, str]:
+    def about(self, port: int) -> dict[str, str]:
+        """Return what one Sentinel says of the primary."""
         reply = RedisServer.at(port).list("SENTINEL", "MASTER", MASTER)
         return dict(zip(reply[::2], reply[1::2], strict=True))
 

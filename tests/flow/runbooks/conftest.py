@@ -46,11 +46,11 @@ def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSite
 
 @pytest.fixture
 def own_sentinels(tmp_path: Path) -> Iterator[SentinelSite]:
-    """The same for one scene alone, which breaks them."""
+    """The same with a replica more, for one scene alone, which breaks them."""
     folder = tmp_path / "own-sentinels"
     folder.mkdir()
     running = Processes(folder)
-    site = SentinelSite(folder, running)
+    site = SentinelSite(folder, running, replicas=3)
     try:
         asyncio.run(site.start())
         yield site

@@ -194,7 +194,7 @@ class Theatre:
             if scene.patience:
                 await asyncio.sleep(scene.patience)
             stage.clock.jump(step)
-            step = min(step * 1.5, 60.0)
+            step = min(step * 1.5, 5.0 if scene.patience else 60.0)
         raise AssertionError(f"it has not ended in {_LONGEST / HOUR:g} hours:\n{await playing.told()}")
 
     def _alert(self, scene: Scene) -> tuple[dict[str, str], dict[str, str]]:

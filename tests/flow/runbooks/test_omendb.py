@@ -1,0 +1,337 @@
+"""The runbooks of OmenDB, SEV1 to SEV3 and what follows an incident: see tests/support/scenes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.scenes.facts import gone, present, when
+from tests.support.scenes.scene import Scene, State, scenes
+from tests.support.scenes.theatre import Theatre
+from tests.support.scenes.world import (
+    app,
+    autoscaler,
+    behavior,
+    claim,
+    config,
+    cronjob,
+    definition,
+    logs,
+    program,
+    usage,
+)
+
+NAMESPACE = "omendb-prod"
+GOOD, BAD = "registry.example/omendb:2.3.0", "registry.example/omendb:2.4.0-bad"
+GREEDY = "registry.example/omendb:2.4.0-oom"
+DEPLOYMENT = "deployments.apps/prod-omendb"
+TEMPLATE = f"{DEPLOYMENT} spec.template"
+IMAGE = f"{TEMPLATE}.spec.containers[0].image"
+REPLICAS = f"{DEPLOYMENT} spec.replicas"
+RESTARTED = f"{TEMPLATE}.metadata.annotations.kubectl\\.kubernetes\\.io/restartedAt"
+VOLUME = "persistentvolumeclaims/omendb-data spec.resources.requests.storage"
+BATCH = "configmaps/omendb-config data.batch_size"
+DOWN = (503, "down")
+WELL: dict[str, Any] = {"/health": "ok", "/ready": "ok", "/query": "[]"}
+
+
+def omendb(**more: Any) -> State:
+    """Three replicas with the API at 3000 and metrics at 9090."""
+    given = {"image": GOOD, "container": "omendb", "ports": {"api": 3000, "metrics": 9090}, **more}
+    return app("prod-omendb", NAMESPACE, **given)
+
+
+def answers(health: Any) -> dict[str, Any]:
+    """What its pods answer, where all of it depends on the same."""
+    return dict.fromkeys(WELL, health)
+
+
+SEV1 = {"source": "SEV1", "runbook": "omendb/service-down", "beside": ["omendb/communication"]}
+VOLUMES = claim("omendb-data", NAMESPACE, "100Gi")
+FIND = ("find", "/tmp", "/var/log/omendb")
+
+SERVICE_DOWN = scenes(
+    "omendb",
+    Scene(
+        "a restart is the first quick fix and may be enough",
+        **SEV1,
+        alert="OmenDBDown",
+        cluster=[omendb(), VOLUMES],
+        answers=answers(when(RESTARTED, present, "ok", DOWN)),
+        scenarios=["quick fixes > restart"],
+        actions=["rollout_restart"],
+        after={REPLICAS: 3, IMAGE: GOOD},
+    ),
+    Scene(
+        "what a restart does not mend may be mended by more replicas",
+        **SEV1,
+        alert="OmenDBHealthCheckFailing",
+        cluster=[omendb(), VOLUMES],
+        answers=answers(when(REPLICAS, 5, "ok", DOWN)),
+        scenarios=["quick fixes > restart", "quick fixes > scale out"],
+        actions=["rollout_restart", "scale"],
+        after={REPLICAS: 5},
+    ),
+    Scene(
+        "pods that crash since the last deployment are rolled back after restart and scaling",
+        **{**SEV1, "source": "SEV1 pattern 1"},
+        alert="KubePodCrashLooping",
+        labels={"severity": "warning", "pod": "prod-omendb-1"},
+        cluster=[omendb(then=BAD), VOLUMES],
+        answers=answers(when(IMAGE, GOOD, "ok", DOWN)),
+        scenarios=["quick fixes > restart", "quick fixes > scale out", "quick fixes > roll back"],
+        after={IMAGE: GOOD, REPLICAS: 3, f"{DEPLOYMENT} status.readyReplicas": 3},
+    ),
+    Scene(
+        "an OOM kill raises the memory limit to 16Gi",
+        **{**SEV1, "source": "SEV1 pattern 2"},
+        alert="OmenDBOutOfMemory",
+        cluster=[omendb(then=GREEDY, ago=120), VOLUMES, behavior(oom_cured_at="16Gi")],
+        scenarios=["out of memory"],
+        actions=["set_resources"],
+        after={f"{TEMPLATE}.spec.containers[0].resources.limits.memory": "16Gi", REPLICAS: 3},
+    ),
+    Scene(
+        "where 16Gi are not enough the quick fixes follow",
+        **{**SEV1, "source": "SEV1 pattern 2"},
+        alert="OmenDBOutOfMemory",
+        cluster=[omendb(then=GREEDY, ago=120), VOLUMES],
+        answers=answers(when(IMAGE, GOOD, "ok", DOWN)),
+        scenarios=["out of memory", "quick fixes > restart", "quick fixes > scale out", "quick fixes > roll back"],
+        after={IMAGE: GOOD},
+    ),
+    Scene(
+        "a full disk is cleaned and, once people agree, enlarged",
+        **{**SEV1, "source": "SEV1 pattern 3"},
+        alert="OmenDBDiskFull",
+        mode="approve",
+        cluster=[omendb(), VOLUMES, program(*FIND, namespace=NAMESPACE)],
+        prometheus={"kubelet_volume_stats": [({"persistentvolumeclaim": "omendb-data", "namespace": NAMESPACE}, 97)]},
+        scenarios=["disk full"],
+        actions=["exec", "pvc_expand"],
+        after={VOLUME: "200Gi"},
+    ),
+    Scene(
+        "a clean-up that fails does not keep the volume small",
+        **{**SEV1, "source": "SEV1 pattern 3"},
+        alert="OmenDBDiskFull",
+        mode="approve",
+        cluster=[omendb(), VOLUMES, program(*FIND, exit_code=1, namespace=NAMESPACE)],
+        prometheus={"kubelet_volume_stats": [({"persistentvolumeclaim": "omendb-data", "namespace": NAMESPACE}, 97)]},
+        scenarios=["disk full"],
+        after={VOLUME: "200Gi"},
+    ),
+    Scene(
+        "the last quick fix is a restore that people agree to",
+        **{**SEV1, "source": "SEV1 recovery 4"},
+        alert="OmenDBDown",
+        mode="approve",
+        cluster=[omendb(), VOLUMES, cronjob("omendb-restore", NAMESPACE)],
+        answers=answers(when("configmaps/restored", present, "ok", DOWN)),
+        when_done={"restore": lambda playing: config("restored", NAMESPACE, yes="1")(playing.stage.cluster)},
+        scenarios=[
+            "quick fixes > restart",
+            "quick fixes > scale out",
+            "quick fixes > roll back",
+            "restore from the newest backup",
+        ],
+        after={REPLICAS: 3},
+    ),
+    Scene(
+        "a restore that fails leaves its replicas on and wakes a person",
+        **{**SEV1, "source": "SEV1 recovery 4"},
+        alert="OmenDBDown",
+        mode="approve",
+        cluster=[omendb(), VOLUMES, cronjob("omendb-restore", NAMESPACE, "registry.example/backup:1-bad")],
+        answers=answers(DOWN),
+        scenarios=[
+            "quick fixes > restart",
+            "quick fixes > scale out",
+            "quick fixes > roll back",
+            "restore from the newest backup",
+        ],
+        ends="escalated",
+        told=["account ACC-12345"],
+        after={REPLICAS: 3},
+    ),
+)
+
+COMMUNICATION = {
+    "source": "SEV1 communications",
+    "runbook": "omendb/communication",
+    "alert": "OmenDBDown",
+    "beside": ["omendb/service-down"],
+    "scenarios": ["tell of it from beginning to end"],
+    "resolves_after": 600.0,
+}
+TOLD = scenes(
+    "omendb",
+    Scene(
+        "the status page says that it is looked into and at the end that it is restored",
+        **COMMUNICATION,
+        cluster=[omendb(), VOLUMES],
+        params={"page": "${http}/incidents"},
+        http={"POST /incidents": (201, {"id": "42"}), "PATCH /incidents/42": {"id": "42"}},
+        asked=["POST /channels/omendb-incidents", "POST /incidents", "PATCH /incidents/42"],
+        actions=["notify", "status_page", "status_page", "notify"],
+    ),
+    Scene(
+        "a status page that is down keeps nobody from being told",
+        **COMMUNICATION,
+        cluster=[omendb(), VOLUMES],
+        params={"page": "${http}/incidents"},
+        http={"POST /incidents": (500, "down")},
+        asked=["POST /channels/omendb-incidents", "POST /incidents"],
+    ),
+    Scene(
+        "the functional test inserts a value and reads it back",
+        source="SEV1 post-recovery",
+        runbook="omendb/functional-test",
+        alert="OmenDBFunctionalTest",
+        labels={"severity": "none"},
+        cluster=[omendb()],
+        params={"url": "${http}"},
+        http={"/health": "ok", "POST /insert": (201, "ok"), "/query": '[{"value": 42.0}]'},
+        scenarios=["insert and query"],
+        actions=["http_check", "http_call", "http_check"],
+        asked=["POST /insert"],
+        unchanged=True,
+    ),
+    Scene(
+        "a value that does not come back wakes a person",
+        source="SEV1 post-recovery",
+        runbook="omendb/functional-test",
+        alert="OmenDBFunctionalTest",
+        labels={"severity": "none"},
+        cluster=[omendb()],
+        params={"url": "${http}"},
+        http={"/health": "ok", "POST /insert": (201, "ok"), "/query": "[]"},
+        scenarios=["insert and query"],
+        ends="escalated",
+        told=["OmenDB takes no value, or does not give it back"],
+    ),
+)
+
+SLOW = {"source": "SEV2", "runbook": "omendb/degraded", "alert": "OmenDBHighLatency"}
+METRICS = 'omendb_query_duration_seconds{quantile="0.95"} 3\nomendb_query_errors_total 0\nomendb_queries_total 100\n'
+QUERIES = {"omendb_query_errors_total": 0.0}
+BATCHES = config("omendb-config", NAMESPACE, batch_size="50000")
+
+
+def slow_until(fact: str, wanted: Any) -> dict[str, Any]:
+    return {"prometheus": {"omendb_query_duration": when(fact, wanted, 0.4, 3.0), **QUERIES}}
+
+
+DEGRADED = scenes(
+    "omendb",
+    Scene(
+        "slow queries are mended by five replicas",
+        **SLOW,
+        cluster=[omendb(), BATCHES, usage("50m", "64Mi")],
+        answers={"/metrics": METRICS},
+        **slow_until(REPLICAS, 5),
+        scenarios=["degraded > scale out"],
+        after={REPLICAS: 5, BATCH: "50000"},
+    ),
+    Scene(
+        "where an autoscaler owns the count the index is rebuilt, and then batches are made smaller",
+        **SLOW,
+        cluster=[omendb(), BATCHES, usage("50m", "64Mi"), autoscaler("prod-omendb", NAMESPACE, now=3)],
+        answers={"/metrics": METRICS},
+        params={"url": "${http}"},
+        http={"POST /admin/rebuild-index": (202, "begun")},
+        **slow_until(BATCH, "25000"),
+        scenarios=["degraded > rebuild the index", "degraded > smaller batches"],
+        actions=["http_call", "configmap_patch", "rollout_restart"],
+        asked=["POST /admin/rebuild-index"],
+        after={BATCH: "25000", RESTARTED: present},
+    ),
+    Scene(
+        "what nothing of it makes faster is told to a person, with what was changed put back",
+        **SLOW,
+        cluster=[omendb(), BATCHES, usage("50m", "64Mi")],
+        answers={"/metrics": METRICS},
+        params={"url": "${http}"},
+        http={"POST /admin/rebuild-index": (202, "begun")},
+        prometheus={"omendb_query_duration": 3.0, **QUERIES},
+        scenarios=["degraded > scale out", "degraded > rebuild the index", "degraded > smaller batches"],
+        ends="escalated",
+        told=["Still slow"],
+        after={REPLICAS: 3},
+    ),
+)
+
+MINOR = {"source": "SEV3", "runbook": "omendb/minor", "alert": "OmenDBAuthTimeouts"}
+RULE = "prometheusrules.monitoring.coreos.com/omendb-watch"
+OPERATOR = definition("monitoring.coreos.com", "prometheusrules", "PrometheusRule")
+REST = scenes(
+    "omendb",
+    Scene(
+        "a minor issue becomes a ticket and a stricter alert for four hours",
+        **MINOR,
+        cluster=[omendb(), OPERATOR],
+        resolves_after=1800.0,
+        scenarios=["minor issue"],
+        asked=["POST /channels/omendb-tickets"],
+        after={f"{RULE} metadata.labels.release": "kube-prometheus-stack"},
+    ),
+    Scene(
+        "without the Prometheus operator there is a ticket all the same",
+        **MINOR,
+        cluster=[omendb()],
+        resolves_after=1800.0,
+        scenarios=["minor issue"],
+        asked=["POST /channels/omendb-tickets"],
+        after={RULE: gone},
+    ),
+    Scene(
+        "a minor issue that has grown is a person's at once",
+        **MINOR,
+        cluster=[omendb()],
+        answers=answers(DOWN),
+        scenarios=["no minor issue any more"],
+        ends="escalated",
+        told=["this is SEV1, omendb/service-down"],
+        unchanged=True,
+    ),
+    Scene(
+        "a minor issue that does not end is told after four hours",
+        **MINOR,
+        cluster=[omendb(), OPERATOR],
+        scenarios=["minor issue"],
+        ends="escalated",
+        told=["It did not end within 4 hours"],
+        later={RULE: gone},
+    ),
+    Scene(
+        "after an incident the newest backup and the data are verified",
+        source="Post-incident",
+        runbook="omendb/post-incident",
+        alert="OmenDBPostIncident",
+        labels={"severity": "none"},
+        cluster=[omendb(), cronjob("omendb-backup-verify", NAMESPACE), logs("prod-omendb", namespace=NAMESPACE)],
+        params={"url": "${http}"},
+        http={"GET /admin/integrity-check": "consistent"},
+        scenarios=["backup and data"],
+        actions=["job_run", "http_call", "notify"],
+        asked=["GET /admin/integrity-check", "POST /channels/omendb-incidents"],
+    ),
+    Scene(
+        "a backup that cannot be verified wakes a person",
+        source="Post-incident",
+        runbook="omendb/post-incident",
+        alert="OmenDBPostIncident",
+        labels={"severity": "none"},
+        cluster=[omendb(), cronjob("omendb-backup-verify", NAMESPACE, "registry.example/backup:1-bad")],
+        scenarios=["backup and data"],
+        ends="escalated",
+        told=["nobody may rely on a restore"],
+    ),
+)
+SCENES = (*SERVICE_DOWN, *TOLD, *DEGRADED, *REST)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=str)
+async def test_scene(scene: Scene, theatre: Theatre) -> None:
+    await theatre.play(scene)
