@@ -307,7 +307,7 @@ def test_every_event_can_be_named_in_a_rule() -> None:
 
 MOVES = st.lists(
     st.one_of(
-        st.sampled_from(["applying", "applied", "finish", "fail", "ack", "resolve", "look"]),
+        st.sampled_from(["applying", "applied", "finish", "fail", "ack", "resolve", "look", "dead", "well"]),
         st.floats(min_value=0.1, max_value=600.0),
     ),
     max_size=40,
@@ -319,9 +319,12 @@ def test_whatever_happens_in_whatever_order_nobody_hears_twice_and_nobody_is_cal
     """Looks come at any time: no message has the name of another, and after an answer nobody further is called."""
     line = Line(rules(escalation=[{"levels": L1_TO_L4}]))
     names: list[str] = []
+    well = True
     for move in moves:
         if isinstance(move, float):
             line.now += move * 60
+        elif move in ("dead", "well"):
+            well = move == "well"
         elif move in ("finish", "fail"):
             outcome = Outcome.FAILED if move == "fail" else Outcome.SUCCEEDED
             if line.view.state is not State.DONE:
@@ -334,7 +337,8 @@ def test_whatever_happens_in_whatever_order_nobody_hears_twice_and_nobody_is_cal
         elif move != "look" and line.view.state is not State.DONE:
             line.entries.append(Entry(kind=move))
         answered = line.ack is not None or not line.view.open_incidents
-        found = look(line._rules, line.view, line.entries, line.ack, line.told, now=line.now)
+        found = look(line._rules, line.view, line.entries, line.ack, line.told, now=line.now, sent=line.sent)
+        line.sent = (line.sent or set()) | {f"{say.name}/{to}" for say in found.say for to in say.channels if well}
         line.told = found.told
         names += [say.name for say in found.say]
         called = [say for say in found.say if say.event is Event.ESCALATED and say.level]
