@@ -101,8 +101,8 @@ class Reloader:
 
 def _told(configuration: Configuration) -> str:
     mode = configuration.settings.mode
-    limit = f", mode {mode.value} at most" if mode is not None else ""
-    return f"{configuration.route_count} routes, {len(configuration.runbooks)} runbooks{limit}"
+    limit = f", mode at most: {mode.value}" if mode is not None else ""
+    return f"routes: {configuration.route_count}, runbooks: {len(configuration.runbooks)}{limit}"
 
 
 def _warn(loaded: Configuration) -> None:
