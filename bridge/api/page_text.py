@@ -16,7 +16,7 @@ from bridge.api.schemas import entry_of
 from bridge.model import kinds
 from bridge.model.approval import Standing, standing_of
 from bridge.model.plan_text import plan_lines
-from bridge.model.redact import mask
+from bridge.model.redact import mask, redact
 from bridge.model.remediation import Entry, RemediationView, State, begun_steps
 from bridge.model.text import printable
 
@@ -30,6 +30,7 @@ STYLE = (
 )
 _MOST_ENTRIES = 100
 _LONGEST_FACT = 300
+_LONGEST_TEXT = 2000
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,11 @@ def _text(value: object) -> str:
     return html.escape(printable(str(value)), quote=True)
 
 
+def _told(text: str) -> str:
+    """Return what a run said, without what looks like a credential."""
+    return redact(text, longest=_LONGEST_TEXT)
+
+
 def _moment(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if seconds else ""
 
@@ -90,7 +96,7 @@ def _facts(view: RemediationView) -> str:
         "Alert": rem.labels.get("alertname", ""),
         "Labels": ", ".join(f"{name}={value}" for name, value in sorted(rem.labels.items())),
         "State": outcome + (" (a person is needed)" if view.escalated else ""),
-        "Reason": ": ".join(filter(None, (view.reason, view.detail))),
+        "Reason": ": ".join(filter(None, (view.reason, _told(view.detail)))),
         "Asked for by": " - ".join(filter(None, (rem.requested_by, rem.why))),
         "Undoes": rem.undo_of,
         "Created": _moment(rem.created_at),
@@ -159,7 +165,7 @@ def _evidence(kept: Mapping[str, Any]) -> Iterator[str]:
         short = told if len(told) <= _LONGEST_FACT else f"{told[:_LONGEST_FACT]}…"
         yield f"<tr><th>{_text(name)}</th><td>{_text(short)}</td></tr>"
     for name, why in missing.items():
-        yield f"<tr><th>{_text(name)}</th><td>missing: {_text(why)}</td></tr>"
+        yield f"<tr><th>{_text(name)}</th><td>missing: {_text(_told(str(why)))}</td></tr>"
     yield "</table>"
 
 
@@ -168,6 +174,6 @@ def _journal(entries: Sequence[Entry]) -> Iterator[str]:
     if len(entries) > _MOST_ENTRIES:
         yield f"<tr><td></td><td></td><td>… {len(entries) - _MOST_ENTRIES} entries before</td></tr>"
     for entry in entries[-_MOST_ENTRIES:]:
-        told = " ".join(filter(None, (entry.text, f"({entry.reason})" if entry.reason else "")))
+        told = " ".join(filter(None, (_told(entry.text), f"({entry.reason})" if entry.reason else "")))
         yield f"<tr><td>{_text(_moment(entry.at))}</td><td>{_text(entry.kind)}</td><td>{_text(told)}</td></tr>"
     yield "</table>"

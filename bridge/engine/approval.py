@@ -20,6 +20,8 @@ from bridge.model.remediation import Outcome, Remediation
 MOST_QUESTIONS = 5
 """How many different questions one run asks, beside those of its later steps: a plan that changes under people's
 hands again and again is no plan."""
+_LONGEST_HOLD = 300.0
+"""Seconds between two looks whether what holds a run up is over: each leaves entries in its journal."""
 
 
 class Approval:
@@ -71,7 +73,9 @@ class Approval:
             return ended
         # A pause ends when somebody resumes, which wakes no run that waits.
         due = finish.wait_until if finish.wait_until and finish.reason is not Reason.PAUSED else 0.0
-        due = min(max(due, now + self._parts.limits.longest_pause), last)
+        waited = now - (until - self._remediation.approve_within)
+        pause = min(max(self._parts.limits.longest_pause, waited / 20), _LONGEST_HOLD)
+        due = min(max(due, now + pause), last)
         return Ended(Park(due, finish.reason, f"{'agreed to, and ' if standing.agreed else ''}held: {finish.detail}"))
 
     async def settle(self, plans: Mapping[str, Plan]) -> None:

@@ -98,6 +98,15 @@ async def test_nothing_from_outside_is_markup_and_no_script_may_run(operator: An
     assert response.headers["Referrer-Policy"] == "same-origin", "or browsers would hide the form's origin"
 
 
+async def test_what_a_run_said_is_shown_without_credentials(memory: Memory, operator: Any) -> None:
+    """The page is read by whoever may look: what a server or a program said is cut as in messages."""
+    memory.entries.append(Entry(kind="refused", at=NOW, text="login failed: password=hunter22222"))
+    memory.views["r1"] = view("r1", State.PARKED, detail="token=hunter33333")
+    text = await (await operator.get("/r/r1")).text()
+    assert "login failed" in text
+    assert "hunter" not in text
+
+
 async def test_a_visitor_sees_a_form_and_is_asked_for_a_credential(visitor: Any) -> None:
     response = await visitor.get("/r/r1")
     assert response.status == 401

@@ -8,9 +8,11 @@ import pytest
 
 from bridge.engine.approval import MOST_QUESTIONS
 from bridge.errors import KubeUnavailable
+from bridge.guards.pause import PauseGuard
 from bridge.guards.reversible import ReversibleGuard
 from bridge.model import kinds
 from bridge.model.approval import APPROVED, ASKED, Answer, Said
+from bridge.model.intake import Pause
 from bridge.model.mode import Mode
 from bridge.model.plan import Undo
 from bridge.model.reason import Reason, Verdict
@@ -199,6 +201,16 @@ async def test_nobodys_yes_is_good_for_ever(bench: Bench) -> None:
     await say(bench)
     assert await bench.run() == (Outcome.SUPPRESSED, Reason.BUDGET_SPENT)
     assert bench.writes == []
+
+
+async def test_what_is_held_up_for_days_fills_no_journal(bench: Bench) -> None:
+    bench.entry_guards = [PauseGuard()]
+    await asked(bench, approve_within=86400.0)
+    await say(bench)
+    await bench.guardbook.pause(Pause(scope="all", by="ann", why="", since=0.0, until=None))
+    assert await bench.run(stretches=1000) == (Outcome.SUPPRESSED, Reason.PAUSED)
+    assert bench.clock.now() >= 2 * 86400.0
+    assert len(bench.entries()) < 2000
 
 
 async def test_who_triggered_it_is_not_its_only_approver_where_two_are_wanted(bench: Bench) -> None:
