@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.shared import configured, labels_of, output_option, place_of, tell
-from bridge.model.schedule import ScheduleSpec
 from bridge.model.text import printable
+
+if TYPE_CHECKING:
+    from bridge.model.schedule import ScheduleSpec
 
 
 @click.command("check-config")

@@ -203,7 +203,7 @@ async def test_run_that_alone_needs_more_than_the_budget_does_not_wait_for_itsel
     bench = Purse(cluster=BudgetLimits(targets=1))
     bench.add(runbook(steps=TWO_TARGETS))
     view = await bench.stretch()
-    assert (view.outcome, view.reason, view.escalated) == (Outcome.DENIED, "budget_too_small", True)
+    assert (view.outcome, view.reason, view.escalated) == (Outcome.FAILED, "budget_too_small", True)
     assert bench.writes == [5]
 
 

@@ -227,7 +227,7 @@ async def test_a_second_step_is_guarded_by_the_world_that_the_first_has_left() -
     bench.action.verify = verified  # type: ignore[method-assign]
     steps = [{"action": "set"}, {"action": "set", "with": {"value": 7, "names": ["worker"]}}]
     bench.add(runbook(steps=steps), target=Target("", "Deployment", "shop", "web"))
-    assert await bench.run() == (DENIED, Reason.PROTECTED_NAMESPACE)
+    assert await bench.run() == (Outcome.FAILED, Reason.PROTECTED_NAMESPACE)
     assert bench.writes == [5]
     assert bench.view().escalated
     assert kinds.PLANNED in bench.kinds()
