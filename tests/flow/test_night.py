@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from bridge.demo.objects import Obj, dig
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, RemediationView, State
 from bridge.model.sentences import story
 from tests.support.night.house import BUDGETS, Moment, Write
-from tests.support.night.monitoring import Rule
 from tests.support.night.night import Night, Plan, open_night
-from tests.support.night.people import L1, L2, L3, OMENDB_L1
-from tests.support.night.script import MINUTE, Trouble, the_night
+from tests.support.night.people import L1, L2, L3, L4, OMENDB_L1
+from tests.support.night.script import EVENING, MINUTE, Trouble, an_evening, the_night
 from tests.support.night.world import KYC, NETWEAVE, OMENDB, OMNIMESH, PYTHON
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -124,6 +126,16 @@ async def _everything_has_ended(night: Night, runs: Sequence[RemediationView]) -
     assert not any(depth.values()), depth
 
 
+TWICE = {
+    "edge-a": "a higher limit did not help, the version before did",
+    "reports": "the wrong runbook's change was put back",
+    "netweave-config": "its entries last longer for a while only",
+}
+ONCE = "netweave-gateway onboarding-portal prod-omendb pricing ledger auth carts omendb-1 cache-a face-match status"
+CHANGED = {**dict.fromkeys(ONCE.split(), 1), **dict.fromkeys(TWICE, 2)}
+"""How often each object is written to in the evening (`status`: of the certificate that is renewed)."""
+
+
 # -- the nights
 
 
@@ -134,3 +146,59 @@ async def test_a_night_in_ten_minutes(tmp_path: Path) -> None:
     assert {trouble.labels["namespace"] for trouble in troubles} >= {NETWEAVE, OMENDB, KYC, PYTHON, OMNIMESH}
     async with a_night(tmp_path, troubles) as night:
         await check(night)
+        assert night.channels.counts() == {L1: 6, L2: 2, L3: 1, L4: 0, OMENDB_L1: 1}
+        assert await ends_of(night, "python-services/slow-queries") == [
+            (Outcome.UNDONE, "not_fixed"),
+            (Outcome.UNDONE, "not_fixed"),
+            (Outcome.DENIED, "runbook_stopped"),
+        ]
+        assert len(night.house.dead) == 1
+        assert night.monitoring.sent[503] > 0, "while Redis was away nothing was taken that could have been lost"
+
+
+async def ends_of(night: Night, runbook: str) -> list[tuple[Outcome | None, str]]:
+    return [(view.outcome, view.reason) for view in await night.runs() if view.remediation.runbook == runbook]
+
+
+def evening(**changes: object) -> Plan:
+    """Return the plan of an hour and a half, in which Redis dies in the midst of the work."""
+    plan = Plan(lasts=75, peak_ends=None, silent=None, maintenance=(90, 91), worker_dies=None)
+    return replace(plan, **{"redis_dies": 20.5, "redis_returns": 22.0, **changes})  # type: ignore[arg-type]
+
+
+def changed(night: Night) -> Counter[str]:
+    """Return how often each object was written to."""
+    return Counter(write.request.path.rpartition("/")[2] for write in night.proxy.writes)
+
+
+@pytest.mark.parametrize(
+    ("dies", "at", "workers"),
+    [
+        ("reading", 7, 1),
+        ("before the write", 7, 4),
+        ("after the write", 7, 1),
+        ("proving", 24, 4),
+    ],
+)
+async def test_whoever_dies_and_whenever_the_same_is_changed_and_the_same_people_are_called(
+    tmp_path: Path, dies: Moment, at: float, workers: int
+) -> None:
+    async with a_night(tmp_path, an_evening(), workers=workers, plan=evening(worker_dies=at, dies=dies)) as night:
+        assert len(night.house.dead) == 1
+        await check(night)
+        assert changed(night) == CHANGED
+        assert night.channels.counts() == {L1: 2, L2: 0, L3: 0, L4: 0, OMENDB_L1: 0}
+
+
+# To look for a smaller one takes as many nights again, and an order is never small.
+@settings(max_examples=2, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(
+    times=st.lists(st.integers(1, 40), min_size=len(EVENING), max_size=len(EVENING)), workers=st.sampled_from([1, 4])
+)
+async def test_in_whatever_order_they_come(
+    tmp_path_factory: pytest.TempPathFactory, times: list[int], workers: int
+) -> None:
+    folder = tmp_path_factory.mktemp("night")
+    async with a_night(folder, an_evening(times), workers=workers, plan=evening(lasts=110)) as night:
+        await check(night)
+        assert changed(night) == CHANGED

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bridge.demo.controllers.authority import authority_certificate
 from bridge.demo.controllers.base import MANAGER, Controller
 from bridge.demo.deletion import delete_object
 from bridge.demo.objects import Obj, clone, is_terminating, name_of, namespace_of, timestamp, uid_of
+from bridge.demo.store import Change
+
+if TYPE_CHECKING:
+    from bridge.demo.cluster import SimulatedCluster
 
 _ROOT = "kube-root-ca.crt"
 _ABOUT = (
@@ -65,7 +71,23 @@ class Garbage(Controller):
         }
     )
 
+    def __init__(self, cluster: SimulatedCluster) -> None:
+        super().__init__(cluster)
+        self._news = True
+        self.store.listen(self._hear)
+
+    def _hear(self, change: Change) -> None:
+        """Most changes are about a status: nothing goes with them."""
+        before, after = ((each or {}).get("metadata", {}) for each in (change.before, change.obj))
+        fields = ("ownerReferences", "deletionTimestamp", "finalizers")
+        self._news = (
+            self._news or change.type == "DELETED" or any(before.get(name) != after.get(name) for name in fields)
+        )
+
     def sync(self, now: float) -> float | None:
+        if not self._news:
+            return None
+        self._news = False
         everything = list(self.store.everything())
         alive = {uid_of(obj) for _, obj in everything}
         blocking = {owner["uid"] for _, obj in everything for owner in obj["metadata"].get("ownerReferences") or ()}

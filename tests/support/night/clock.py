@@ -1,4 +1,4 @@
-"""The one time of the night: it stands still while anybody works, and goes on to whatever comes next when all wait."""
+"""The one time of the night: it stands still while anybody works, and goes on to what comes next when all wait."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """alertbridge this night: a receiver, a dispatcher, workers and what tells people, with a Redis of their own.
 
-They are the product's own parts on the night's clock. One worker is a process beside them, made to be killed; Redis is
-a process that is killed and started again on its append-only file.
+They are the product's own parts on the night's clock. One worker is a process beside them, made to be killed; Redis
+is a process that is killed and started again on its append-only file.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from tests.support.engine_parts import engine_parts
 from tests.support.night.clock import NightClock
 from tests.support.night.people import CHANNELS, NOTIFY
 from tests.support.night.world import World
+from tests.support.processes import until
 from tests.support.recording_proxy import Recorded
 from tests.support.redis import RedisServer
 from tests.support.telling import channels, webhook
@@ -291,10 +292,16 @@ class House:
         moment, self.dies = self.dies, None
         assert moment is not None
         self.dead.append(await kill_at(moment, self))
-        while (claim := await self._reclaimed()) is None:
-            await asyncio.sleep(CLAIM / 8)
+        found: list[Claim] = []
+
+        async def reclaimed() -> bool:
+            claim = await self._reclaimed()
+            found.extend([claim] if claim is not None else [])
+            return bool(found)
+
+        await until(reclaimed, what="the dead worker's claim")
         nr = next(nr for nr in itertools.count() if nr not in self._busy)
-        self._begin(nr, self._workers[nr % len(self._workers)], claim)
+        self._begin(nr, self._workers[nr % len(self._workers)], found[0])
 
     async def _reclaimed(self) -> Claim | None:
         # Those who live renew their claims, as they do all the time.
@@ -310,5 +317,3 @@ class House:
         await self._kube.close()
         await self._outside.close()
         await self.stores.close()
-
-

@@ -1,8 +1,8 @@
 """One night from beginning to end, and its time line.
 
-    async with open_night(folder, workers=1, dies="after the write") as night:
-        await night.run()
-        print(night.told())
+async with open_night(folder, workers=1, dies="after the write") as night:
+    await night.run()
+    print(night.told())
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.demo.server import SimulatedServer
+from bridge.errors import StoreUnavailable
 from bridge.model.approval import Answer
 from bridge.model.notice import Ack
 from bridge.model.remediation import Decision, RemediationView
@@ -64,7 +65,7 @@ class Night:
     _later: list[tuple[float, int, Callable[[], Awaitable[None] | None]]] = field(default_factory=list)
     _heard: int = 0
     _answered: set[str] = field(default_factory=set)
-    ends: list[RemediationView] = field(default_factory=list)
+    _buried: list[str] = field(default_factory=list)
 
     # -- what goes by
 
@@ -117,9 +118,14 @@ class Night:
 
     async def _happen(self, now: float) -> None:
         while self._later and self._later[0][0] <= now:
-            done = self._later.pop(0)[2]()
-            if done is not None:
-                await done
+            do = self._later.pop(0)[2]
+            try:
+                done = do()
+                if done is not None:
+                    await done
+            except StoreUnavailable:
+                # A person whose command is refused tries again.
+                self.at((now - BEGINS) / MINUTE + 0.5, do)
 
     def note(self, text: str) -> None:
         self.timeline.append((self.clock.now(), text))
@@ -151,11 +157,9 @@ class Night:
         self.house.dies = self.plan.dies
 
     async def _watch(self) -> None:
-        for run in self.house.dead[len(self._answered_dead) :]:
-            self._answered_dead.append(run)
+        for run in self.house.dead[len(self._buried) :]:
+            self._buried.append(run)
             self.note(f"*** a worker is killed {self.plan.dies}, in the midst of {run}")
-
-    _answered_dead: list[str] = field(default_factory=list)
 
     # -- people
 
@@ -166,15 +170,19 @@ class Night:
         if view.outcome is None:
             self.note(f"{system:<15} {rem.runbook} asks for leave on {rem.target.name}")
             return
-        self.ends.append(view)
         what = f"{view.outcome.value}, {view.reason}"
-        self.note(f"{system:<15} {rem.runbook} on {rem.target.name}: {what}{' -> a person: ' + view.detail if page else ''}")
+        self.note(
+            f"{system:<15} {rem.runbook} on {rem.target.name}: {what}{' -> a person: ' + view.detail if page else ''}"
+        )
 
     async def _listen(self) -> None:
         """Let people read what has arrived, and plan what they do about it."""
-        fresh, self._heard = self.channels.messages[self._heard :], len(self.channels.messages)
-        for message in fresh:
-            rule = await self._about(message.run)
+        for message in self.channels.messages[self._heard :]:
+            try:
+                rule = await self._about(message.run)
+            except StoreUnavailable:
+                return
+            self._heard += 1
             if message.calls:
                 self.note(f"{'people':<15} {message.channel} rings: {rule.trouble.name}")
             minutes = (self.clock.now() - BEGINS) / MINUTE
@@ -231,7 +239,8 @@ async def open_night(
     """Set the stage: nothing has happened yet."""
     plan = plan or Plan()
     clock = NightClock(BEGINS)
-    world = World(clock)
+    places = {(each.labels["namespace"], each.workload) for each in troubles}
+    world = World(clock, places)
     redis = RedisServer(folder / "redis")
     redis.start()
     try:
@@ -244,16 +253,12 @@ async def open_night(
             begins, ends = (datetime.fromtimestamp(BEGINS + at * MINUTE, UTC).isoformat() for at in plan.maintenance)
             config = write_configuration(folder, proxy.url, prometheus, channels.url, **routes(begins, ends))
             said: list[Any] = []
-            house = House(
-                config, clock, redis, proxy, workers=workers, installation="night", notifier=_Late(said)
-            )
+            house = House(config, clock, redis, proxy, workers=workers, installation="night", notifier=_Late(said))
             try:
                 async with served(SENDER, stores=house.stores) as mouth:
                     clock.moving.append(lambda to: setattr(mouth.clock, "at", to))
                     rules = [Rule(each, {"alertname": each.alert, **each.labels}) for each in troubles]
-                    night = Night(
-                        clock, world, proxy, house, Monitoring(world, mouth, rules), channels, plan
-                    )
+                    night = Night(clock, world, proxy, house, Monitoring(world, mouth, rules), channels, plan)
                     said.append(night)
                     yield night
             finally:

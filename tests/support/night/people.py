@@ -22,7 +22,9 @@ LEVELS = ((L1, "15m"), (L2, "30m"), (L3, "1h"), (L4, "2h"))
 
 def _ladder(first: str) -> list[dict[str, str]]:
     steps = ((first, "15m"), *LEVELS[1:])
-    return [{"name": f"L{nr}", "within": within, "channels": channel} for nr, (channel, within) in enumerate(steps, 1)]
+    return [
+        {"name": f"L{nr}", "within": within, "channels": channel} for nr, (channel, within) in enumerate(steps, 1)
+    ]
 
 
 NOTIFY = {

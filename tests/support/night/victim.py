@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,8 +106,6 @@ async def _work(config: Path, redis: str, installation: str, cluster: str, ahead
     lease = Lease(claim, stores.work, clock, seconds=_PATIENCE, stopping=asyncio.Event())
     await Worker(parts, WorkerOptions(name="victim"))._work(lease)
 
-
-Work = Callable[..., Awaitable[None]]
 
 if __name__ == "__main__":
     place, *names, off = sys.argv[1:]
