@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bridge.model.fields import Name, Positive, Texts, as_list
-from bridge.model.principal import Role
+from bridge.model.principal import EVERYBODY, Role
 from bridge.model.runbook import Duration, Strict
 from bridge.settings.fields import Size
 
@@ -48,6 +48,8 @@ class CredentialSpec(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> CredentialSpec:
+        if self.name == EVERYBODY.name:
+            raise ValueError(f"{self.name!r} is whoever calls while there are no credentials: take another name")
         if self.type == "certificate":
             if not self.subjects:
                 raise ValueError("a credential of type certificate needs `subjects`, the names that it may have")
