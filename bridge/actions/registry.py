@@ -18,6 +18,7 @@ from bridge.actions.helm_rollback import HelmRollback
 from bridge.actions.hpa_create import HpaCreate
 from bridge.actions.hpa_patch import HpaPatch
 from bridge.actions.http_call import HttpCall
+from bridge.actions.http_probe import HttpProbe
 from bridge.actions.incident_tracker import IncidentTracker
 from bridge.actions.job_run import JobRun
 from bridge.actions.log_level import LogLevel
@@ -79,6 +80,7 @@ _OUTSIDE: tuple[Action, ...] = (
     Sql(),
     SentinelFailover(),
     HttpCall(),
+    HttpProbe(),
     StatusPage(),
     PromqlCheck(),
     HttpCheck(),

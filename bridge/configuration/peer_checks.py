@@ -42,6 +42,8 @@ def _collects(runbook: Runbook) -> Iterator[tuple[Loc, Collect]]:
 
 def steps_of(runbook: Runbook) -> Iterator[tuple[Loc, Step]]:
     """Yield every step of a runbook, with its place."""
+    for number, step in enumerate(runbook.verify.steps if runbook.verify is not None else ()):
+        yield ("verify", "steps", number), step
     for at, scenario in enumerate(runbook.scenarios):
         for number, step in enumerate(scenario.steps):
             yield ("scenarios", at, "steps", number), step

@@ -16,7 +16,7 @@ from bridge.configuration.scope import (
     while_running,
 )
 from bridge.configuration.shapes import ANYTHING, Shape, shape_of
-from bridge.configuration.step_checks import scenario_problems
+from bridge.configuration.step_checks import scenario_problems, steps_problems
 from bridge.model.runbook import Collect, Runbook
 
 __all__ = ["Problem", "Registry", "parameter_problems", "runbook_problems"]
@@ -53,6 +53,8 @@ def runbook_problems(runbook: Runbook, registry: Registry) -> Iterator[Problem]:
         proof = while_running(params, {**gathered, **_shapes(runbook.verify.evidence, registry)})
         for text in condition_problems(runbook.verify.fixed, proof):
             yield ("verify", "fixed"), text
+        trying = while_running(params, gathered, steps={})
+        yield from steps_problems(runbook.verify.steps, ("verify", "steps"), trying, registry)
 
 
 def _shapes(wanted: Mapping[str, Collect], registry: Registry) -> dict[str, Shape]:

@@ -52,7 +52,7 @@ def _attempt_problems(
         if runbook.verify is None and need_not and all(need_not) and not runbook.library:
             told = "no step of these has to help, and the runbook has no `verify`: nothing would say whether it did"
             yield (*here, "steps"), told
-        yield from _steps_problems(scenario.steps, (*here, "steps"), scope, registry)
+        yield from steps_problems(scenario.steps, (*here, "steps"), scope, registry)
         return
     if runbook.verify is None and not runbook.library:
         yield (*here, "try"), "what helped is said by the runbook's `verify`, and it has none: add one"
@@ -68,10 +68,10 @@ def _attempt_problems(
         if attempt.when is not None:
             for text in condition_problems(attempt.when, scope):
                 yield (*place, "when"), text
-        yield from _steps_problems(attempt.steps, (*place, "steps"), scope, registry)
+        yield from steps_problems(attempt.steps, (*place, "steps"), scope, registry)
 
 
-def _steps_problems(steps: Sequence[Step], loc: Loc, scope: Scope, registry: Registry) -> Iterator[Problem]:
+def steps_problems(steps: Sequence[Step], loc: Loc, scope: Scope, registry: Registry) -> Iterator[Problem]:
     known: dict[str, Shape] = {}
     for at, step in enumerate(steps):
         here: Loc = (*loc, at)

@@ -153,7 +153,8 @@ class Run:
         scenario = await self._attempts.choose(self._runbook.scenarios)
         mode = self._drafting.mode(scenario)
         if mode is not Mode.AUTO:
-            foresight = Foresight(self._record, sight, self._drafting, self._walk)
+            probe = self._runbook.verify.steps if self._runbook.verify is not None else ()
+            foresight = Foresight(self._record, sight, self._drafting, self._walk, probe)
             try:
                 finish = await foresight.run(scenario, mode)
             except Ended as ended:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bridge.engine.drafting import Drafted, Drafting, Job
 from bridge.engine.ending import Ended, Finish
-from bridge.engine.places import place_of, round_key, step_key
+from bridge.engine.places import place_of, probe_place, round_key, step_key
 from bridge.engine.record import Record
 from bridge.engine.sight import Sight
 from bridge.engine.walk import Walk
@@ -25,7 +25,11 @@ from bridge.model.runbook import Attempt, Scenario, Step, Wait
 class Foresight:
     """Plans what a run would do."""
 
-    def __init__(self, record: Record, sight: Sight, drafting: Drafting, walk: Walk) -> None:
+    def __init__(
+        self, record: Record, sight: Sight, drafting: Drafting, walk: Walk, probe: Sequence[Step] = ()
+    ) -> None:
+        """`probe` are the steps by which the runbook's verification tries whether it works."""
+        self._probe = probe
         self._record = record
         self._sight = sight
         self._drafting = drafting
@@ -59,17 +63,19 @@ class Foresight:
             await self._say(place, f"would be left out: {attempt.when} is false")
             return
         self._moves = False
-        for index, step in enumerate(attempt.steps):
+        steps = [(step_key(place, index), step) for index, step in enumerate(attempt.steps)]
+        steps += [(step_key(probe_place(place), index), step) for index, step in enumerate(self._probe)]
+        for index, (key, step) in enumerate(steps):
             try:
-                await self._step(scenario, step, step_key(place, index))
+                await self._step(scenario, step, key)
             except (UnknownValue, PermanentError, InvalidInput, ValueError) as error:
                 if not scenario.try_ and not index and step.on_failed == "fail":
                     raise
-                await self._not_yet(step_key(place, index), step, error, first=not index)
+                await self._not_yet(key, step, error, first=not index)
             except Ended as ended:
                 if not (scenario.try_ and isinstance(ended.ending, Finish)):
                     raise
-                await self._not_yet(step_key(place, index), step, ended, first=True)
+                await self._not_yet(key, step, ended, first=True)
 
     async def _not_yet(self, key: str, step: Step, error: Exception, *, first: bool) -> None:
         why = ended.detail if isinstance(error, Ended) and isinstance(ended := error.ending, Finish) else str(error)

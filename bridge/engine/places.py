@@ -28,5 +28,17 @@ def proof_key(place: str) -> str:
     return f"{place}/verify"
 
 
+def probe_place(place: str) -> str:
+    """Return what the steps of `verify` have in common, after an attempt."""
+    return f"{place}{_PROBE}"
+
+
+def is_probe(key: str) -> bool:
+    return _PROBE in key
+
+
+_PROBE = "/verify/probe"
+
+
 def _one(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")

@@ -297,6 +297,9 @@ class VerifySpec(Strict):
     """What is gathered for each look, beside the runbook's evidence that `fixed` reads."""
     fixed: Expression
     """What has to be so."""
+    steps: tuple[Step, ...] = Field(default=(), max_length=10)
+    """What is tried once `fixed` holds, in order: that something works by doing it (`http_probe`). One that does not
+    help means that it is not fixed."""
     within: Duration = 600.0
     """How long it is waited for."""
     every: Duration = 5.0

@@ -92,6 +92,9 @@ def calls(runbook: Runbook, situation: Situation, home: str | None) -> Iterator[
         collected += runbook.verify.evidence.values()
     for item in collected:
         yield _call(item.collect, kind, item.with_, variables, observes=True)
+    for step in runbook.verify.steps if runbook.verify is not None else ():
+        for own in _items(step, variables) if step.action else ():
+            yield _call(step.action, kind, step.with_, own, observes=runbook.mode is Mode.OBSERVE)
     for scenario in runbook.scenarios:
         modes = [runbook.mode, *(step.mode for step in scenario.all_steps)]
         for step in scenario.all_steps:

@@ -203,7 +203,7 @@ async def test_the_example_of_an_action_plans_and_only_reads(
 
 
 NEEDS_NO_OBJECT = {
-    *("command", "http_call", "http_check", "notify", "promql_check", "runbook", "sql", "status_page"),
+    *("command", "http_call", "http_check", "http_probe", "notify", "promql_check", "runbook", "sql", "status_page"),
     *("job_run", "object_apply", "incident_tracker"),
     *("cordon", "drain", "uncordon"),
 }

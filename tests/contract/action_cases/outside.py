@@ -257,6 +257,11 @@ async def post(env: Env) -> Scene:
     return site.scene(env, {"url": f"{site.server.url}/admin/rebuild-index", "json": {"index": "orders"}})
 
 
+async def probe(env: Env) -> Scene:
+    site = await Site.open(env)
+    return site.scene(env, {"url": f"{site.server.url}/subscriptions", "json": {"callback": "x"}})
+
+
 async def put(env: Env) -> Scene:
     site = await Site.open(env)
     url = f"{site.server.url}/flags/read-only"
@@ -388,6 +393,7 @@ CASES = (
     ),
     Case(action="sentinel_failover", prepare=failover, lacks=BEYOND),
     Case(action="http_call", prepare=post, lacks=SENT),
+    Case(action="http_probe", prepare=probe, lacks=SENT),
     Case(
         action="http_call",
         variant="put",
