@@ -158,7 +158,9 @@ async def test_a_gateway_whose_new_version_never_got_ready_is_rolled_back(bench:
     assert (await bench.proof())[0] is False
     await bench.apply(plan)
     await bench.proved()
-    assert bench.missing == {}
+    # It is no release here, has no configuration, and no Redis.
+    beside = {"helm", "config", "sentinel", "redis_pods", "redis_previous_logs", "redis_volumes"}
+    assert bench.missing.keys() <= beside
 
 
 async def test_a_gateway_that_was_well_in_this_version_is_restarted(bench: Bench) -> None:

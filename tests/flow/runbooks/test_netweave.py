@@ -175,7 +175,7 @@ async def primary_dies_for_most_sentinels_too_few(playing: Playing) -> None:
     await until(noticed, seconds=30, what="a Sentinel that knows that the replicas have lost their primary")
 
 
-BROKEN = {"needs": "own sentinels", "patience": 0.4}
+BROKEN = {"needs": "own sentinels", "patience": 0.05}
 NEW_PRIMARY = {"check": lambda playing: has_new_primary(playing)}
 
 
@@ -190,7 +190,7 @@ REDIS = scenes(
     Scene(
         "the Sentinels fail over by themselves and the gateway connects again",
         **REDIS_DOWN,
-        **{**BROKEN, "patience": 1.0},  # they give the replicas a new primary one after the other
+        **{**BROKEN, "patience": 0.2},  # they give the replicas a new primary one after the other
         **NEW_PRIMARY,
         cluster=[gateway(), REDIS_NODES],
         first=primary_dies,

@@ -50,7 +50,7 @@ class _Said:
     first: Callable[[Any], Any] | None = None
     """What is done before the alert fires; called with `Playing`, may be async."""
     patience: float = 0.0
-    """Real seconds that pass with each wait: for peers that take real time."""
+    """Real seconds for each second that is waited for: where peers take real time. None pass otherwise."""
     when_done: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     """What a Job does, by the beginning of its name: called with `Playing` when it has succeeded."""
     beside: Sequence[str] = ()

@@ -191,10 +191,9 @@ class Theatre:
             runs = await playing.runs()
             if runs and all(view.outcome is not None for view in runs):
                 return
-            if scene.patience:
-                await asyncio.sleep(scene.patience)
             stage.clock.jump(step)
-            step = min(step * 1.5, 5.0 if scene.patience else 60.0)
+            await asyncio.sleep(scene.patience * step)
+            step = min(step * 1.5, 60.0)
         raise AssertionError(f"it has not ended in {_LONGEST / HOUR:g} hours:\n{await playing.told()}")
 
     def _alert(self, scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
@@ -206,7 +205,7 @@ class Theatre:
 
 async def _sleep(stage: Stage, patience: float, seconds: float) -> None:
     stage.clock.jump(seconds)
-    await asyncio.sleep(min(patience, seconds))
+    await asyncio.sleep(patience * seconds)
 
 
 async def _keep_copies(stage: Stage) -> None:
