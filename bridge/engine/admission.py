@@ -25,10 +25,10 @@ _TELL_AGAIN = 86400.0
 """Seconds after which a person is told once more of what only a person can end."""
 
 
-async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = False) -> GuardFacts:
+async def check_entry(parts: Parts, view: RemediationView, *, waited: bool = False) -> GuardFacts:
     """Return the facts when every entry guard allows the run; raise Ended otherwise.
 
-    `asked`: it waited for people, who may take longer than a run may wait for a worker.
+    `waited`: for people, or as its runbook wants it to: both may take longer than a run may wait for a worker.
     """
     remediation = view.remediation
     facts = await parts.guardbook.facts(remediation)
@@ -41,7 +41,7 @@ async def check_entry(parts: Parts, view: RemediationView, *, asked: bool = Fals
     facts = await _with_silences(parts, remediation, await _with_trust(parts, remediation, facts))
     for guard in parts.entry_guards:
         verdict = guard.check(remediation, facts)
-        if asked and verdict.reason is Reason.OUT_OF_DATE:
+        if waited and verdict.reason is Reason.OUT_OF_DATE:
             continue
         if not verdict.allowed and not _overridden(verdict, remediation):
             raise Ended(await _entry_refused(parts, view, guard.name, verdict))
@@ -114,7 +114,7 @@ async def check_brakes(parts: Parts, view: RemediationView, plans: Iterable[Plan
             raise Ended(_refused(guard.name, verdict))
 
 
-async def take_turn(parts: Parts, view: RemediationView, claim: Claim, *, asked: bool = False) -> None:
+async def take_turn(parts: Parts, view: RemediationView, claim: Claim, *, waited: bool = False) -> None:
     """Count the run that is about to write for the first time; raise Ended where others have left it no room.
 
     The look whether it may and the count are one step: of fifty that were let in at once, no more write than may.
@@ -125,7 +125,7 @@ async def take_turn(parts: Parts, view: RemediationView, claim: Claim, *, asked:
     )
     if not await parts.guardbook.take_run(claim, limits):
         # With the words, and the time, of the guard that says no by now.
-        await check_entry(parts, view, asked=asked)
+        await check_entry(parts, view, waited=waited)
         raise Ended(Park(parts.clock.now(), None, "others were first: it is looked at again"))
 
 

@@ -166,9 +166,8 @@ class Run:
 
     async def _enter(self) -> None:
         """Raise Ended when an entry guard refuses; one that only defers holds a run that people were asked about."""
-        asked = self._drafting.approval.asked
         try:
-            facts = await admission.check_entry(self._parts, self._view, asked=asked)
+            facts = await admission.check_entry(self._parts, self._view, waited=self._record.progress.waited)
         except Ended as ended:
             raise self._drafting.approval.hold(ended) from ended
         if facts.trust.lowered is not None:

@@ -131,8 +131,8 @@ class Making:
                 raise Ended(Finish(Outcome.SUPPRESSED, reason, f"mode {mode.value} since: nothing more was changed"))
             raise Ended(Finish(Outcome.OBSERVED, reason, f"mode {mode.value} since: nothing was changed"))
         if not self._progress.writing:
-            approval = self._drafting.approval
-            await admission.take_turn(self._parts, self._sight.view, self._steps.claim, asked=approval.asked)
+            waited = self._progress.waited
+            await admission.take_turn(self._parts, self._sight.view, self._steps.claim, waited=waited)
             if self._remediation.group:
                 await self._settle_targets()
 

@@ -139,6 +139,11 @@ class Progress(msgspec.Struct, kw_only=True):
     """Key of what was planned or verified last: entries of the version before don't say what they are about."""
 
     @property
+    def waited(self) -> bool:
+        """Whether it waited for people, or as its runbook wants it to, without ever being left alone for long."""
+        return self.approval.question is not None or (self.begun and not self.idle)
+
+    @property
     def in_flight(self) -> bool:
         return any(piece.in_flight for piece in self.pieces.values())
 
