@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bridge.model.refusal import Refusal, Refused
 from bridge.model.remediation import Outcome
 from bridge.model.trust import TrustSettings
 from tests.support.alerts import claimed, fire, firing, step, wish
+from tests.support.intake import MemoryHealth, MemoryRefusals, MemoryReplays
 from tests.support.redis import OpenStores, RedisServer, fresh_options
 
 
@@ -199,8 +201,9 @@ async def test_failed_probe_opens_it_again(opened: OpenStores) -> None:
         await (await opened.later(60)).breakers.enter("kube", once)
 
 
-async def test_refused_alerts_are_kept_newest_first_and_capped(opened: OpenStores) -> None:
-    stores = await opened.open(max_refusals=5)
+@pytest.mark.parametrize("memory", [False, True])
+async def test_refused_alerts_are_kept_newest_first_and_capped(opened: OpenStores, memory: bool) -> None:
+    store = MemoryRefusals(5) if memory else (await opened.open(max_refusals=5)).refusals
     refusals = [
         Refusal(
             at=float(nr),
@@ -213,20 +216,28 @@ async def test_refused_alerts_are_kept_newest_first_and_capped(opened: OpenStore
         )
         for nr in range(8)
     ]
-    await stores.refusals.record(refusals[:2])
-    await stores.refusals.record(refusals[2:])
-    assert await stores.refusals.recent(limit=2) == [refusals[7], refusals[6]]
-    assert [refusal.index for refusal in await stores.refusals.recent(limit=100)] == [7, 6, 5, 4, 3]
+    await store.record(refusals[:2])
+    await store.record(refusals[2:])
+    assert await store.recent(limit=2) == [refusals[7], refusals[6]]
+    assert [refusal.index for refusal in await store.recent(limit=100)] == [7, 6, 5, 4, 3]
 
 
-async def test_signature_is_new_once(opened: OpenStores) -> None:
+@pytest.mark.parametrize("memory", [False, True])
+async def test_signature_is_new_once(opened: OpenStores, memory: bool) -> None:
     """Fault 48, the store's part."""
-    replays = (await opened.open()).replays
+    replays = MemoryReplays() if memory else (await opened.open()).replays
     assert sorted(await asyncio.gather(*(replays.remember("abc", 300) for _ in range(5)))) == [False] * 4 + [True]
     await replays.forget("abc")
     assert await replays.remember("abc", 0.02)
     await asyncio.sleep(0.04)
     assert await replays.remember("abc", 300)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+async def test_a_store_that_answers_knows_the_time(opened: OpenStores, memory: bool) -> None:
+    health = MemoryHealth() if memory else (await opened.open()).health
+    await health.ping()
+    assert abs(await health.time() - time.time()) < 60
 
 
 async def test_installations_do_not_see_each_other(opened: OpenStores) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from bridge.errors import StoreUnavailable
@@ -36,24 +37,48 @@ class MemoryIntake:
 
 
 class MemoryRefusals:
-    def __init__(self) -> None:
+    """Implements ports.Refusals; keeps the newest `most`."""
+
+    def __init__(self, most: int = 1000) -> None:
         self.records: list[Refusal] = []
+        self._most = most
 
     async def record(self, refusals: Sequence[Refusal]) -> None:
-        self.records += refusals
+        self.records = [*self.records, *refusals][-self._most :]
 
     async def recent(self, *, limit: int) -> list[Refusal]:
         return self.records[: -limit - 1 : -1]
 
 
 class MemoryReplays:
+    """Implements ports.ReplayMemory, by the clock of this machine."""
+
     def __init__(self) -> None:
         self.known: dict[str, float] = {}
+        self._until: dict[str, float] = {}
 
     async def remember(self, signature: str, seconds: float) -> bool:
-        new = signature not in self.known
-        self.known.setdefault(signature, seconds)
+        now = time.monotonic()
+        new = self._until.get(signature, now) <= now
+        if new:
+            self.known[signature], self._until[signature] = seconds, now + seconds
         return new
 
     async def forget(self, signature: str) -> None:
         self.known.pop(signature, None)
+        self._until.pop(signature, None)
+
+
+class MemoryHealth:
+    """Implements ports.StoreHealth; `error` is raised where it is set."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    async def ping(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def time(self) -> float:
+        await self.ping()
+        return time.time()

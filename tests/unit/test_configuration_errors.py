@@ -121,7 +121,7 @@ def test_every_mistake_of_every_file_is_told_at_once_with_its_place(folder: Fold
         ("credentials: [{name: a, type: bearer}]", "credentials[0]: expected `secret_file` or `secret_env`"),
         ("credentials: [{name: a, type: bearer, secret_env: A}]", "the environment variable A is not set"),
         ("credentials: [{name: a, type: bearer, secret_file: no}]", "credentials[0].secret_file[0]: "),
-        ("credentials: [{name: local, type: bearer, secret_env: A}]", "credentials[0]: 'local' is whoever calls while"),
+        ("credentials: [{name: local, type: bearer, secret_env: A}]", "'local' is whoever calls while there are no"),
         ("credentials: [{name: a, type: certificate, subjects: a}]", "certificates need `listen.tls.client_ca_file`"),
         ("route: {runbook: shop/web}", "route.runbook: the root has no runbook"),
         ("route: {matchers: ['a=b']}", "route.matchers: the root takes every alert"),
