@@ -46,7 +46,11 @@ class BudgetGuard:
         spends = await _spends(remediation, plan, context)
         force = Reason.BUDGET_SPENT.value in remediation.override
         rules = self._settings.rules_for(spends)
-        return verdict_of(await self._budgets.reserve(claim, key, spends, rules, force=force, anew=anew))
+        verdict = verdict_of(await self._budgets.reserve(claim, key, spends, rules, force=force, anew=anew))
+        if verdict.reason is Reason.PAUSED and Reason.PAUSED.value in remediation.override:
+            # Whoever passes a pause by hand does not pass the halt with it: nothing is reserved for him.
+            return Verdict.defer(Reason.HALTED, verdict.detail)
+        return verdict
 
     async def release(self, claim: Claim, key: str) -> None:
         """Give back what the plan has reserved: it is not made now, and planned again before it is."""
@@ -57,8 +61,11 @@ def verdict_of(answer: BudgetAnswer) -> Verdict:
     """Return the budget's answer as the guard says it."""
     if answer.granted:
         return Verdict.allow()
-    if answer.halted:
+    if answer.halted or answer.paused:
         detail = f"{answer.asked:g} targets were to be disturbed in the window, halt_after is {answer.most:g}"
+        if answer.paused:
+            # Whoever pulls the brake calls a person, and none of those that come behind.
+            return Verdict.defer(Reason.PAUSED, f"{detail}: everything is paused already")
         return Verdict.defer(Reason.HALTED, f"{detail}: everything is paused until a person resumes")
     detail = f"{answer.scope}: {answer.what} would be {answer.asked:g} in the window, at most {answer.most:g} may be"
     if answer.retry_at is None:

@@ -102,7 +102,9 @@ class BudgetAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     granted: bool
     halted: bool = False
-    """Too much was asked for in the window: everything is paused now."""
+    """Too much was asked for in the window: everything is paused now, by this."""
+    paused: bool = False
+    """The same, when everything was paused already."""
     scope: str = ""
     what: str = ""
     """The dimension that has no room: `targets`, `percent of WORKLOAD` or `nodes`."""

@@ -30,7 +30,7 @@ GUARD_REASONS: Mapping[str, tuple[Reason, ...]] = {
     "owner": (Reason.OWNER_WOULD_REVERT,),
     "reversible": (Reason.UNDO_NONE,),
     "changes": (Reason.ROLLOUT_IN_PROGRESS, Reason.CHANGED_RECENTLY),
-    "budget": (Reason.BUDGET_SPENT, Reason.BUDGET_TOO_SMALL, Reason.HALTED),
+    "budget": (Reason.BUDGET_SPENT, Reason.BUDGET_TOO_SMALL, Reason.HALTED, Reason.PAUSED),
 }
 """What each guard says no with, in the order in which they are asked."""
 

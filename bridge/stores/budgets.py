@@ -101,6 +101,7 @@ def _answer(reply: list[bytes]) -> BudgetAnswer:
     return BudgetAnswer(
         granted=False,
         halted=reply[0] == b"halted",
+        paused=reply[0] == b"paused",
         scope=scope.decode(),
         what=what.decode(),
         used=float(used),

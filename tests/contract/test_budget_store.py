@@ -228,6 +228,8 @@ async def test_asking_for_more_targets_than_halt_after_halts(budget: Budget) -> 
     assert [answer.granted for answer in answers] == [True, False, False, False]
     assert [answer.halted for answer in answers] == [False, False, False, True]
     assert (answers[3].asked, answers[3].most) == (4, 3)
+    behind = (await budget.reserve(spend("e"), how))[1]
+    assert (behind.granted, behind.halted, behind.paused) == (False, False, True), "one alone has pulled the brake"
 
 
 async def test_targets_that_were_asked_for_long_ago_do_not_halt(budget: Budget) -> None:

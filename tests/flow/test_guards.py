@@ -100,6 +100,22 @@ async def test_beyond_halt_after_everything_pauses_until_a_person_resumes(stage:
     assert len(stage.writes) == 6
 
 
+async def test_of_forty_at_once_one_pulls_the_brake_and_calls_one_person(stage: Stage) -> None:
+    """Fault 65: those that were let in before the halt are stopped as well, without a page each."""
+    budgets = {"namespace": {"targets": 3}, "cluster": {}, "halt_after": 6}
+    stage.configure(alerts={"WebDown": AUTO}, budgets=budgets)
+    names = [f"app-{number}" for number in range(40)]
+    up(stage, *names)
+    for name in names:
+        await stage.fire("WebDown", deployment=name)
+    await all_at_once(stage)
+    assert len(stage.writes) <= 3
+    counted = Counter(run.reason for run in await stage.runs())
+    assert counted["halted"] == 1
+    assert counted["paused"] >= 30
+    assert [run.reason for run in await stage.runs() if run.escalated and run.reason != "not_fixed"] == ["halted"]
+
+
 async def test_mending_what_is_down_costs_nothing_of_the_budget(stage: Stage) -> None:
     """Fault 65: a budget that is spent keeps nobody from mending what disturbs nobody any more."""
     budgets = {"namespace": {"targets": 0}, "cluster": {"targets": 0}, "halt_after": 1}

@@ -20,6 +20,8 @@ class MemoryBudgets:
         self.plans: dict[str, dict[str, tuple[Spend, ...]]] = {}
         self.settled: dict[str, float] = {}
         self._wanted: dict[str, float] = {}
+        self.paused = False
+        """Whether everything is, until a test resumes it."""
 
     async def look(self, spends: Sequence[Spend], rules: BudgetRules) -> BudgetAnswer:
         return self._ask("", {}, tuple(spends), rules)
@@ -43,10 +45,11 @@ class MemoryBudgets:
         self._wanted = {target: at for target, at in self._wanted.items() if at > now - rules.window}
         wanted = len(self._wanted)
         if rules.halt_after is not None and wanted > rules.halt_after and not force:
-            self._halt(Pause(scope="all", by="alertbridge", why="halt_after", since=now))
-            return BudgetAnswer(
-                granted=False, halted=True, what="targets", used=wanted - 1, asked=wanted, most=rules.halt_after
-            )
+            first, self.paused = not self.paused, True
+            if first:
+                self._halt(Pause(scope="all", by="alertbridge", why="halt_after", since=now))
+            figures = {"used": wanted - 1, "asked": wanted, "most": rules.halt_after}
+            return BudgetAnswer(granted=False, halted=first, paused=not first, what="targets", **figures)
         answer = self._ask(claim.remediation, kept, tuple(spends), rules)
         if answer.granted or force:
             self._keep(claim.remediation, {**kept, key: tuple(spends)})

@@ -275,6 +275,19 @@ async def test_too_many_targets_in_a_window_halt_and_page() -> None:
     assert [pause.scope for pause in bench.halts] == ["all"]
 
 
+async def test_who_overrides_a_pause_by_hand_does_not_pass_the_halt_with_it() -> None:
+    """Fault 65."""
+    till = Till(settings(halt_after=1))
+    await till.pay(change("web"), key="k1")
+    assert (await till.pay(change("api"), key="k2")).reason is Reason.HALTED
+    assert (await till.pay(change("cart"), key="k3")).reason is Reason.PAUSED
+    by_hand = remediation(override=("paused",))
+    assert (await till.pay(change("cart"), key="k4", rem=by_hand)).reason is Reason.HALTED
+    assert list(till.store.plans) == ["rem-k1"]
+    forced = remediation(override=("paused", "budget_spent"))
+    assert (await till.pay(change("cart"), key="k5", rem=forced)).allowed
+
+
 def _context(bench: Bench) -> RunContext:
     target = Target("", "Deployment", "shop", "web")
     return RunContext(remediation="r1", planned_at=0, target=target, reach=bench._reach(""))

@@ -102,7 +102,8 @@ if how ~= 'look' and #spends > 0 then
       call('HSET', P .. 'pauses', 'all', cjson.encode({scope = 'all', by = 'alertbridge', why = why, since = NOW / 1000}))
       by_itself('pause', why, 'all')
     end
-    return {'halted', '', 'targets', text(wanted - 1), text(wanted), text(rules.h), ''}
+    local how_so = (not paused or tonumber(cjson.decode(paused)['until'])) and 'halted' or 'paused'
+    return {how_so, '', 'targets', text(wanted - 1), text(wanted), text(rules.h), ''}
   end
 end
 
