@@ -5,7 +5,8 @@ It is the incident report (bridge.model.report) in a few lines, without its time
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from bridge.model import kinds
 from bridge.model.remediation import Entry, Outcome, RemediationView
@@ -16,14 +17,19 @@ _MOST = 5
 """Lines of one part."""
 _LONGEST = 300
 _NOTHING_SAID = ("gathered nothing",)
+_BY_WEIGHT = ("Impact", "Found", "Left to you")
 _ALREADY_SAID = "find out why: "
 
 
-def account(view: RemediationView, entries: Sequence[Entry]) -> str:
-    """Return the parts as paragraphs of their own; what there is nothing to say of is left out."""
-    said = report(view, entries, {})
+def account(view: RemediationView, entries: Sequence[Entry], kept: Mapping[str, Any]) -> str:
+    """Return the parts as paragraphs of their own; what there is nothing to say of is left out.
+
+    `kept` is the evidence document of the remediation, or empty.
+    """
+    said = report(view, entries, kept)
     left = [line for line in said.left_to_people if not line.startswith(_ALREADY_SAID)]
     parts = [
+        ("Impact", [line for line in said.impact if not line.startswith("0 of ")]),
         ("Found", [line for line in said.found if line not in _NOTHING_SAID]),
         ("Done", said.done or (["nothing was changed"] if view.escalated else [])),
         ("Put back", _put_back(view, said)),
@@ -50,11 +56,13 @@ def _put_back(view: RemediationView, said: Report) -> list[str]:
 
 
 def _part(name: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield one part; of many lines the last ones count."""
+    """Yield one part; of what was done over time the last lines count, of the rest the first ones."""
     shown = [printable(" ".join(line.split())) for line in lines]
     shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in shown]
     if len(shown) > _MOST:
-        shown = [f"({len(shown) - _MOST} more before)", *shown[-_MOST:]]
+        more = len(shown) - _MOST
+        begins = name in _BY_WEIGHT
+        shown = [*shown[:_MOST], f"({more} more)"] if begins else [f"({more} more before)", *shown[-_MOST:]]
     if len(shown) == 1:
         yield f"{name}: {shown[0]}"
     elif shown:

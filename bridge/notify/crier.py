@@ -6,7 +6,11 @@ due here in the same script. A crash loses nothing, and of two that look at the 
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import zlib
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -77,6 +81,7 @@ class Crier:
             messages = (await self._notices.deliveries(due.remediation)).messages
             sent = {each.name for each in messages if each.state == "sent"}
         found = look(rules, view, entries, due.ack, told, now=now, sent=sent)
+        kept = await self._evidence(due.remediation) if found.say else {}
         notices = [
             Notice(
                 name=f"{say.name}/{channel}",
@@ -92,6 +97,7 @@ class Crier:
                     level=say.level,
                     unreached=say.unreached,
                     ack=due.ack,
+                    kept=kept,
                 ),
             )
             for say in found.say
@@ -109,3 +115,18 @@ class Crier:
             withdraw=found.withdraw,
             enrol="holds" if hold else "",
         )
+
+    async def _evidence(self, remediation: str) -> dict[str, Any]:
+        """Return the evidence document; empty where none can be read: what is to be told is told all the same."""
+        blob = await self._journal.evidence(remediation)
+        if not blob:
+            return {}
+        try:
+            return await asyncio.to_thread(_unpacked, blob)
+        except (OSError, EOFError, zlib.error, msgspec.MsgspecError, ValueError, TypeError):
+            log.warning("evidence cannot be read for a message", remediation=remediation)
+            return {}
+
+
+def _unpacked(blob: bytes) -> dict[str, Any]:
+    return dict(msgspec.json.decode(gzip.decompress(blob)))

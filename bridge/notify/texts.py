@@ -92,12 +92,16 @@ def message(
     level: str = "",
     unreached: str = "",
     ack: Ack | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> Message:
     """Return the message for an event; never raises for what is in the remediation.
 
-    `unreached` is the level of the ladder that was called before, on channels that all fail.
+    `unreached` is the level of the ladder that was called before, on channels that all fail; `kept` is the evidence
+    document of the remediation.
     """
-    known = variables(rules, view, entries, event, now=now, external_url=external_url, level=level, ack=ack)
+    known = variables(
+        rules, view, entries, event, now=now, external_url=external_url, level=level, ack=ack, kept=kept
+    )
     if unreached:
         known["detail"] = (
             f"{known['detail']} {_data(unreached)} was called first, and no message arrived there.".strip()
@@ -123,6 +127,7 @@ def variables(
     external_url: str,
     level: str,
     ack: Ack | None,
+    kept: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what a template may name."""
     made = view.remediation
@@ -150,7 +155,7 @@ def variables(
         "plan": "\n".join(_plan(event, view, entries)),
         "found": "\n".join(_told(entry.text) for entry in entries if entry.kind in (kinds.EVIDENCE, kinds.SCENARIO)),
         "report": _report(entries),
-        "account": account(view, entries),
+        "account": account(view, entries, kept or {}),
         "elapsed": _span(now - made.created_at),
         "link": page,
         "next": _next(event, view, entries),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from bridge.demo.workloads import deployment
 from bridge.errors import StoreUnavailable
 from bridge.model.notice import Ack, Sending
+from tests.support.installation import RESTART
 from tests.support.redis import RedisServer
 from tests.support.sink import Sink, open_sink
 from tests.support.stage import Stage
@@ -176,6 +178,25 @@ async def test_a_channel_that_hangs_holds_up_no_other(scene: MakeScene) -> None:
         assert not hanging.done()
         assert await hanging == 0
     silent.close()
+
+
+async def test_whoever_is_called_reads_what_was_seen_before_the_repair(scene: MakeScene) -> None:
+    async with scene() as on:
+        book = {**RESTART, "name": "test/seen", "evidence": {"pods": {"collect": "pods"}}}
+        on.stage.write_runbook({**book, "verify": {**RESTART["verify"], "fixed": "evidence.rollout.revision > 50"}})
+        settings = json.loads((on.stage._folder / "bridge.yml").read_text())
+        on.stage.configure(**{**settings, "alerts": {"WebDown": {"runbook": "test/seen", "mode": "auto"}}})
+        name = await on.fire(deployment="web")
+        said = on.sink.requests[-1]["message"]
+        for line in (
+            f"alertbridge ack {name} ",
+            f"alertbridge undo {name} ",
+            "- pods: total 3, ready 3, ",
+            "Done: restart deployment/shop/web",
+            "Put back: nothing: what was done stands",
+            "Left to you: 1 alert still fires",
+        ):
+            assert line in said, said
 
 
 async def test_a_level_whose_channel_is_dead_is_passed_over_and_the_next_one_is_told_why(scene: MakeScene) -> None:

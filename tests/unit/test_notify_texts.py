@@ -126,6 +126,15 @@ def test_who_is_called_for_nothing_changed_is_told_so() -> None:
     assert "alertbridge undo" not in said
 
 
+def test_what_the_evidence_said_before_the_first_write_is_told() -> None:
+    kept = {"evidence": {"pods": {"total": 3, "ready": 0, "crashlooping": 3, "token": "password=hunter55555"}}}
+    shown = view(outcome=Outcome.FAILED, escalated=True)
+    said = message(Notify(), shown, (FOUND,), Event.ESCALATED, now=NOW, external_url="", kept=kept).text
+    assert "- 3 of 3 pods were not ready (pods)" in said
+    assert "- pods: total 3, ready 0, crashlooping 3" in said
+    assert "hunter" not in said
+
+
 def test_what_the_runbook_leaves_to_people_is_told() -> None:
     book = {"escalate": "Call the database team before you restart anything."}
     made = msgspec.structs.replace(view().remediation, runbook_doc=book)
