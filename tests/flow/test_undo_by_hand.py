@@ -130,6 +130,19 @@ async def test_what_nothing_undoes_is_refused_with_why(stage: Stage) -> None:
         await undo(stage, run)
 
 
+async def test_a_question_about_the_same_target_keeps_nobody_from_an_undo(stage: Stage) -> None:
+    """What waits for a person may wait for hours; who wants a change back wants it now."""
+    run = await healed(stage, "Slow")
+    stage.configure(alerts={**ALERTS, "WebDown": {"runbook": "test/restart", "mode": "approve"}})
+    await stage.fire("WebDown", deployment="web")
+    await stage.settle()
+    assert (await stage.ends())[-1] == ("parked", "approval_needed")
+    await undo(stage, run)
+    assert (await stage.ends())[-1] == ("undone", "undone_by_hand")
+    assert spec(stage)["replicas"] == 3
+    assert ("parked", "approval_needed") in await stage.ends()
+
+
 async def test_an_undo_and_what_is_not_over_are_refused(stage: Stage) -> None:
     run = await healed(stage, "Slow")
     name, _ = await undo(stage, run)

@@ -11,13 +11,7 @@ for _, id in ipairs(over) do
   local kept = call('HMGET', P .. 'revert:' .. id, 'doc', 'v', 'qk', 'rk')
   forget_revert(id)
   if kept[1] and call('EXISTS', rem(id)) == 0 then
-    local queue = kept[3]
-    local head = call('LINDEX', P .. 'queue:' .. queue, 0)
-    local ahead = head and call('HMGET', rem(head), 'state', 'writing')
-    -- One that waits (for hours, or for a person) and has changed nothing does not keep a change beyond its time;
-    -- whatever both touch, they lock.
-    if ahead and ahead[1] == 'parked' and ahead[2] ~= '1' then queue = 'undo|' .. id end
-    create_undo(id, kept[1], kept[2], queue, kept[4] or '')
+    create_undo(id, kept[1], kept[2], kept[3], kept[4] or '')
   end
 end
 return #due + #over

@@ -155,7 +155,12 @@ end
 
 -- What undoes a remediation. No alert joins it, and it counts as no attempt of the runbook: both keys are its own.
 -- `runs` is by what the runs are counted that it undoes: those that follow are told that it was undone.
+-- One that waits (for hours, or for a person) and has changed nothing does not keep a change beyond its time, nor from
+-- who wants it back; whatever both touch, they lock.
 local function create_undo(id, doc, version, queue, runs)
+  local head = call('LINDEX', P .. 'queue:' .. queue, 0)
+  local ahead = head and call('HMGET', rem(head), 'state', 'writing')
+  if ahead and ahead[1] == 'parked' and ahead[2] ~= '1' then queue = 'undo|' .. id end
   call('HSET', rem(id), 'doc', doc, 'v', version, 'jk', 'undo|' .. id, 'qk', queue, 'rk', 'undo|' .. id,
     'state', 'queued', 'created', text(NOW), 'updated', text(NOW), 'token', '', 'ur', runs)
   call('ZADD', P .. 'index', text(NOW), id)
