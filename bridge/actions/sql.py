@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, model_validator
 from pydantic import Field as ParamField
 
 from bridge.actions.calls import CallAction, CallParams, Declared, not_kept, peer_ref, repeat_of, result_of, shown
+from bridge.actions.rollout_restart import RolloutRestart
+from bridge.actions.workloads import TargetParams
 from bridge.model.peers import SqlName
+from bridge.model.permission import Permission
 from bridge.model.plan import Change, Plan
 from bridge.model.statement import Statement
 from bridge.model.verification import Answer, Verification
 from bridge.ports import ActionContext
 
 _KEPT_ROWS = 20
+_RESTART = RolloutRestart()
 
 Scalar = str | int | float | bool | None
 
@@ -45,8 +50,16 @@ class SqlParams(CallParams):
         default=(), max_length=50, description="The values of that statement."
     )
 
+    restart: TargetParams | None = ParamField(
+        default=None,
+        description="A workload that reads what was set when it starts: restarted after the statement, and after "
+        "the one that makes up for it.",
+    )
+
     @model_validator(mode="after")
     def _fits(self) -> SqlParams:
+        if self.restart is not None and self.repeat != "safe":
+            raise ValueError("`restart` needs `repeat: safe`: what is interrupted between the two is done again")
         if self.undo_arguments and self.undo_statement is None:
             raise ValueError("`undo_arguments` belong to an `undo_statement`")
         if self.expect_rows is not None and self.at_least_rows is not None:
@@ -68,8 +81,18 @@ class Sql(CallAction):
         "repeat": "safe",
     }
 
+    def permissions(self, kind: str, params: Mapping[str, Any]) -> Sequence[Permission]:
+        given = params.get("restart")
+        if not isinstance(given, Mapping):
+            return ()
+        place = given.get("namespace")
+        return [
+            msgspec.structs.replace(one, namespace=place) if place else one
+            for one in _RESTART.permissions(kind, given)
+        ]
+
     async def plan(self, context: ActionContext, params: SqlParams) -> Plan:
-        """Plan the call; raise InvalidInput when there is no such connection."""
+        """Plan the call, and the restart; raise InvalidInput when there is no such connection."""
         context.reach.check("sql", params.connection)
         call = {
             "statement": params.statement,
@@ -82,7 +105,17 @@ class Sql(CallAction):
             back = {**call, "statement": params.undo_statement, "arguments": _plain(params.undo_arguments)}
         summary = f"run at {params.connection}: {shown(params.statement)}"
         ref = peer_ref("Postgres", params.connection)
-        return self.planned_call(ref, summary, call, repeat=repeat_of(params.repeat), back=back)
+        plan = self.planned_call(ref, summary, call, repeat=repeat_of(params.repeat), back=back)
+        if params.restart is None:
+            return plan
+        restart = await _RESTART.plan(context, params.restart)
+        # What reads the setting starts after it was set, also on the way back.
+        return msgspec.structs.replace(
+            plan,
+            summary=f"{summary}, and {restart.summary}",
+            changes=(*plan.changes, *restart.changes),
+            forward_undo=True,
+        )
 
     async def perform(self, context: ActionContext, change: Change) -> dict[str, Any]:
         """Run it; return the first rows, how many there were and what the server said."""
@@ -107,6 +140,9 @@ class Sql(CallAction):
         if params.at_least_rows is not None and count < params.at_least_rows:
             text = f"{told}: at least {params.at_least_rows} rows were expected"
             return Verification(Answer.NOT_FIXED, text, final=True)
+        if params.restart is not None and len(plan.changes) > 1:
+            restart = msgspec.structs.replace(plan, changes=plan.changes[1:])
+            return await _RESTART.verify(context, restart, params.restart)
         return Verification(Answer.FIXED, told)
 
 

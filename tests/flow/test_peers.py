@@ -95,6 +95,43 @@ async def test_idle_connections_are_ended_and_that_is_proved(
             sleeper.terminate()
 
 
+async def test_a_setting_for_a_while_restarts_what_reads_it_both_times(
+    redis_server: RedisServer, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    name = await postgres.new_database()
+    (tmp_path / "dsn").write_text(f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{postgres.port}/{name}?sslmode=disable")
+    step = {
+        "action": "sql",
+        "until": "10m",
+        "with": {
+            "connection": "db",
+            "statement": "UPDATE setting SET most = 200",
+            "undo_statement": "UPDATE setting SET most = 100",
+            "repeat": "safe",
+            "restart": {"kind": "Deployment", "name": "db"},
+        },
+    }
+    connection = await postgres.connect(name)
+    try:
+        await connection.execute("CREATE TABLE setting AS SELECT 100 AS most")
+        async with Stage.open(
+            redis_server, tmp_path, runbooks_too=[runbook(step)], alerts=route(), sql={"db": {"dsn_file": "dsn"}}
+        ) as stage:
+            stage.cluster.apply(deployment("db", "registry.example/db:1", namespace="shop", replicas=1))
+            stage.clock.jump(60)
+            await stage.fire("DbBusy", deployment="web")
+            await stage.settle()
+            for _ in range(3):
+                await stage.advance(10)
+            assert await stage.ends() == [("succeeded", "verified")], await journal(stage)
+            assert (await connection.fetchval("SELECT most FROM setting"), len(stage.writes)) == (200, 1)
+            for _ in range(8):
+                await stage.advance(120)
+            assert (await connection.fetchval("SELECT most FROM setting"), len(stage.writes)) == (100, 2)
+    finally:
+        await connection.close()
+
+
 async def test_what_nothing_undoes_needs_leave_and_a_message_needs_none(
     redis_server: RedisServer, tmp_path: Path, server: ScriptedKube
 ) -> None:
