@@ -10,7 +10,10 @@ route are asked before, by the dispatcher: outside of them no remediation comes 
 Plan guards, for every plan before it is made: protected, own_part, owner, reversible, changes, budget. First what is
 never touched, then what would not last or could not be undone, then who else is at it; the budget comes last, so that
 what another one denies is not charged for. It alone keeps something: what the plan disturbs is reserved before the
-first write, and settled by the script that ends the run.
+first write, given back by a run that waits before it wrote, and settled by the script that ends the run.
+
+Two are asked once more right before the first write of a run: pause, for every place that the plan changes, and
+run_limits, when the run is counted in one step with the look whether it may be.
 
 What is not let in is deferred (looked at again when the reason may have ended, for what still fires then) or denied
 (a person is told where the reason says so, once for what is spent or stopped).
