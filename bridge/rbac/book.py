@@ -158,14 +158,22 @@ class _Book:
             if not situation.given:
                 self._open[f"{who}: its kind is only known when it runs: write it into the runbook"] = None
             return
+        wanted: list[tuple[Permission, str]] = []
         for one in caller.permissions(call.kind, call.given):
             if not _RESOURCE.match(one.resource) or not _GROUP.match(one.group):
                 if not situation.given:
                     self._open[f"{who}: the kind of what it is about is only known when it runs"] = None
                 continue
             own = call.place if one.namespace is None else one.namespace
-            for place in self._places(who, one, own, home, situation):
-                self.grant(call.user, one, place, observes=observes, runbook=runbook.name)
+            wanted += [(one, place) for place in self._places(who, one, own, home, situation)]
+        # What needs Secrets that may not be read comes to nothing: nothing is granted for it.
+        refused = [(one, place) for one, place in wanted if not one.optional and self._is_refused(one, place)]
+        for one, place in refused or wanted:
+            self.grant(call.user, one, place, observes=observes, runbook=runbook.name)
+
+    def _is_refused(self, one: Permission, place: str) -> bool:
+        """Whether it is about Secrets in a place where none may be read."""
+        return (one.group, one.resource) == ("", "secrets") and place not in self._settings.secret_namespaces
 
     def _places(self, who: str, one: Permission, own: Any, home: str | None, situation: Situation) -> list[str]:
         """Return the namespaces for a permission; `own` is what it or its step names."""
@@ -188,7 +196,7 @@ class _Book:
     def grant(self, user: str, one: Permission, place: str, *, observes: bool, runbook: str = "") -> None:
         """Add a permission in a place, as far as the configuration lets it be used there."""
         verbs = set(one.verbs)
-        if (one.group, one.resource) == ("", "secrets") and place not in self._settings.secret_namespaces:
+        if self._is_refused(one, place):
             if not one.optional:
                 where = f"in {place}, which `secret_namespaces` does not name" if place else "of all namespaces"
                 self._left_out[f"{user} of {runbook} asks for Secrets {where}: it would be refused"] = None

@@ -62,9 +62,10 @@ def workload(folder: str) -> dict[str, Any]:
 def test_every_kustomization_builds_objects_with_kind_name_and_place(build: tuple[str, Any]) -> None:
     folder, objects = build
     names = [(each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]) for each in objects]
+    wide = ("Namespace", "ClusterRole", "ClusterRoleBinding")
     assert len(names) == len(set(names))
     for each in objects:
-        assert each["kind"] == "Namespace" or each["metadata"]["namespace"]
+        assert each["kind"] in wide or each["metadata"]["namespace"]
     assert len(of_kind(objects, "Deployment")) + len(of_kind(objects, "StatefulSet")) == 1
     assert of_kind(objects, WORKLOADS[folder])
 
@@ -84,17 +85,18 @@ def test_two_generations_of_kustomize_build_the_same(build: tuple[str, Any]) -> 
         assert content(built(other, folder)) == content(objects)
 
 
-def test_no_role_holds_a_wildcard_a_cluster_role_or_a_secret_by_any_name() -> None:
+def test_no_role_holds_a_wildcard_or_a_secret_by_any_name_and_what_is_in_no_namespace_is_only_read() -> None:
     kubectl = need("kubectl")
     objects = [each for folder in (*BUILDS, "rbac/certificate-secrets") for each in built(kubectl, folder)]
-    assert not [each for each in objects if each["kind"].startswith("ClusterRole")]
-    roles = [each for each in objects if each["kind"] == "Role"]
+    roles = [each for each in objects if each["kind"] in ("Role", "ClusterRole")]
     assert roles
     for role in roles:
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
             assert "secrets" not in rule["resources"] or rule.get("resourceNames")
-            assert not {"create", "delete", "deletecollection", "update", "escalate", "bind"} & set(rule["verbs"])
+            assert not {"create", "deletecollection", "update", "escalate", "bind"} & set(rule["verbs"])
+            assert "delete" not in rule["verbs"] or rule["resources"] == ["pods"]
+            assert role["kind"] == "Role" or {*rule["verbs"]} <= {"get", "list"}
 
 
 @pytest.mark.parametrize("folder", ["target-namespace", "certificate-secrets"])
@@ -244,7 +246,8 @@ def test_the_configuration_of_an_overlay_passes_the_check_and_changes_nothing_by
 def test_the_role_of_an_overlay_is_what_its_configuration_needs(folder: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["rbac", "-o", "json", "-c", str(laid_out(folder, tmp_path))])
     assert done.exit_code == 0, done.output
-    assert done.stderr == ""
+    # Helm's records and a new pair take leave to read Secrets, which this configuration does not give.
+    assert all("which `secret_namespaces` does not name" in line for line in done.stderr.splitlines())
     assert json.loads(done.stdout)["items"] == documents((DEPLOY / "rbac/target-namespace/role.yml").read_text())
 
 

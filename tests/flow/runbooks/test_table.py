@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.need import need
 from tests.support.scenes.rows import ONLY_LOOK, ROWS, row_of
-from tests.support.scenes.scene import Scene
+from tests.support.scenes.scene import NAMESPACES, Scene
 from tests.support.scenes.shipped import ROOT, alert_of, rules, shipped
 from tests.support.scenes.table import scenes_of, table
 
@@ -68,7 +68,7 @@ def test_every_rule_that_ships_is_routed_to_a_runbook_of_its_system_and_says_how
         assert not scene.alert or scene.alert in rules(system) or "severity" in scene.labels
     for name, rule in rules(system).items():
         labels = {key: text for key, text in rule["labels"].items() if "{{" not in text}
-        namespace = next((scene.namespace for scene in given(system) if scene.alert == name), "")
+        namespace = next((scene.namespace for scene in given(system) if scene.alert == name), NAMESPACES[system])
         matches = shipped().table.match({"alertname": name, "namespace": namespace, **labels})
         assert any(match.runbook.startswith(f"{system}/") for match in matches), f"{name} leads nowhere"
         assert all(match.mode is not None for match in matches), f"the route of {name} says no mode"
