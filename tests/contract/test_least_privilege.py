@@ -41,6 +41,7 @@ pytestmark = pytest.mark.usefixtures("quiet_log")
 
 BEYOND_KUBERNETES = {
     *("command", "http_call", "http_check", "notify", "promql_check", "sentinel_failover", "sql", "status_page"),
+    *("http_probe", "runbook"),
 }
 """Actions that ask nothing of the API server."""
 EVIDENCE_BEYOND_KUBERNETES = {"api_health", "http", "promql", "redis", "sentinel", "sql", "tls"}
