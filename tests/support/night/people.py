@@ -80,7 +80,9 @@ class Channels:
 
     @property
     def calls(self) -> list[Message]:
-        return [message for message in self.messages if message.calls]
+        """Those that called a person. One that came twice (its answer was late) counts once."""
+        found = {(each.run, each.channel, each.title): each for each in reversed(self.messages) if each.calls}
+        return list(found.values())[::-1]
 
     def counts(self) -> dict[str, int]:
         """Return how many messages called a person, by channel."""
