@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
+from pydantic import BaseModel, ValidationError
 
 from bridge.configuration.expressions import render, tell
+from bridge.configuration.problems import key_path, sentences
 from bridge.engine.apply import ChangeApplier
 from bridge.engine.context import RunContext
 from bridge.engine.ending import Ended, Finish, HandOver, Park
@@ -41,6 +43,7 @@ from bridge.model.remediation import Outcome, Remediation, Revert
 from bridge.model.report import received_of
 from bridge.model.runbook import Step
 from bridge.model.verification import Answer, Verification
+from bridge.ports import Action
 
 T = TypeVar("T")
 
@@ -93,7 +96,7 @@ class Steps:
         """
         context = msgspec.structs.replace(self.context, tried=len(self._record.progress.tried) + later)
         action = self._maker.action(step.action)
-        typed = action.params.model_validate(params)
+        typed = _typed(action, params)
         try:
             plan = await retrying(
                 lambda: self._bounded(action.plan(context, typed), f"planning {step.action}"),
@@ -285,3 +288,13 @@ class Steps:
                 return await call
         except TimeoutError as error:
             raise TemporaryError(f"{what}: no answer within {seconds:g} s") from error
+
+
+def _typed(action: Action, params: Mapping[str, Any]) -> BaseModel:
+    """Return the parameters as the action wants them; raise PlanError that says which is wrong, and how."""
+    try:
+        return action.params.model_validate(params)
+    except ValidationError as error:
+        found = sentences(action.params, error, refused={})
+        wrong = "; ".join(f"{key_path(place)}: {said}" if place else said for place, said in found)
+        raise PlanError(f"{action.name}: {wrong}") from None

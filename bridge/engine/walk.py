@@ -66,19 +66,24 @@ class Walk:
         except (LeaseLost, StoreUnavailable):
             raise
         except Exception as error:
-            if step.on_failed == "continue" and (detail := self._failed_for_good(error)) is not None:
+            if step.on_failed == "continue" and (detail := self._failed_for_good(error, key)) is not None:
                 return Verification(Answer.NOT_FIXED, detail)
             raise
 
-    def _failed_for_good(self, error: Exception) -> str | None:
-        """Return why a step could not be made; None where that may pass, is not known, or was not allowed."""
+    def _failed_for_good(self, error: Exception, key: str) -> str | None:
+        """Return why a step could not be made; None where that may pass, was not allowed, or matters and is unknown.
+
+        Whether a message was taken, a status page's too, is no reason to leave the rest of a repair.
+        """
         if isinstance(error, Ended) and not isinstance(error, NotMade):
             return None
         ending = error.finish if isinstance(error, NotMade) else ending_for(error, self._record.progress, self._parts)
         undo = self._record.progress.undo
         if not isinstance(ending, Finish) or ending.reason is Reason.INTERNAL_ERROR or (undo and undo.left):
             return None
-        return ending.detail if ending.outcome in _NO_HELP else None
+        piece = self._record.progress.pieces.get(key)
+        told = ending.outcome is Outcome.UNKNOWN and piece is not None and piece.plan.harmless
+        return ending.detail if told or ending.outcome in _NO_HELP else None
 
     async def _pass_over(self, step: Step, key: str, why: str) -> None:
         data = {"step": key, "result": {"failed": True}}

@@ -325,3 +325,10 @@ async def test_a_step_is_verified_with_the_parameters_that_it_was_planned_with(b
     bench.facts.facts = PermanentError("gone")
     assert await bench.run() == SUCCEEDED
     assert [params.value for params in bench.action.seen_params] == [8, 8]
+
+
+async def test_a_parameter_that_does_not_fit_is_named_with_what_is_wanted(bench: Bench) -> None:
+    bench.add(runbook(steps=[{"action": "set", "with": {"names": "${target.name}"}}]))
+    assert await bench.run() == (Outcome.FAILED, Reason.PLAN_FAILED)
+    assert "set: names: " in bench.view().detail
+    assert "validation error" not in bench.view().detail

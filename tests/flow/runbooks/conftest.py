@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.actions import waiting
 from tests.support.postgres import PASSWORD, USER, PostgresServer
 from tests.support.processes import Processes
 from tests.support.redis import RedisServer
@@ -17,8 +18,16 @@ from tests.support.sentinel import SentinelSite
 
 
 @pytest.fixture
-def theatre(request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path: Path, quiet_log: None) -> Theatre:
+def theatre(
+    request: pytest.FixtureRequest,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    quiet_log: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Theatre:
     """A theatre with the servers that the scene needs; what asks for others gets no answer."""
+    # Nothing happens in a cluster whose time is moved while somebody watches it.
+    monkeypatch.setattr(waiting, "MOMENT", 0.02)
     made = Theatre(redis_server, tmp_path)
     needs = request.node.callspec.params["scene"].needs if hasattr(request.node, "callspec") else ""
     if needs in ("sentinels", "own sentinels"):

@@ -47,7 +47,13 @@ def answers(health: Any) -> dict[str, Any]:
     return dict.fromkeys(WELL, health)
 
 
-SEV1 = {"source": "SEV1", "runbook": "omendb/service-down", "beside": ["omendb/communication"]}
+SEV1 = {
+    "source": "SEV1",
+    "runbook": "omendb/service-down",
+    "beside": ["omendb/communication"],
+    "params": {"url": "${http}"},
+    "http": {"POST /insert": (201, "ok"), "/query": '[{"value": 42.0}]'},
+}
 VOLUMES = claim("omendb-data", NAMESPACE, "100Gi")
 FIND = ("find", "/tmp", "/var/log/omendb")
 
@@ -60,8 +66,18 @@ SERVICE_DOWN = scenes(
         cluster=[omendb(), VOLUMES],
         answers=answers(when(RESTARTED, present, "ok", DOWN)),
         scenarios=["quick fixes > restart"],
-        actions=["rollout_restart"],
+        actions=["rollout_restart", "http_probe", "http_check"],
+        asked=["POST /insert", "GET /query"],
         after={REPLICAS: 3, IMAGE: GOOD},
+    ),
+    Scene(
+        "a value that does not come back means that the restart did not help",
+        **{**SEV1, "http": {"POST /insert": (201, "ok"), "/query": when(REPLICAS, 5, '[{"value": 42.0}]', "[]")}},
+        alert="OmenDBDown",
+        cluster=[omendb(), VOLUMES],
+        answers=answers(when(RESTARTED, present, "ok", DOWN)),
+        scenarios=["quick fixes > restart", "quick fixes > scale out"],
+        after={REPLICAS: 5},
     ),
     Scene(
         "what a restart does not mend may be mended by more replicas",
@@ -70,7 +86,7 @@ SERVICE_DOWN = scenes(
         cluster=[omendb(), VOLUMES],
         answers=answers(when(REPLICAS, 5, "ok", DOWN)),
         scenarios=["quick fixes > restart", "quick fixes > scale out"],
-        actions=["rollout_restart", "scale"],
+        actions=["rollout_restart", "scale", "http_probe", "http_check"],
         after={REPLICAS: 5},
     ),
     Scene(
@@ -89,7 +105,7 @@ SERVICE_DOWN = scenes(
         alert="OmenDBOutOfMemory",
         cluster=[omendb(then=GREEDY, ago=120), VOLUMES, behavior(oom_cured_at="16Gi")],
         scenarios=["out of memory"],
-        actions=["set_resources"],
+        actions=["set_resources", "http_probe", "http_check"],
         after={f"{TEMPLATE}.spec.containers[0].resources.limits.memory": "16Gi", REPLICAS: 3},
     ),
     Scene(
@@ -109,7 +125,7 @@ SERVICE_DOWN = scenes(
         cluster=[omendb(), VOLUMES, program(*FIND, namespace=NAMESPACE)],
         prometheus={"kubelet_volume_stats": [({"persistentvolumeclaim": "omendb-data", "namespace": NAMESPACE}, 97)]},
         scenarios=["disk full"],
-        actions=["exec", "pvc_expand"],
+        actions=["exec", "pvc_expand", "http_probe", "http_check"],
         after={VOLUME: "200Gi"},
     ),
     Scene(
