@@ -143,7 +143,14 @@ ALL_PODS_DOWN = scenes(
 REDIS_NODES = stateful(
     "redis-node", replicas=3, container="redis", labels={"app.kubernetes.io/name": "redis"}, claim="data"
 )
-REDIS_DOWN = {"source": "RB-002", "runbook": "netweave/redis-primary-down", "alert": "RedisPrimaryDown"}
+SUBSCRIPTION = "POST /v1/subscriptions"
+REDIS_DOWN = {
+    "source": "RB-002",
+    "runbook": "netweave/redis-primary-down",
+    "alert": "RedisPrimaryDown",
+    "params": {"api_url": "${http}/v1"},
+    "http": {SUBSCRIPTION: (201, {"subscriptionId": "s-1"}), "DELETE /v1/subscriptions/s-1": (204, "")},
+}
 
 
 async def primary_dies(playing: Playing) -> None:
@@ -190,12 +197,13 @@ REDIS = scenes(
     Scene(
         "the Sentinels fail over by themselves and the gateway connects again",
         **REDIS_DOWN,
-        **{**BROKEN, "patience": 0.2},  # they give the replicas a new primary one after the other
+        **{**BROKEN, "patience": 0.5},  # they give the replicas a new primary one after the other
         **NEW_PRIMARY,
         cluster=[gateway(), REDIS_NODES],
         first=primary_dies,
         scenarios=["the Redis primary is down"],
-        actions=[],
+        actions=["http_probe"],
+        asked=[SUBSCRIPTION, "DELETE /v1/subscriptions/s-1"],
         unchanged=True,
     ),
     Scene(
@@ -207,7 +215,7 @@ REDIS = scenes(
         first=primary_dies_for_most_sentinels_too_few,
         answers=STUCK,
         scenarios=["the Redis primary is down"],
-        actions=["sentinel_failover", "rollout_restart"],
+        actions=["sentinel_failover", "rollout_restart", "http_probe"],
         after={RESTARTED: present},
     ),
     Scene(
@@ -241,7 +249,7 @@ REDIS = scenes(
         needs="sentinels",
         cluster=[gateway(), REDIS_NODES, not_ready("redis-node-1")],
         scenarios=["a Redis does not start"],
-        actions=["pod_delete"],
+        actions=["pod_delete", "http_probe"],
         after={"statefulsets.apps/redis-node status.readyReplicas": 3},
     ),
     Scene(
@@ -253,9 +261,10 @@ REDIS = scenes(
             stateful("redis-node", image="registry.example/redis:bad", replicas=3, container="redis", claim="data"),
             logs("redis-node", "Bad file format reading the append only file", container="redis", previous=True),
         ],
+        redis={"subscription:1": {"callback": "https://smo-1.example/notify"}},
         scenarios=["a Redis cannot read its data"],
         ends="escalated",
-        told=["alertbridge trigger netweave/data-loss (RB-010)"],
+        told=["netweave/data-loss: Outcome.FAILED no_scenario", "whether the other nodes have the data"],
         unchanged=True,
     ),
     Scene(
