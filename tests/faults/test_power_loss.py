@@ -37,11 +37,16 @@ class Plugged(RedisServer):
     def __init__(self, folder: Path, noting: Path, fsync: str) -> None:
         super().__init__(folder, config={"appendfsync": fsync})
         self._noting = noting
+        self._slow: dict[str, str] = {}
         self._log = folder / "synced.log"
+
+    def slow_down(self, milliseconds: int) -> None:
+        """Let each sync take so much longer, from the next start on."""
+        self._slow = {"SYNCED_SLOW": str(milliseconds)} if milliseconds else {}
 
     def start(self, *, wait: bool = True) -> None:
         before = dict(os.environ)
-        os.environ.update(LD_PRELOAD=str(self._noting), SYNCED_LOG=str(self._log))
+        os.environ.update(LD_PRELOAD=str(self._noting), SYNCED_LOG=str(self._log), **self._slow)
         try:
             super().start(wait=wait)
         finally:
@@ -134,6 +139,26 @@ async def test_a_power_loss_costs_nothing_that_was_answered_when_every_write_is_
     try:
         server.pull_the_plug()
         assert await look_at(opened, server, answered) >= answered.keys()
+    finally:
+        await opened.close()
+        server.stop()
+
+
+async def test_a_killed_redis_whose_disk_is_slow_loses_no_more_than_a_power_loss_does(
+    tmp_path: Path, noting: Path
+) -> None:
+    """Fault 6, where a sync takes longer than a second: meanwhile Redis keeps what it answers to itself, for 2 s."""
+    server = Plugged(tmp_path / "redis", noting, "everysec")
+    server.slow_down(1200)
+    server.start()
+    opened, answered = await rigged(server, 2.2)
+    try:
+        server.kill()
+        killed = time.monotonic()
+        server.slow_down(0)
+        kept = await look_at(opened, server, answered)
+        lost = [at for pod, at in answered.items() if pod not in kept]
+        assert all(killed - at < 2.0 + 1.0 for at in lost), f"{killed - min(lost):.2f} s"
     finally:
         await opened.close()
         server.stop()

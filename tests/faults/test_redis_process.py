@@ -90,6 +90,7 @@ async def test_count_of_deaths_survives_a_restart_of_redis(server: RedisServer) 
         await fire(stores, wanted)
         await claimed(stores)
         for nr in range(3):
+            await until(server.has_written)
             server.kill()
             server.start()
             await recovered(stores)

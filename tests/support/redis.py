@@ -133,6 +133,10 @@ class RedisServer:
         lines = self.call("INFO", section).decode().splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
+    async def has_written(self) -> bool:
+        """Whether the kernel has all that was answered: Redis keeps it to itself while a sync is under way."""
+        return self.info("persistence")["aof_buffer_length"] == "0"
+
     def kill(self) -> None:
         """SIGKILL: what the kernel has it keeps, as after any death of a process."""
         self.signal(signal.SIGKILL)
