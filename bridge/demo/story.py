@@ -34,12 +34,15 @@ from bridge.demo.server import SimulatedServer
 from bridge.demo.telling import tell
 from bridge.demo.workloads import NAMESPACE
 from bridge.model.alert import fingerprint
+from bridge.model.approval import ASKED
 from bridge.model.text import printable
 from bridge.telemetry import Metrics, configure_logging
 
 PORT = 9877
 PATIENCE = 60.0
 """Seconds that one repair may take; the demo gives up then. It takes about three."""
+ASKS = "HighErrorRate"
+"""The alert whose repair waits for a person's answer, in a demo that stays."""
 _LOOK = 0.25
 _AS_JSON = {"Accept": "application/json"}
 _NEVER = "0001-01-01T00:00:00Z"
@@ -62,7 +65,7 @@ async def _story(once: bool, port: int) -> int:
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     cluster = SimulatedCluster()
     scene.set_the_scene(cluster)
-    async with SimulatedServer(cluster) as kubernetes, _serving(kubernetes, port) as url:
+    async with SimulatedServer(cluster) as kubernetes, _serving(kubernetes, port, asks=not once) as url:
         say(f"alertbridge {__version__} on {url}, with a Redis of its own")
         say(f"and a simulated cluster on {kubernetes.url}")
         async with Story(cluster, url) as story:
@@ -74,10 +77,10 @@ async def _story(once: bool, port: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _serving(kubernetes: SimulatedServer, port: int) -> AsyncIterator[str]:
+async def _serving(kubernetes: SimulatedServer, port: int, *, asks: bool) -> AsyncIterator[str]:
     """Run the whole product in this process, on loopback and with a Redis of its own; yield its URL."""
     with tempfile.TemporaryDirectory(prefix="alertbridge-demo-") as folder:
-        config = _write_configuration(Path(folder), kubernetes, port)
+        config = _write_configuration(Path(folder), kubernetes, port, asks=asks)
         holder = ConfigurationHolder(read(config), lambda: read(config))
         bridge = await Bridge.start(holder, Metrics(__version__))
         host, taken = bridge.addresses[0]
@@ -87,8 +90,11 @@ async def _serving(kubernetes: SimulatedServer, port: int) -> AsyncIterator[str]
             await bridge.stop()
 
 
-def _write_configuration(folder: Path, kubernetes: SimulatedServer, port: int) -> Path:
-    """Write what the server is configured with (JSON is YAML) and return the file."""
+def _write_configuration(folder: Path, kubernetes: SimulatedServer, port: int, *, asks: bool) -> Path:
+    """Write what the server is configured with (JSON is YAML) and return the file.
+
+    With `asks` one of the alerts waits for a person's answer, where there is one to answer.
+    """
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(json.dumps(kubernetes.kubeconfig()), "utf-8")
     routes = {
@@ -104,7 +110,10 @@ def _write_configuration(folder: Path, kubernetes: SimulatedServer, port: int) -
         "secret_namespaces": [NAMESPACE],
         "grace": "2s",
         "runbooks": [str(shipped() / "runbooks")],
-        "alerts": {alert: {"runbook": runbook, "mode": "auto"} for alert, runbook in routes.items()},
+        "alerts": {
+            alert: {"runbook": runbook, "mode": "approve" if asks and alert == ASKS else "auto"}
+            for alert, runbook in routes.items()
+        },
     }
     file = folder / "bridge.yml"
     file.write_text(json.dumps(configuration), "utf-8")
@@ -173,24 +182,37 @@ class Story:
         """Fire the first alert, then tell whatever is fired by hand, until Ctrl-C."""
         first, *others = self._troubles.values()
         await self.fire(first)
-        self._invite(others)
-        while True:
-            item = await self._next()
-            say(f"\n{printable(item['labels'].get('alertname', ''))}, by hand", bold=True, fg="yellow")
-            await self._tell(item)
+        self._invite(others, fingerprint({"alertname": first.alert, **first.labels}))
+        # Side by side: one of them may wait for an answer.
+        async with asyncio.TaskGroup() as telling:
+            while True:
+                item = await self._next()
+                say(f"\n{printable(item['labels'].get('alertname', ''))}, by hand", bold=True, fg="yellow")
+                telling.create_task(self._tell(item))
 
-    def _invite(self, others: list[Trouble]) -> None:
+    def _invite(self, others: list[Trouble], known: str) -> None:
         say("\nFire the other two yourself, from another terminal:", bold=True)
         for trouble in others:
             labels = {name: value for name, value in trouble.labels.items() if name != "severity"}
             body = json.dumps({"alertname": trouble.alert, "labels": labels})
             say(f"\n  curl {self._url}/api/v1/trigger -H 'Content-Type: application/json' \\\n    -d '{body}'")
-        flag = "" if self._url.endswith(f":{PORT}") else f" --url {self._url}"
-        command = "alertbridge" if shutil.which("alertbridge") else sys.argv[0]
+        command, flag = self._command, self._flag
+        say(f"\nThe repair of {ASKS} asks you first: what it would do is shown, and how to answer.")
         say(f"\nLook around:  {command} list{flag}")
-        say(f"              {command} show ID{flag}")
-        say(f"              curl {self._url}/metrics")
+        say(f"              {command} show ID{flag}          what was found, planned, written and proved")
+        say(f"              {command} explain {known}{flag}   every decision about the first alert")
+        say(f"              {command} report ID{flag}        a post-mortem to paste")
+        say(f"              {command} undo ID{flag}          put back what it changed")
+        say(f"              {self._url}/r/ID            the same as a page")
         say("Ctrl-C ends it.")
+
+    @property
+    def _command(self) -> str:
+        return "alertbridge" if shutil.which("alertbridge") else sys.argv[0]
+
+    @property
+    def _flag(self) -> str:
+        return "" if self._url.endswith(f":{PORT}") else f" --url {self._url}"
 
     # -- one remediation
 
@@ -232,6 +254,10 @@ class Story:
                 evidence = (await answer.json())["evidence"] if answer.ok else {}
         for line in tell(entry, evidence):
             say(line)
+        if entry["kind"] == ASKED:
+            name = path.rpartition("/")[2]
+            say(f"    asks      {self._command} approve {name}{self._flag}     (or deny)", bold=True)
+            say(f"              {self._url}/r/{name}     the same as a page, with two buttons")
 
     # -- the monitoring
 

@@ -71,6 +71,7 @@ def test_it_stays_takes_the_curl_that_it_shows_and_ends_with_ctrl_c(tmp_path: Pa
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert json.load(answer)["seen"] == "new"
         until(log, r"CertExpiringSoon, by hand[\s\S]*the certificate holds for 90 days")
+        approve_as_it_says(log, url.removesuffix("/api/v1/trigger"))
         demo.send_signal(signal.SIGINT)
         assert demo.wait(20) == 0
         assert "Traceback" not in log.read_text()
@@ -79,6 +80,20 @@ def test_it_stays_takes_the_curl_that_it_shows_and_ends_with_ctrl_c(tmp_path: Pa
         demo.kill()
         demo.wait()
         shutil.rmtree(place)
+
+
+def approve_as_it_says(log: Path, url: str) -> None:
+    """Fire the alert whose repair asks first, and answer with the command that is shown."""
+    body = until(log, r"-d '(.*HighErrorRate.*)'").group(1)
+    request = urllib.request.Request(f"{url}/api/v1/trigger", body.encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+    asked = until(log, r"HighErrorRate, by hand[\s\S]*from 3 to 5 replicas[\s\S]* asks .* approve (\w+)")
+    assert "written" not in asked.group().partition("HighErrorRate, by hand")[2]
+    with urllib.request.urlopen(f"{url}/r/{asked.group(1)}", timeout=10) as page:
+        assert b"Is this to be done?" in page.read()
+    answer = [sys.executable, "-m", "bridge", "approve", asked.group(1), "--url", url]
+    assert subprocess.run(answer, capture_output=True, env=ENV, timeout=30, check=False).returncode == 0
+    until(log, r" asks [\s\S]*done      written")
 
 
 def until(log: Path, pattern: str, seconds: float = 50.0) -> re.Match[str]:
