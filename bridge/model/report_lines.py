@@ -51,7 +51,10 @@ def impact_of(kept: Mapping[str, Any]) -> Iterator[str]:
     for name, facts in _before(kept).items():
         total, ready = facts.get("total"), facts.get("ready")
         if isinstance(total, int) and isinstance(ready, int) and not isinstance(ready, bool):
-            yield f"{total - ready} of {total} pods were not ready ({name})"
+            # Nodes are counted in the same words; only those tell how many are cordoned.
+            things = "nodes" if "cordoned" in facts else "pods"
+            if things == "pods" or ready < total:
+                yield f"{total - ready} of {total} {things} were not ready ({name})"
         for word in ("crashlooping", "oom_killed", "unschedulable", "image_pull_errors"):
             if isinstance(facts.get(word), int) and facts[word] is not True and facts[word] > 0:
                 yield f"{facts[word]} {word.replace('_', ' ')} ({name})"
