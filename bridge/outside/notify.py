@@ -48,6 +48,8 @@ class Channels:
     async def send(self, name: str, message: Message) -> None:
         """Send one message; see ports.Connections.notify."""
         channel = self.channel(name)
+        if not channel.url:
+            raise PermanentError(f"channel {name}: its address is not there yet (`optional`)")
         room = self._room.setdefault(name, asyncio.Semaphore(_AT_ONCE))
         try:
             async with asyncio.timeout(channel.deadline):

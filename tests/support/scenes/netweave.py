@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support.scenes.facts import present, when
+from tests.support.scenes.scene import State
 from tests.support.scenes.world import app, config, since
 
 NETWEAVE = {"app.kubernetes.io/name": "netweave"}
