@@ -12,7 +12,7 @@ class CooldownGuard:
 
     def check(self, remediation: Remediation, facts: GuardFacts) -> Verdict:
         """Defer to the end of the cooldown, counted from the end of the last run that wrote something."""
-        if facts.last_finished_at is None:
+        if facts.last_finished_at is None or not remediation.cooldown:
             return Verdict.allow()
         over = facts.last_finished_at + remediation.cooldown
         if over <= facts.now:

@@ -35,7 +35,8 @@ class RunLimitsGuard:
                     detail = f"{len(recent)} of {most} runs in {window} for this {sort} are spent"
                     return Verdict.deny(Reason.ATTEMPTS_SPENT, detail, retry_at=recent[-most] + seconds)
             over = max(runs, default=0.0) + limits.cooldown
-            if over > facts.now and deferred.allowed:
+            # One that was counted a moment ago may be later than what is now for whoever asks.
+            if limits.cooldown and over > facts.now and deferred.allowed:
                 ago = f"something ran for this {sort} {facts.now - max(runs):.0f} s ago"
                 detail = f"{ago}, its cooldown is {limits.cooldown:.0f} s"
                 deferred = Verdict.defer(Reason.COOLDOWN, detail, retry_at=over)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bridge.engine.silenced import Silenced
 from bridge.errors import TemporaryError
+from bridge.guards.cooldown import CooldownGuard
 from bridge.guards.freshness import FreshnessGuard
 from bridge.guards.hold_off import HoldOffGuard
 from bridge.guards.maintenance import MaintenanceGuard
@@ -200,6 +201,14 @@ def test_cooldown_of_a_target_counts_whatever_ran_there() -> None:
     verdict = guard.check(remediation(), facts(runs={"target": (NOW - 60,)}))
     assert (verdict.decision, verdict.reason, verdict.retry_at) == ("defer", Reason.COOLDOWN, NOW + 540)
     assert guard.check(remediation(), facts(runs={"target": (NOW - 601,)})).allowed
+
+
+def test_without_a_cooldown_what_another_worker_began_this_very_moment_holds_nobody_up() -> None:
+    """It is counted by the store, whose time may be later than what the guard takes for now."""
+    just_now = {sort: (NOW + 0.004,) for sort in ("alert", "target", "runbook")}
+    assert limits().check(remediation(), facts(runs=just_now)).allowed
+    assert CooldownGuard().check(remediation(cooldown=0.0), facts(last_finished_at=NOW + 0.004)).allowed
+    assert not CooldownGuard().check(remediation(cooldown=60.0), facts(last_finished_at=NOW + 0.004)).allowed
 
 
 async def test_spent_attempts_page_once_and_not_for_each_alert() -> None:
