@@ -205,7 +205,7 @@ def test_cooldown_of_a_target_counts_whatever_ran_there() -> None:
 
 def test_without_a_cooldown_what_another_worker_began_this_very_moment_holds_nobody_up() -> None:
     """It is counted by the store, whose time may be later than what the guard takes for now."""
-    just_now = {sort: (NOW + 0.004,) for sort in ("alert", "target", "runbook")}
+    just_now = dict.fromkeys(("alert", "target", "runbook"), (NOW + 0.004,))
     assert limits().check(remediation(), facts(runs=just_now)).allowed
     assert CooldownGuard().check(remediation(cooldown=0.0), facts(last_finished_at=NOW + 0.004)).allowed
     assert not CooldownGuard().check(remediation(cooldown=60.0), facts(last_finished_at=NOW + 0.004)).allowed
