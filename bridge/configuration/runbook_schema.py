@@ -86,6 +86,10 @@ def _templated(schema: Json) -> Json:
 def _or_template(schema: Json) -> Json:
     about: Json = {key: schema[key] for key in ("description", "default") if key in schema}
     inner = {key: value for key, value in schema.items() if key not in (*about, "title")}
+    values = inner.get("additionalProperties")
+    if isinstance(values, dict) and values.get("type") in ("integer", "number", "boolean"):
+        # Of a map of numbers, each may be a template too; a map of texts takes them anyway.
+        inner["additionalProperties"] = _or_template(values)
     # Alternatives of a type stand beside the template, not inside one of its alternatives.
     options = inner["anyOf"] if inner.keys() == {"anyOf"} else [inner]
     return {**about, "anyOf": [*options, {"$ref": "#/$defs/Template"}]}

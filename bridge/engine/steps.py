@@ -108,7 +108,7 @@ class Steps:
             raise KubeNotFound(f"{error}: {mend}", status=error.status, reason=error.reason) from error
         if step.until is not None and plan.changes and not plan.inverses:
             raise PlanError(f"{step.action} cannot be undone, so it cannot be temporary: leave `until:` out")
-        return plan
+        return msgspec.structs.replace(plan, undo_failed=False) if step.keep else plan
 
     async def lock(self, *plans: Plan, also: Iterable[str] = ()) -> None:
         """Take every lock that the plans need, and `also`, or none and park; what is locked already is prolonged."""

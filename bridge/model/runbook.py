@@ -173,6 +173,8 @@ class Step(Strict):
     """Temporary: the change is undone by itself after this time at the latest."""
     hold: DayAtMost | None = None
     """Temporary: the change stays for this time at least, also when the alert resolves before."""
+    keep: bool = False
+    """What it changed stays, also when it did not help: what eases an overload is not taken away in its midst."""
 
     @property
     def items_at_most(self) -> int:
@@ -191,7 +193,7 @@ class Step(Strict):
             raise ValueError("a step has either `action:` or `wait:`")
         if self.wait is not None:
             given = {"with": self.with_, "for_each": self.for_each, "loop": self.loop, "until": self.until}
-            given |= {"hold": self.hold, "on_failed": self.on_failed == "continue"}
+            given |= {"hold": self.hold, "on_failed": self.on_failed == "continue", "keep": self.keep}
             for key in (key for key, value in given.items() if value):
                 raise ValueError(f"a wait takes no `{key}:`")
         if self.for_each is not None and self.loop is not None:
@@ -202,6 +204,8 @@ class Step(Strict):
             raise ValueError("`hold:` is the least time of a temporary change: it needs `until:`, the longest one")
         if self.hold is not None and self.until is not None and self.hold > self.until:
             raise ValueError("`hold:` is longer than `until:`")
+        if self.keep and self.until is not None:
+            raise ValueError("`keep: true` stays, and what is `until:` some time does not: leave one of them out")
         return self
 
 

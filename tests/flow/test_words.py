@@ -122,6 +122,24 @@ async def test_quick_fixes_are_tried_in_order_until_one_works(stage: Stage) -> N
     assert len(stage.writes) == 4, "a restart, a count, the count as it was, an undo"
 
 
+async def test_what_a_step_keeps_is_not_put_back_though_it_did_not_help(stage: Stage) -> None:
+    kept = {**attempt("scale out", "scale", replicas=5)}
+    kept["steps"] = [{**kept["steps"][0], "keep": True}]
+    (scenario,) = QUICK_FIXES["scenarios"]
+    stage.write_runbook({**QUICK_FIXES, "scenarios": [{**scenario, "try": [kept]}]})
+    stage.configure(alerts={"ServiceDown": {"runbook": "test/quick-fixes", **AUTO}})
+    broken_release(stage)
+    await stage.fire("ServiceDown", deployment="web")
+    await stage.settle()
+    for _ in range(20):
+        await stage.advance(10)
+    ((outcome, _reason),) = await stage.ends()
+    assert outcome == "failed"
+    (web,) = stage.cluster.list("deployments.apps", "shop")
+    assert web["spec"]["replicas"] == 5
+    assert len(stage.writes) == 1
+
+
 async def test_observe_plans_every_attempt_and_writes_nothing(stage: Stage) -> None:
     """Fault 70."""
     broken_release(stage)

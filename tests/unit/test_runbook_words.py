@@ -66,6 +66,8 @@ def tries(*attempts: dict[str, Any], **more: Any) -> dict[str, Any]:
         ({**SET, "for_each": ["x"], "at_most": 101}, "less than or equal to 100"),
         ({**SET, "hold": "3m"}, "it needs `until:`"),
         ({**SET, "hold": "3m", "until": "2m"}, "longer than `until:`"),
+        ({**SET, "keep": True, "until": "2m"}, "leave one of them out"),
+        ({"wait": {"for": "3s"}, "keep": True}, "a wait takes no `keep:`"),
         ({**SET, "id": "not a word"}, "should match pattern"),
     ],
 )

@@ -160,7 +160,7 @@ SCALES = scenes(
         scenarios=["nobody scales it"],
         ends="escalated",
         told=["still short of capacity"],
-        after={REPLICAS: 3},
+        after={REPLICAS: 10},
     ),
     Scene(
         "an autoscaler aims lower and scales earlier",
