@@ -322,6 +322,9 @@ class Bridge:
             log.warning("this host's clock differs from Redis's, which counts", seconds=round(off, 1))
 
     async def _figures(self, stores: Stores) -> None:
+        if stores.synced is not None:
+            now = stores.synced()
+            self.metrics.store_synced(now.behind, now.took, now.failures)
         try:
             self.metrics.queue(await stores.work.depth())
             self.metrics.breakers(await stores.breakers.states())

@@ -15,10 +15,15 @@ log = structlog.get_logger(__name__)
 OLDEST = (6, 2)
 
 
-async def check_server(link: Link) -> tuple[str, ...]:
-    """Return warnings; raise ConfigurationError where alerts would be lost without a word, StoreUnavailable."""
+async def check_server(link: Link, *, private: bool = False) -> tuple[str, ...]:
+    """Return warnings; raise ConfigurationError where alerts would be lost without a word, StoreUnavailable.
+
+    A `private` one is synced by us, whatever it says of itself.
+    """
     info = _parsed(await link.command("INFO"))
     settings = {name: await _setting(link, name) for name in ("save", "appendfsync", "min-replicas-to-write")}
+    if private:
+        settings["appendfsync"] = link.options.fsync
     refusals, warnings = judge(info, settings, link.options)
     if refusals and not link.options.allow_unsafe:
         raise ConfigurationError([f"store: {text}" for text in refusals])

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import signal
+import socket as sockets
 import subprocess
 import tempfile
 import time
@@ -20,10 +21,11 @@ from typing import IO
 
 import structlog
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, StoreUnavailable
 from bridge.stores.append_file import has_data, last_file, only_cut
 from bridge.stores.options import StoreOptions
 from bridge.stores.server_program import find_server
+from bridge.stores.sync import Syncer
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,8 @@ class EmbeddedRedis:
         self.socket = socket
         self.adopted = False
         self.pid = 0
+        self.syncer: Syncer | None = None
+        """What makes the disk keep its files; None where Redis does that itself, with `always`."""
         self._lock = lock
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -58,7 +62,7 @@ class EmbeddedRedis:
     async def start(cls, options: StoreOptions) -> EmbeddedRedis:
         """Adopt the server of this data directory if it still runs, else start one.
 
-        Raises ConfigurationError: directory in use, no program, damaged or missing data.
+        Raises ConfigurationError (directory in use, no program, damaged or missing data) and StoreUnavailable.
         """
         folder = _folder(options.data_dir)
         lock = _lock(folder)
@@ -66,6 +70,7 @@ class EmbeddedRedis:
             redis = cls(folder, _socket_path(folder), lock)
             if not await redis._adopt():
                 await redis._launch(options)
+            await redis._keep(options)
         except BaseException:
             lock.close()
             raise
@@ -137,13 +142,27 @@ class EmbeddedRedis:
                 raise ConfigurationError([f"store: the private Redis in {self.folder} does not answer"])
             await asyncio.sleep(0.005)
 
+    async def _keep(self, options: StoreOptions) -> None:
+        """Begin to sync, before anything is answered: nobody knows what an adopted one has on the disk."""
+        if self.adopted:
+            # It may have been started with another setting, or by a version that left the syncing to it.
+            try:
+                answer = await _ask(self.socket, f"CONFIG SET appendfsync {_fsync(options)}")
+            except (OSError, TimeoutError) as error:
+                raise StoreUnavailable(f"the private Redis of an earlier run: {error}") from error
+            if not answer.startswith(b"+OK"):
+                raise StoreUnavailable(f"the private Redis of an earlier run: {answer.decode(errors='replace')}")
+        if options.fsync == "everysec":
+            self.syncer = Syncer(self.folder, rewrite=lambda: _have_rewritten(self.socket))
+            await self.syncer.start()
+
     def _alive(self) -> bool:
         if self._child is not None:
             return self._child.poll() is None
         return _is_ours(self.pid, self.folder)
 
     async def stop(self) -> None:
-        """Shut it down, wait for its last fsync, and free the data directory."""
+        """Shut it down, sync what it wrote last, and free the data directory."""
         try:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(2):
@@ -155,6 +174,8 @@ class EmbeddedRedis:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGTERM)
                 await self._gone(5.0)
+            if self.syncer is not None:
+                await self.syncer.stop()
         finally:
             self._lock.close()
 
@@ -294,7 +315,7 @@ def _config(folder: Path, socket: Path, options: StoreOptions, *, truncated: boo
             "databases 1",
             'save ""',
             "appendonly yes",
-            f"appendfsync {options.fsync}",
+            f"appendfsync {_fsync(options)}",
             f"aof-load-truncated {'yes' if truncated else 'no'}",
             "maxmemory-policy noeviction",
             # Also where Redis's own default is lower: the intake's records stay flat lists at a million alerts.
@@ -304,14 +325,33 @@ def _config(folder: Path, socket: Path, options: StoreOptions, *, truncated: boo
     )
 
 
+def _fsync(options: StoreOptions) -> str:
+    """Return how Redis is to sync: with `everysec` it would hold back what it answers while a sync is under way."""
+    return "always" if options.fsync == "always" else "no"
+
+
 async def _answers(socket: Path) -> bool:
     try:
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            try:
-                writer.write(b"PING\r\n")
-                return (await reader.readline()).startswith(b"+PONG")
-            finally:
-                writer.close()
+        return (await _ask(socket, "PING")).startswith(b"+PONG")
     except (OSError, TimeoutError):
         return False
+
+
+async def _ask(socket: Path, command: str) -> bytes:
+    """Return the first line of the answer. Raises OSError and TimeoutError."""
+    async with asyncio.timeout(2):
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+        try:
+            writer.write(f"{command}\r\n".encode())
+            return await reader.readline()
+        finally:
+            writer.close()
+
+
+def _have_rewritten(socket: Path) -> None:
+    """Ask for new files; called in the syncer's thread. Raises OSError."""
+    with sockets.socket(sockets.AF_UNIX) as stream:
+        stream.settimeout(2)
+        stream.connect(str(socket))
+        stream.sendall(b"BGREWRITEAOF\r\n")
+        log.info("the private Redis is to write its files anew", answer=stream.recv(200).decode(errors="replace"))

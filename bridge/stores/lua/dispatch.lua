@@ -36,6 +36,7 @@ local function close_incident(d, old)
       d.cancelled[#d.cancelled + 1] = id
     end
   end
+  detach_former(d.alert, d.alert .. '/' .. start, 'resolved', 'every alert that asked for it resolved')
   soothe(d.alert)
 end
 
@@ -76,6 +77,8 @@ local function ask(d, a)
     create(a)
     d.created[#d.created + 1] = id
   end
+  local before = d.redispatch and call('HGET', d.key, 'j:' .. a.join)
+  if before and before ~= id then hand_on(d.alert, d.incident, before) end
   call('HSET', d.key, 'j:' .. a.join, id)
   call('SADD', rem(id) .. ':inc', d.incident)
   if call('SADD', rem(id) .. ':open', d.incident) == 1 then
@@ -118,6 +121,9 @@ local function open_incident(d, old)
       and detach(id, ended, 'superseded', 'the alert fired anew and asks for something else') then
       d.cancelled[#d.cancelled + 1] = id
     end
+  end
+  if old[1] and not d.redispatch and ended ~= d.incident then
+    detach_former(d.alert, ended, 'superseded', 'the alert fired anew')
   end
   if d.wait ~= '' then
     add_wait(d.alert, d.wait, d.due ~= '' and tonumber(d.due) or NOW + RECHECK_MS)

@@ -24,6 +24,7 @@ for _, alert in ipairs(call('ZRANGEBYSCORE', P .. 'open', '-inf', since, 'LIMIT'
     clear_wait(alert)
     local incident = alert .. '/' .. (field[2] or '')
     for _, id in pairs(asked_for(alert)) do detach(id, incident, 'expired', 'its alerts were not seen any more') end
+    detach_former(alert, incident, 'expired', 'its alerts were not seen any more')
     call('HSET', key, 'open', '0', 'closed', text(NOW))
     call('EXPIRE', key, KEEP_DECISIONS)
     if field[3] then decide(field[3], cjson.encode({reason = 'expired', incident = incident})) end

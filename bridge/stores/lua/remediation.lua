@@ -335,6 +335,27 @@ local function detach(id, incident, reason, detail)
   return false
 end
 
+-- Another run has taken up what an alert's open incident asks for: it is over for the one before, but where that
+-- called people, who are to hear of the incident's end as the calls end with it, or changed something for a time.
+local function hand_on(alert, incident, before)
+  if call('HGET', rem(before), 'escalated') == '1' or call('EXISTS', rem(before) .. ':reverts') == 1 then
+    call('HSET', P .. 'inc:' .. alert, 'f:' .. before, '1')
+  else
+    call('SREM', rem(before) .. ':open', incident)
+  end
+end
+
+-- The incident is over also for those that called people before others took it up.
+local function detach_former(alert, incident, reason, detail)
+  local key = P .. 'inc:' .. alert
+  for _, field in ipairs(call('HKEYS', key)) do
+    if string.sub(field, 1, 2) == 'f:' then
+      call('HDEL', key, field)
+      detach(string.sub(field, 3), incident, reason, detail)
+    end
+  end
+end
+
 -- The remediations that an alert's open incident asked for: join key -> id.
 local function asked_for(incident)
   local found = {}
