@@ -451,12 +451,12 @@ NETWORKS = scenes(
         unchanged=True,
     ),
     Scene(
-        "DNS gets three pods and a new one for the one that hangs",
+        "DNS gets a new pod for the one that hangs and then a third one",
         **NETWORK,
         cluster=[pricing(), dns, hangs("coredns", "kube-system")],
         **through(f"{COREDNS} status.readyReplicas", 3),
-        scenarios=["DNS > more of it, and new pods for those that are not ready"],
-        actions=["scale", "pod_delete"],
+        scenarios=["DNS > new pods for those that are not ready", "DNS > more of it"],
+        actions=["pod_delete", "scale"],
         after={f"{COREDNS} spec.replicas": 3, COREDNS_RESTARTED: gone},
     ),
     Scene(
@@ -464,7 +464,7 @@ NETWORKS = scenes(
         **NETWORK,
         cluster=[pricing(), dns, LOOKUPS],
         **through(COREDNS_RESTARTED, present),
-        scenarios=["DNS > more of it, and new pods for those that are not ready", "DNS > restart it"],
+        scenarios=["DNS > more of it", "DNS > restart it"],
         actions=["scale", "rollout_restart"],
         after={COREDNS_RESTARTED: present},
     ),
@@ -475,7 +475,7 @@ NETWORKS = scenes(
         cluster=[pricing(), dns, LOOKUPS, policy("deny-all", "pricing", NAMESPACE, ingress=[]), OTHER],
         **through(POLICY, gone),
         scenarios=[
-            "DNS > more of it, and new pods for those that are not ready",
+            "DNS > more of it",
             "DNS > restart it",
             "network policies keep others out",
         ],
