@@ -19,6 +19,7 @@ from bridge.cli.shared import configured, echo, output_option, place_of
     "--secret", "secrets", multiple=True, help="Name of a Secret: no other one can be read then, but for lists."
 )
 @click.option("--only", metavar="RESOURCE", help="Only the rules about this resource, such as secrets.")
+@click.option("--without", metavar="RESOURCE", help="All but the rules about this resource: its part is kept apart.")
 @click.option(
     "--account", default="alertbridge/alertbridge", show_default=True, help="NAMESPACE/NAME of the account."
 )
@@ -32,6 +33,7 @@ def rbac(
     observe: bool,
     secrets: tuple[str, ...],
     only: str | None,
+    without: str | None,
     account: str,
     name: str,
     config: Path | None,
@@ -74,6 +76,8 @@ def rbac(
     )
     if only:
         found = found.only(only)
+    if without:
+        found = found.without(without)
     for sentence in (*found.open, *found.left_out):
         click.echo(f"warning: {sentence}", err=True)
     if output == "json":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -37,7 +37,16 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
 
     def only(self, resource: str) -> Roles:
         """Return what is about one resource (`secrets`), its subresources included."""
-        found = {
-            place: [r for r in some if r.resource.partition("/")[0] == resource] for place, some in self.rules.items()
-        }
+        return self._those(lambda rule: _resource(rule) == resource)
+
+    def without(self, resource: str) -> Roles:
+        """Return what is not about one resource, nor about its subresources."""
+        return self._those(lambda rule: _resource(rule) != resource)
+
+    def _those(self, wanted: Callable[[Rule], bool]) -> Roles:
+        found = {place: [rule for rule in some if wanted(rule)] for place, some in self.rules.items()}
         return msgspec.structs.replace(self, rules={place: some for place, some in found.items() if some})
+
+
+def _resource(rule: Rule) -> str:
+    return rule.resource.partition("/")[0]

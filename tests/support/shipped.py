@@ -1,4 +1,4 @@
-"""The runbooks that are shipped for netweave, with less patience between two looks: tests wait for conditions, not for people."""
+"""The runbooks shipped for netweave, with less patience between two looks: tests wait for conditions, not people."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import functools
 import json
 import os
 import re
-import shlex
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from bridge.cli import main
 from bridge.ingest.counters import Counters
 from bridge.model.mode import Mode
 from bridge.telemetry import Metrics
+from tests.support import deploy_files
 from tests.support.need import need
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+ROLES = sorted(path.parent.name for path in DEPLOY.glob("rbac/*/role.yml"))
 BUILDS = ("base", "overlays/embedded", "overlays/external-redis")
 WORKLOADS = {"base": "Deployment", "overlays/embedded": "StatefulSet", "overlays/external-redis": "Deployment"}
 
@@ -87,29 +89,41 @@ def test_two_generations_of_kustomize_build_the_same(build: tuple[str, Any]) -> 
 
 def test_no_role_holds_a_wildcard_or_a_secret_by_any_name_and_what_is_in_no_namespace_is_only_read() -> None:
     kubectl = need("kubectl")
-    objects = [each for folder in (*BUILDS, "rbac/certificate-secrets") for each in built(kubectl, folder)]
-    roles = [each for each in objects if each["kind"] in ("Role", "ClusterRole")]
-    assert roles
-    for role in roles:
+    roles = {
+        folder: [each for each in built(kubectl, f"rbac/{folder}") if each["kind"] in ("Role", "ClusterRole")]
+        for folder in ROLES
+    }
+    assert all(roles.values())
+    for folder, role in [(folder, role) for folder, some in roles.items() for role in some]:
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
-            assert "secrets" not in rule["resources"] or rule.get("resourceNames")
+            # Those of a system are a folder of their own, which nobody gets without taking it.
+            opened = folder.endswith("-secrets")
+            assert "secrets" not in rule["resources"] or rule.get("resourceNames") or opened
             assert not {"deletecollection", "update", "escalate", "bind"} & set(rule["verbs"])
-            # The Job that restores subscriptions, when people agree.
-            assert "create" not in rule["verbs"] or rule["resources"] == ["jobs"]
-            assert "delete" not in rule["verbs"] or rule["resources"] == ["pods"]
-            assert role["kind"] == "Role" or {*rule["verbs"]} <= {"get", "list"}
+            assert role["kind"] == "Role" or not {*rule["verbs"]} & {"create", "delete"}
+    for folder in BUILDS:
+        assert not [each for each in built(kubectl, folder) if "Role" in each["kind"]], "a newcomer grants nothing"
 
 
-@pytest.mark.parametrize("folder", ["target-namespace", "certificate-secrets"])
+@pytest.mark.parametrize("folder", ROLES)
 def test_a_role_is_what_the_command_in_its_first_line_prints(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     shipped = (DEPLOY / "rbac" / folder / "role.yml").read_text()
-    program, *arguments = shlex.split(shipped.partition("\n")[0].removeprefix("# "))
-    assert program == "alertbridge"
-    done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == 0, done.output
-    assert shipped == done.stdout
+    assert shipped == deploy_files.role(shipped.partition("\n")[0].removeprefix("# "))
+
+
+def test_each_system_has_its_role_and_every_file_its_place_in_the_pod(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`python -m tests.support.deploy_files` writes them."""
+    monkeypatch.chdir(ROOT)
+    assert (ROOT / "config/kustomization.yml").read_text() == deploy_files.kustomization()
+    for path in deploy_files.WORKLOADS:
+        assert path.read_text() == deploy_files.workload(path)
+    for system in deploy_files.systems():
+        for path, text in deploy_files.role_files(system):
+            assert path.read_text() == text, path
 
 
 def test_every_binding_binds_the_account_that_the_pods_run_as(build: tuple[str, Any]) -> None:
@@ -117,11 +131,12 @@ def test_every_binding_binds_the_account_that_the_pods_run_as(build: tuple[str, 
     account = workload(folder)["spec"]["template"]["spec"]["serviceAccountName"]
     (found,) = of_kind(objects, "ServiceAccount")
     assert found["metadata"]["name"] == account
-    assert of_kind(objects, "RoleBinding")
-    for binding in of_kind(objects, "RoleBinding"):
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "alertbridge"}]
-        roles = [r["metadata"]["name"] for r in of_kind(objects, "Role") if _beside(r, binding)]
-        assert binding["roleRef"]["name"] in roles
+    for granted in (built(need("kubectl"), f"rbac/{name}") for name in ROLES):
+        assert of_kind(granted, "RoleBinding")
+        for binding in of_kind(granted, "RoleBinding"):
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "alertbridge"}]
+            roles = [r["metadata"]["name"] for r in of_kind(granted, "Role") if _beside(r, binding)]
+            assert binding["roleRef"]["name"] in roles
 
 
 def _beside(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -199,58 +214,112 @@ def test_probes_ask_for_the_right_endpoints(build: tuple[str, Any]) -> None:
 # ---- configuration ------------------------------------------------------------------------------------------
 
 OVERLAYS = BUILDS[1:]
+MOST_APPLIED = 262_144
+"""Bytes of an object that `kubectl apply` takes: it keeps a copy in an annotation, and annotations end there."""
 
 
-def mounted(folder: str) -> dict[str, str]:
-    """Return the files that a pod of this overlay finds in /etc/alertbridge, by their paths."""
-    maps = of_kind(built(need("kubectl"), folder), "ConfigMap")
-    (config,) = [each for each in maps if each["metadata"]["name"] == "alertbridge-config"]
-    volumes = workload(folder)["spec"]["template"]["spec"]["volumes"]
-    (volume,) = [each["configMap"] for each in volumes if each["name"] == "config"]
-    assert {item["key"] for item in volume["items"]} == set(config["data"])
-    return {item["path"]: config["data"][item["key"]] for item in volume["items"]}
+def mounted(objects: tuple[dict[str, Any], ...], kind: str) -> dict[str, str]:
+    """Return the files that a pod finds in /etc/alertbridge, by their paths."""
+    maps = {each["metadata"]["name"]: each for each in of_kind(objects, "ConfigMap")}
+    (found,) = of_kind(objects, kind)
+    (volume,) = [v["projected"] for v in found["spec"]["template"]["spec"]["volumes"] if v["name"] == "config"]
+    files = {}
+    for source in [each["configMap"] for each in volume["sources"] if "configMap" in each]:
+        data = maps.pop(source["name"])["data"]
+        assert {item["key"] for item in source["items"]} == set(data)
+        files.update({item["path"]: data[item["key"]] for item in source["items"]})
+    assert not maps
+    return files
+
+
+def shipped() -> dict[str, str]:
+    """Return the files of config/ that a pod gets."""
+    paths = [p for folder in ("runbooks", "systems") for p in (ROOT / "config" / folder).rglob("*.yml")]
+    return {str(path.relative_to(ROOT / "config")): path.read_text() for path in paths}
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)
-def test_pods_find_every_shipped_runbook_at_its_path(folder: str) -> None:
-    files = mounted(folder)
-    shipped = {str(path.relative_to(ROOT / "config")) for path in (ROOT / "config/runbooks/netweave").glob("*.yml")}
-    assert files.keys() == shipped | {"bridge.yml"}
-    for path in shipped:
-        assert files[path] == (ROOT / "config" / path).read_text()
+def test_pods_find_every_shipped_file_at_its_path(folder: str) -> None:
+    files = mounted(built(need("kubectl"), folder), WORKLOADS[folder])
+    assert files.pop("bridge.yml") == (DEPLOY / folder / "bridge.yml").read_text()
+    assert files == shipped()
 
 
-def laid_out(folder: str, tmp_path: Path) -> Path:
-    """Write the files that a pod finds, and return the configuration among them."""
-    credentials = tmp_path / "credentials"
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_every_object_is_small_enough_to_be_applied(folder: str) -> None:
+    for each in built(need("kubectl"), folder):
+        assert len(json.dumps(each)) < MOST_APPLIED, each["metadata"]["name"]
+
+
+def laid_out(files: dict[str, str], tmp_path: Path) -> Path:
+    """Write the files that a pod finds, as the kubelet does, and return the configuration among them."""
+    credentials, data = tmp_path / "credentials", tmp_path / "config/..2026"
     credentials.mkdir()
     for name in ("alertmanager", "operator", "redis"):
         (credentials / name).write_text("a-secret-of-the-test\n")
-    for path, text in mounted(folder).items():
-        file = tmp_path / "config" / path
+    for path, text in files.items():
+        file = data / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text.replace("/etc/alertbridge-credentials", str(credentials)))
+    # Every name at the top is a link through `..data`, which is swapped when something changes.
+    (tmp_path / "config/..data").symlink_to(data.name)
+    for top in {path.partition("/")[0] for path in files}:
+        (tmp_path / "config" / top).symlink_to(f"..data/{top}")
     return tmp_path / "config/bridge.yml"
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)
-def test_the_configuration_of_an_overlay_passes_the_check_and_changes_nothing_by_itself(
-    folder: str, tmp_path: Path
-) -> None:
-    configuration = read(laid_out(folder, tmp_path))
+def test_the_configuration_of_an_overlay_passes_the_check_and_routes_nothing(folder: str, tmp_path: Path) -> None:
+    configuration = read(laid_out(mounted(built(need("kubectl"), folder), WORKLOADS[folder]), tmp_path))
     assert configuration.settings.mode is Mode.OBSERVE
     assert configuration.settings.listen.port == 9877
-    assert configuration.runbooks.keys() >= {match.runbook for match in configuration.table.matches()} - {""}
-    assert not configuration.warnings
+    # What stands in the library are parts of runbooks.
+    files = {path.removesuffix(".yml") for path in shipped() if path.startswith("runbooks/")}
+    assert {f"runbooks/{name}" for name in configuration.runbooks} == {p for p in files if "/library/" not in p}
+    assert ["there is no route" in warning for warning in configuration.warnings] == [True]
+
+
+def adopted(folder: str, systems: list[str], tmp_path: Path) -> tuple[dict[str, Any], ...]:
+    """Return what the overlay of an adopter makes, as docs/operations.md shows it."""
+    own = tmp_path / "own"
+    own.mkdir()
+    names = [folder, *(name for name in (f"rbac/{each}" for each in systems) if (DEPLOY / name).is_dir())]
+    bases = "".join(f"  - {os.path.relpath(DEPLOY / name, own.resolve())}\n" for name in names)
+    included = ", ".join(f"systems/{name}.yml" for name in systems if not name.endswith("-secrets"))
+    text = (DEPLOY / folder / "bridge.yml").read_text()
+    (own / "bridge.yml").write_text(text.replace("include: []", f"include: [{included}]"))
+    (own / "kustomization.yml").write_text(
+        f"bases:\n{bases}generatorOptions: {{disableNameSuffixHash: true}}\nconfigMapGenerator:\n"
+        "  - {name: alertbridge-config, namespace: alertbridge, behavior: merge, files: [bridge.yml]}\n"
+    )
+    return built(need("kubectl"), str(own))
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)
-def test_the_role_of_an_overlay_is_what_its_configuration_needs(folder: str, tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["rbac", "-o", "json", "-c", str(laid_out(folder, tmp_path))])
-    assert done.exit_code == 0, done.output
-    # Helm's records and a new pair take leave to read Secrets, which this configuration does not give.
-    assert all("which `secret_namespaces` does not name" in line for line in done.stderr.splitlines())
-    assert json.loads(done.stdout)["items"] == documents((DEPLOY / "rbac/target-namespace/role.yml").read_text())
+def test_an_adopter_gets_the_routes_and_the_roles_of_the_systems_they_take(folder: str, tmp_path: Path) -> None:
+    """All of them, so that none stands in the way of another."""
+    systems = deploy_files.systems()
+    objects = adopted(folder, [*systems, *(f"{name}-secrets" for name in systems)], tmp_path)
+    configuration = read(laid_out(mounted(objects, WORKLOADS[folder]), tmp_path))
+    assert {match.runbook.partition("/")[0] for match in configuration.table.matches()} >= set(systems)
+    assert not configuration.warnings
+    roles = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects]
+    assert len(set(roles)) == len(roles)
+    done = CliRunner().invoke(main, ["rbac", "-o", "json", "-c", str(tmp_path / "config/bridge.yml")])
+    assert granted(json.loads(done.stdout)["items"]) == granted(objects)
+
+
+def granted(objects: Iterable[dict[str, Any]]) -> set[tuple[str, ...]]:
+    """Return what the roles among the objects allow, one by one."""
+    return {
+        (each["metadata"].get("namespace", ""), group, resource, verb)
+        for each in objects
+        if each["kind"] in ("Role", "ClusterRole")
+        for rule in each["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
 
 
 def test_the_pod_reads_the_secret_where_the_configuration_looks_for_it(build: tuple[str, Any]) -> None:
