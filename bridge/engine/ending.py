@@ -24,10 +24,12 @@ class Finish(msgspec.Struct, frozen=True):
     """What the runbook reports of the run."""
     quiet: bool = False
     """People were told of the same thing a short while ago."""
+    overdue: bool = False
+    """It was only put off, but for so long that a person is told."""
 
     @property
     def escalated(self) -> bool:
-        return self.reason.pages and not self.quiet
+        return (self.reason.pages or self.overdue) and not self.quiet
 
 
 class Park(msgspec.Struct, frozen=True):

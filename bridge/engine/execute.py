@@ -23,6 +23,7 @@ from bridge.engine.ending import Ended, Ending, Finish, HandOver
 from bridge.engine.events import Teller
 from bridge.engine.failures import ending_for
 from bridge.engine.foresee import Foresight
+from bridge.engine.hearing import heard
 from bridge.engine.lease import Lease
 from bridge.engine.making import Making
 from bridge.engine.parts import Parts
@@ -66,6 +67,7 @@ class Run:
         if self._rem.parents:
             # Whoever waits for it tells people, if nothing else helps.
             ending = msgspec.structs.replace(ending, quiet=True)
+        ending = await heard(self._parts, self._view, ending)
         return self._advised(ending) if ending.escalated else ending
 
     def _reported(self, finish: Finish) -> Finish:

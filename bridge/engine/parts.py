@@ -55,6 +55,11 @@ class Limits(msgspec.Struct, frozen=True):
     """The time between two looks whether a half-made plan that was paused may go on."""
     half_made: float = 7200.0
     """How long a run that is half made waits for a budget's room, or the end of somebody's rollout."""
+    put_off: float = 3600.0
+    """How long a firing may be put off (a budget, a rollout, an open breaker) before a person is told that nothing is
+    done for it."""
+    put_off_by_people: float = 86400.0
+    """The same where people put it off themselves: a pause, a maintenance window."""
     retries: int = 8
     """How often a run is parked because something is away, before it ends."""
     retry_first: float = 5.0

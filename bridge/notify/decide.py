@@ -18,6 +18,9 @@ from bridge.model.telling import Level, Notify
 
 MOST_CALLS = 48
 """How often people are called for one remediation, all levels and repetitions."""
+STILL_FIRING = 7200.0
+"""Seconds after a proved repair in which its alerts have to end: more than an ordinary rule looks back. Then a person is
+called: the proof and the alert say two things, and one of them is wrong."""
 HEARD_WITHIN = 180.0
 """Seconds in which a call has to arrive on one of its channels, or the next level is called without more waiting."""
 _ENDS = frozenset({Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN, Outcome.UNDONE})
@@ -158,6 +161,14 @@ class _Look:
             self._tell("observed", Event.OBSERVED)
         elif self._view.outcome in _ENDS or self._told.started_at is not None:
             self._tell("done", Event.DONE)
+        if self._fires_on:
+            self._set(call_at=self._now + STILL_FIRING)
+
+    @property
+    def _fires_on(self) -> bool:
+        """Whether an alert fires on that was called mended; nobody ends what a person asked for by hand."""
+        mended = self._view.outcome is Outcome.SUCCEEDED and not self._view.escalated
+        return mended and bool(self._view.open_incidents) and not self._rem.requested_by
 
     @property
     def _resolved(self) -> bool:
@@ -175,6 +186,9 @@ class _Look:
             self._out_of_date(Event.ESCALATED)
             if called:
                 self._tell("acknowledged", Event.ACKNOWLEDGED, self._told.called)
+        elif self._told.call_at is not None and not called and not self._view.escalated and not self._fires_on:
+            # It was mended, and its alerts have ended since: nobody hears more of it.
+            self._set(call_at=None)
         elif self._told.call_at is not None and self._told.call_at <= self._now:
             self._call_next()
         elif self._told.heard_by is not None and self._told.heard_by <= self._now:

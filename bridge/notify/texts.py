@@ -194,7 +194,12 @@ def _detail(event: Event, view: RemediationView, entries: Sequence[Entry], ack: 
     if event is Event.RESOLVED:
         return "Every alert that asked for it has resolved. Nobody further is called."
     if view.outcome is not None:
-        return _told(view.detail)
+        fires_on = event is Event.ESCALATED and view.outcome is Outcome.SUCCEEDED
+        return (
+            f"It was called mended, and its alert fires on since. {_told(view.detail)}"
+            if fires_on
+            else _told(view.detail)
+        )
     return _told(next((entry.text for entry in reversed(entries) if entry.text), ""))
 
 

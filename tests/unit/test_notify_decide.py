@@ -97,8 +97,30 @@ def test_a_repair_is_told_when_it_begins_to_write_and_when_it_ends() -> None:
     assert line.heard == []
     line.add("applying").wait(2).add("applied").end(Outcome.SUCCEEDED)
     assert line.heard == [(0, "started", ("team",)), (2, "done", ("team",))]
-    assert line.wait(600).look().heard[2:] == []
+    assert line.wait(5).change(open_incidents=()).wait(600).look().heard[2:] == []
     assert line.look_at is None
+
+
+def test_what_was_called_mended_and_fires_on_calls_people_after_two_hours_as_a_failure_does() -> None:
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}])).add("applying").end(Outcome.SUCCEEDED).wait(119)
+    assert [word for _, word, _ in line.heard] == ["started", "done"]
+    line.wait(20)
+    assert line.heard[2:] == [(120, "escalated L1", ("team", "on-call")), (135, "escalated L2", ("lead",))]
+    line.change(open_incidents=()).look().wait(600)
+    assert [word for _, word, _ in line.heard[4:]] == ["resolved"]
+
+
+def test_what_was_called_mended_and_is_taken_on_calls_nobody() -> None:
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}])).add("applying").end(Outcome.SUCCEEDED)
+    line.ack = Ack(by="ann")
+    assert [word for _, word, _ in line.look().wait(600).heard] == ["started", "done"]
+
+
+def test_what_nobody_ever_ends_because_a_person_asked_for_it_calls_nobody() -> None:
+    line = Line(rules(escalation=[{"levels": L1_TO_L4}]))
+    asked = msgspec.structs.replace(line.view.remediation, requested_by="ann")
+    line.change(remediation=asked).add("applying").end(Outcome.SUCCEEDED).wait(600)
+    assert [word for _, word, _ in line.heard] == ["started", "done"]
 
 
 def test_what_was_over_before_anybody_looked_is_told_once_as_its_end() -> None:
