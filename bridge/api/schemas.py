@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from bridge.api.moments import moment
 from bridge.model.approval import standing_of
 from bridge.model.mode import Mode
+from bridge.model.order import SCHEDULED
 from bridge.model.redact import mask
-from bridge.model.remediation import Entry, Outcome, RemediationView, State
+from bridge.model.remediation import Entry, Outcome, Remediation, RemediationView, State
 from bridge.model.target import Target
 
 Sentence = Annotated[str, msgspec.Meta(max_length=500)]
 
 
 # ---- answers
+
+
+class AskedBy(msgspec.Struct, frozen=True):
+    """Who or what asked for a run."""
+
+    kind: Literal["alert", "operator", "schedule", "run", "undo"]
+    """run: a step of another run; undo: it puts back what another run changed."""
+    name: str
+    """The alert's or the schedule's name, the operator's, or the id of the other run."""
+
+
+def asked_by(made: Remediation) -> AskedBy:
+    """Return who or what asked for a run, by its record."""
+    if made.undo_of:
+        return AskedBy("undo", made.undo_of)
+    if made.parents:
+        return AskedBy("run", made.parents[-1])
+    if made.route.startswith(SCHEDULED):
+        return AskedBy("schedule", made.route.removeprefix(SCHEDULED))
+    if made.requested_by:
+        return AskedBy("operator", made.requested_by)
+    return AskedBy("alert", made.labels.get("alertname", ""))
 
 
 class RemediationItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +63,7 @@ class RemediationItem(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its first write has begun."""
     labels: dict[str, str]
     route: str
+    asked_by: AskedBy
     requested_by: str
     why: str
     incidents: list[str]
@@ -69,6 +93,7 @@ def item_of(view: RemediationView) -> RemediationItem:
         writing=view.writing,
         labels=made.labels,
         route=made.route,
+        asked_by=asked_by(made),
         requested_by=made.requested_by,
         why=made.why,
         incidents=list(view.incidents),

@@ -14,7 +14,7 @@ import structlog
 
 from bridge.model.alert import Alert
 from bridge.model.audit import Note
-from bridge.model.order import OURS, Order
+from bridge.model.order import OURS, SCHEDULED, Order
 from bridge.model.schedule import ScheduleSpec
 from bridge.ports import Audit, Clock, Guardbook, Intake
 from bridge.telemetry import Metrics
@@ -92,7 +92,7 @@ def alert_of(spec: ScheduleSpec, due: float) -> Alert:
     """Return what asks for the run that is due at a time (unix seconds)."""
     order = Order(
         runbook=spec.runbook,
-        path=f"schedule:{spec.name}",
+        path=f"{SCHEDULED}{spec.name}",
         params=spec.params,
         mode=spec.mode,
         # The clock is its pace, and a run that failed says nothing against the next one.

@@ -11,6 +11,8 @@ from bridge.model.target import Target
 
 OURS = "alertbridge"
 """The source of such alerts; no credential is called so."""
+SCHEDULED = "schedule:"
+"""What the path of a run by a schedule begins with, and then the schedule's name."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -60,7 +60,7 @@ def remediations(items: Sequence[Json]) -> str:
     """Return the table of `list`."""
     if not items:
         return "No remediations."
-    headers = ("ID", "RUNBOOK", "TARGET", "MODE", "STATE", "OUTCOME", "REASON", "AGE")
+    headers = ("ID", "RUNBOOK", "TARGET", "ASKED BY", "MODE", "STATE", "OUTCOME", "REASON", "AGE")
     return table(
         headers,
         [
@@ -68,6 +68,7 @@ def remediations(items: Sequence[Json]) -> str:
                 item["id"],
                 item["runbook"],
                 _targets(item),
+                _asked_by(item),
                 item["mode"],
                 item["state"],
                 (item["outcome"] or "-") + (" (escalated)" if item["escalated"] else ""),
@@ -88,6 +89,15 @@ def target(of: Json) -> str:
 def _targets(item: Json) -> str:
     more = len(item.get("targets") or [None]) - 1
     return target(item["target"]) + (f" and {more} more" if more else "")
+
+
+def _asked_by(item: Json) -> str:
+    """Return who or what asked for it, in a word or two."""
+    asked = item.get("asked_by")
+    if not asked:  # an older server
+        return item.get("requested_by") or "-"
+    kind = "undo of" if asked["kind"] == "undo" else asked["kind"]
+    return f"{kind} {asked['name']}".rstrip()
 
 
 def remediation(detail: Json, entries: Sequence[Json]) -> str:

@@ -45,7 +45,7 @@ def run() -> Iterator[Server]:
 def test_list_is_a_table_for_people(run) -> None:
     result = run("list")
     header, *rows = result.stdout.splitlines()
-    assert header.split() == ["ID", "RUNBOOK", "TARGET", "MODE", "STATE", "OUTCOME", "REASON", "AGE"]
+    assert header.split() == ["ID", "RUNBOOK", "TARGET", "ASKED", "BY", "MODE", "STATE", "OUTCOME", "REASON", "AGE"]
     assert [row.split()[0] for row in rows] == ["r2", "r1", "r0"]
     assert "default:deployment/o2ims-system/gateway" in rows[0]
     assert "\x1b" not in result.stdout
