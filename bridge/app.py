@@ -19,6 +19,7 @@ from aiohttp import web
 
 from bridge import __version__
 from bridge.api.guards import GuardsView
+from bridge.api.reports import Goals
 from bridge.api.server import ApiParts, add_api
 from bridge.catalogue import catalogue, registry_of
 from bridge.configuration import Configuration, ConfigurationHolder, load
@@ -47,6 +48,7 @@ from bridge.notify.log import LogNotifier
 from bridge.outside.alertmanager import CREATED_BY
 from bridge.outside.reach import Outside, reaches
 from bridge.ports.jobs import Job
+from bridge.rehearsal import rehearse_runbook
 from bridge.reloading import AFTER_RELOAD, Reloader
 from bridge.stores.factory import Stores, open_stores
 from bridge.telemetry import Metrics, get_logger, hide
@@ -194,10 +196,18 @@ class Bridge:
             metrics=self.metrics,
             clock=self._clock,
             reload=reloader.reload,
+            rehearse=lambda runbook, labels: rehearse_runbook(
+                self.holder.current, runbook, labels, copies=stores.copies
+            ),
             stopping=self.stopping,
             version=__version__,
             external_url=lambda: self.holder.current.settings.external_url,
+            goals=self._goals,
         )
+
+    def _goals(self) -> Goals:
+        settings = self.holder.current.settings
+        return Goals(settings.goals, settings.notify.severity)
 
     def _guards(self, stores: Stores) -> GuardsView:
         return GuardsView(

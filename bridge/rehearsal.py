@@ -1,4 +1,7 @@
-"""Put a rehearsal together from the configuration alone: no Redis, no server. Called by `alertbridge plan`."""
+"""Put a rehearsal together from the configuration alone: no Redis, no server. Called by `alertbridge plan`.
+
+The app calls it as well, for whoever asks a running server: there it plans with the copies that are kept.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,24 @@ from bridge.engine.child_runs import ChildRuns
 from bridge.engine.clock import SystemClock
 from bridge.engine.dispatch import Muted
 from bridge.engine.parts import Parts
-from bridge.engine.rehearse import CopiesElsewhere, NoBreakers, ReadOnlyClusters, Rehearsal, rehearse
+from bridge.engine.rehearse import CopiesToRead, NoBreakers, ReadOnlyClusters, Rehearsal, rehearse
 from bridge.errors import InvalidInput
 from bridge.kube.clusters import KubeClusters
 from bridge.model.alert import Alert, fingerprint
 from bridge.model.remediation import Remediation
 from bridge.notify.log import LogNotifier
 from bridge.outside.reach import Outside, reaches
+from bridge.ports import Copies
 from bridge.telemetry import Metrics
 from bridge.wiring import cluster_connections, outside_settings, plan_guards, routing
 
 
-async def rehearse_runbook(configuration: Configuration, runbook: str, labels: Mapping[str, str]) -> Rehearsal:
+async def rehearse_runbook(
+    configuration: Configuration, runbook: str, labels: Mapping[str, str], *, copies: Copies | None = None
+) -> Rehearsal:
     """Return what `runbook` would find and plan now for an alert with `labels`. Every request of it only reads.
 
+    `copies` are those that are kept of objects; without them what would restore one has no plan, and says so.
     Parameters and limits are those of the route that names the runbook for such an alert, where there is one.
     Raises InvalidInput (no such runbook, the labels give no target) and KubeUnavailable.
     """
@@ -49,7 +56,7 @@ async def rehearse_runbook(configuration: Configuration, runbook: str, labels: M
         guardbook=own,
         breakers=breakers,
         clusters=clusters,
-        connections=reaches(ReadOnlyClusters(clusters).get, clock, outside, CopiesElsewhere(), runs),
+        connections=reaches(ReadOnlyClusters(clusters).get, clock, outside, CopiesToRead(copies), runs),
         prometheus=outside.prometheus,
         actions=known.actions,
         collectors=known.collectors,

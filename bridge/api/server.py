@@ -33,8 +33,9 @@ from bridge.api.operation_schemas import (
 from bridge.api.operations import Operations, Reload, Trigger
 from bridge.api.page import Page
 from bridge.api.people import Acknowledged, AckRequest, NoticeList, People
+from bridge.api.plans import PlannedRun, PlanRequest, Plans, Rehearse
 from bridge.api.remediations import Remediations
-from bridge.api.reports import Reports, StatsAnswer, StatsQuery
+from bridge.api.reports import Goals, Reports, StatsAnswer, StatsQuery
 from bridge.api.schemas import (
     AnswerRequest,
     AnswerTaken,
@@ -89,11 +90,14 @@ class ApiParts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     clock: Clock
     reload: Reload
+    rehearse: Rehearse
     stopping: asyncio.Event
     """Set when the server drains: open streams end."""
     version: str
     external_url: Callable[[], str]
     """The address that people use; empty: the one that they call us by."""
+    goals: Callable[[], Goals] = Goals
+    """What remediations have to come to."""
 
 
 def add_api(app: web.Application, parts: ApiParts) -> None:
@@ -135,7 +139,16 @@ def operations(parts: ApiParts) -> list[Operation]:
             GuardsAnswer,
             problems=(503,),
         ),
-        *_looking_back(trail, Reports(parts.queue, parts.journal)),
+        _post(
+            "/api/v1/plan",
+            "plan",
+            "What a runbook would find and change now; nothing is made",
+            Plans(parts.rehearse).plan,
+            PlannedRun,
+            body=PlanRequest,
+            problems=(404, 429, 503),
+        ),
+        *_looking_back(trail, Reports(parts.queue, parts.journal, parts.goals)),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),
     ]
 

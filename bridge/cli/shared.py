@@ -47,23 +47,37 @@ def configured(command: Command) -> Command:
     )(command)
 
 
+def server_options(url_help: str) -> Callable[[Command], Command]:
+    """Give a command `url`, `token_file` and `ca_file`, for `client_of`."""
+
+    def decorate(command: Command) -> Command:
+        for option in (
+            click.option("--ca-file", type=EXISTING, envvar="ALERTBRIDGE_CA_FILE", help="For TLS."),
+            click.option("--token-file", type=EXISTING, help="The credential; else ALERTBRIDGE_TOKEN."),
+            click.option("--url", envvar="ALERTBRIDGE_URL", help=url_help),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def client_of(url: str | None, token_file: Path | None, ca_file: Path | None, **more: Any) -> Any:
+    """Return a client of the running server."""
+    from bridge.client import DEFAULT_URL, Client
+
+    token = token_file.read_text("utf-8").strip() if token_file else os.environ.get("ALERTBRIDGE_TOKEN", "")
+    return Client(url or DEFAULT_URL, token=token, ca_file=str(ca_file or "") or None, **more)
+
+
 def connected(command: Command) -> Command:
     """Give the command a `client` of the running server, and `-o`."""
 
-    @click.option("--url", envvar="ALERTBRIDGE_URL", help="The running server; by default http://127.0.0.1:9877.")
-    @click.option(
-        "--token-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The credential."
-    )
-    @click.option(
-        "--ca-file", type=click.Path(exists=True, dir_okay=False), envvar="ALERTBRIDGE_CA_FILE", help="For TLS."
-    )
+    @server_options("The running server; by default http://127.0.0.1:9877.")
     @output_option
     @functools.wraps(command)
     def connected(url: str | None, token_file: Path | None, ca_file: Path | None, **rest: Any) -> Any:
-        from bridge.client import DEFAULT_URL, Client
-
-        token = token_file.read_text("utf-8").strip() if token_file else os.environ.get("ALERTBRIDGE_TOKEN", "")
-        return command(client=Client(url or DEFAULT_URL, token=token, ca_file=str(ca_file or "") or None), **rest)
+        return command(client=client_of(url, token_file, ca_file), **rest)
 
     return connected
 

@@ -22,7 +22,7 @@ from bridge.model.mode import Mode
 from bridge.model.outside import Copy
 from bridge.model.remediation import Entry, Remediation, RemediationView, Revert, State
 from bridge.model.target import ObjectRef
-from bridge.ports import Cluster, Clusters
+from bridge.ports import Cluster, Clusters, Copies
 from bridge.ports.layer import ClusterLayer, Way
 
 T = TypeVar("T")
@@ -114,14 +114,18 @@ class NoBreakers:
         return {}
 
 
-class CopiesElsewhere:
-    """Implements ports.Copies where nobody has the store: nothing is kept, and what is kept is not known."""
+class CopiesToRead:
+    """Implements ports.Copies over those of the store, or where nobody has it: nothing is kept."""
+
+    def __init__(self, kept: Copies | None = None) -> None:
+        self._kept = kept
 
     async def of(self, ref: ObjectRef) -> list[Copy]:
-        raise PermanentError(
-            f"the copies of {ref} are with the server: `alertbridge trigger`, with a route in mode `observe`, plans "
-            "with them"
-        )
+        if self._kept is None:
+            raise PermanentError(
+                f"which copies of {ref} are kept only the running server knows: `alertbridge plan --url URL` asks it"
+            )
+        return await self._kept.of(ref)
 
     async def keep(self, ref: ObjectRef, copy: Copy) -> bool:
         return False

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from bridge.api.schemas import entry_of
-from bridge.engine.ending import Finish
+from bridge.api.plans import planned_of
 from bridge.engine.rehearse import Rehearsal
 from bridge.engine.routing import BY_HAND
 from bridge.model import kinds
@@ -20,28 +18,9 @@ _TOLD = {kinds.EVIDENCE, kinds.SCENARIO, kinds.TRYING, kinds.PLANNED, kinds.FORE
 
 
 def document(found: Rehearsal) -> dict[str, Any]:
-    """Return a rehearsal as plain JSON, with what is secret in it masked as the API masks it."""
-    entries = [msgspec.to_builtins(entry_of(entry)) for entry in found.entries]
-    kept = msgspec.json.decode(gzip.decompress(found.evidence)) if found.evidence else {}
-    ending = found.ending
-    finished = ending if isinstance(ending, Finish) else None
-    return {
-        "runbook": found.remediation.runbook,
-        "target": msgspec.to_builtins(found.remediation.target),
-        "params": found.remediation.params,
-        "route": found.remediation.route,
-        "mode": found.remediation.mode.value,
-        "allow_namespaces": list(found.remediation.allow_namespaces),
-        "planned": finished is not None and finished.outcome.value == "observed",
-        "outcome": finished.outcome.value if finished else "unknown",
-        "reason": finished.reason.value if finished else "",
-        "detail": finished.detail if finished else str(getattr(ending, "detail", "")),
-        "advice": finished.advice if finished else "",
-        "report": finished.report if finished else "",
-        "evidence": kept.get("evidence", {}),
-        "missing": kept.get("missing", {}),
-        "journal": entries,
-    }
+    """Return a rehearsal as plain JSON, as the API tells it."""
+    told: dict[str, Any] = msgspec.to_builtins(planned_of(found))
+    return told
 
 
 def text(shown: Mapping[str, Any]) -> str:

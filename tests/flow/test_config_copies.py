@@ -11,6 +11,8 @@ import pytest
 from bridge.demo.workloads import deployment
 from bridge.engine.copies import EVERY, CopyKeeper, permissions
 from bridge.model.target import ObjectRef
+from bridge.printing.rehearsal import document
+from bridge.rehearsal import rehearse_runbook
 from bridge.wiring import kept_copies
 from tests.support.redis import RedisServer
 from tests.support.stage import Stage
@@ -149,6 +151,24 @@ async def test_a_broken_configuration_goes_back_to_the_last_good_one(keeping: Ke
     assert keeping.level == "info"
     # What was replaced is kept as well, and is not taken for good.
     assert await keeping.copies() == [("broken", False), ("info", True)]
+
+
+async def test_a_plan_at_the_server_is_made_with_the_kept_copies_and_changes_nothing(keeping: Keeping) -> None:
+    """Elsewhere nobody knows them, and that is what it says. Fault 70."""
+    await keeping.minutes(12)
+    keeping.configure("broken")
+    stage, labels = keeping.stage, {"alertname": "ConfigBroken", "namespace": "shop", "deployment": "web"}
+    stage.proxy.clear()
+    shown = document(await rehearse_runbook(stage._configuration, "test/restore", labels, copies=stage.stores.copies))
+    plans = [entry["data"]["plan"] for entry in shown["journal"] if entry["kind"] == "planned"]
+    (field,) = [field for field in plans[0]["changes"][0]["fields"] if field["pointer"] == "/data/level"]
+    assert (field["before"], field["after"]) == ("broken", "info")
+    assert shown["planned"]
+    assert stage.proxy.mutating(dry_runs=True) == []
+    assert await keeping.copies() == [("info", True)]
+    alone = document(await rehearse_runbook(stage._configuration, "test/restore", labels))
+    assert not alone["planned"]
+    assert "only the running server knows: `alertbridge plan --url URL`" in alone["detail"]
 
 
 async def test_without_a_good_copy_nothing_is_written_and_the_mend_is_named(keeping: Keeping) -> None:

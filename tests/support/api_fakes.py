@@ -14,7 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bridge.api.guards import GuardsView
 from bridge.api.server import ApiParts, add_api
-from bridge.errors import StoreUnavailable
+from bridge.engine.ending import Finish
+from bridge.engine.rehearse import Rehearsal
+from bridge.errors import InvalidInput, StoreUnavailable
 from bridge.ingest.limits import RequestLimits
 from bridge.ingest.trigger import TriggerBody, accept_trigger
 from bridge.model.alert import Alert
@@ -220,6 +222,19 @@ async def reload(by: str) -> tuple[int, int]:
     return 3, 4
 
 
+async def rehearse(runbook: str, labels: Mapping[str, str]) -> Rehearsal:
+    """Return what would come of a run that finds nothing to do."""
+    if runbook == "no/such":
+        raise InvalidInput("there is no runbook 'no/such'")
+    target = Target("", "Deployment", labels.get("namespace", "shop"), "web")
+    return Rehearsal(
+        remediation=Remediation(id="plan", runbook=runbook, target=target, mode=Mode.AUTO, labels=dict(labels)),
+        entries=(Entry(kind="scenario", at=NOW, text="it is `only`"),),
+        ending=Finish(Outcome.OBSERVED, Reason.OBSERVE_ONLY, "planned"),
+        evidence=None,
+    )
+
+
 def parts(memory: Memory, **more: Any) -> ApiParts:
     """Return everything the API stands on, over `memory`."""
     everything: dict[str, Any] = {
@@ -230,6 +245,7 @@ def parts(memory: Memory, **more: Any) -> ApiParts:
         "metrics": Metrics("1"),
         "clock": FixedClock(),
         "reload": reload,
+        "rehearse": rehearse,
         "trigger": functools.partial(accept_trigger, intake=memory, clock=FixedClock(), limits=RequestLimits()),
         "trigger_body": TriggerBody,
         "stopping": asyncio.Event(),

@@ -150,6 +150,22 @@ def test_a_label_that_is_none_is_wrong_usage(run, label) -> None:
     assert run.memory.accepted == []
 
 
+@pytest.mark.usefixtures("quiet_log")
+def test_a_plan_is_made_by_the_server_where_one_is_named(run) -> None:
+    planned = run("plan", "shop/web", "namespace=books")
+    assert planned.exit_code == 0, planned.output
+    assert planned.stdout.startswith("shop/web for deployment/books/web")
+    assert run.json("plan", "shop/web")["reason"] == "observe_only"
+    assert "there is no runbook" in run("plan", "no/such").stderr
+    assert "operator" in run("plan", "shop/web", token="view-token").stderr
+
+
+def test_a_configuration_that_is_named_is_planned_with_here(run, tmp_path) -> None:
+    config = str(tmp_path / "bridge.yml")
+    assert "there is no such file" in run("plan", "shop/web", "-c", config).stderr
+    assert run("plan", "shop/web", "-c", config, "--url", run.url).exit_code == 2
+
+
 def test_pause_needs_a_reason_and_resume_ends_it(run) -> None:
     assert run("pause").exit_code == 2
     assert run("pause", "--why", "upgrade", "--for", "1h30m").exit_code == 0
