@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,15 +30,27 @@ def theatre(
     """A theatre with the servers that the scene needs; what asks for others gets no answer."""
     # Nothing happens in a cluster whose time is moved while somebody watches it.
     monkeypatch.setattr(waiting, "MOMENT", 0.02)
+    # The names that ship are those of nobody: they are not looked up.
+    monkeypatch.setattr(socket, "getaddrinfo", _only_here)
     made = Theatre(redis_server, tmp_path)
     needs = request.node.callspec.params["scene"].needs if hasattr(request.node, "callspec") else ""
-    if needs in ("sentinels", "own sentinels"):
-        made.sentinels = request.getfixturevalue(needs.replace(" ", "_"))
+    if "sentinels" in needs:
+        made.sentinels = request.getfixturevalue("own_sentinels" if "own" in needs else "sentinels")
         made.other_redis = made.sentinels.primary
-    elif needs == "postgres":
+    if "postgres" in needs:
         port = request.getfixturevalue("databases").port
         made.postgres = {"host": "127.0.0.1", "port": port, "user": USER, "password": PASSWORD}
     return made
+
+
+_lookup = socket.getaddrinfo
+
+
+def _only_here(host: Any, *args: Any, **more: Any) -> Any:
+    """Look up this host alone."""
+    if host not in (None, "localhost", "127.0.0.1", "::1", b"localhost", b"127.0.0.1"):
+        raise socket.gaierror(socket.EAI_NONAME, f"{host} is of no concern to a test")
+    return _lookup(host, *args, **more)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ class _Said:
     """The TLS Secret whose certificate the scene's HTTPS server shows, at `${tls}`; may be a `when`."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Of the runbook, by name: connections alone, and what an adopter has to name (`non_critical`)."""
-    needs: Literal["", "sentinels", "own sentinels", "postgres"] = ""
+    needs: Literal["", "sentinels", "own sentinels", "postgres", "sentinels and postgres"] = ""
     """Real servers: Sentinels with a Redis that are well (for all scenes together), or its own, to be broken; a
     PostgreSQL with every database that is configured."""
     redis: Mapping[str, Any] = field(default_factory=dict)
