@@ -98,11 +98,19 @@ def assign(
     )
     if group:
         # Its targets are not known yet: their locks keep it from meeting other runs, this other runs of the group.
-        key = f"{wish.runbook.name}|{group}"
+        key = f"{wish.runbook.name}|{group}{_how(remediation)}"
         most = wish.runbook.target.at_most or 1
         return Assignment(join_key=key, queue_key=key, remediation=remediation, most_targets=most)
     queue_key = "|".join((target.cluster, target.kind, target.namespace, target.name))
-    return Assignment(join_key=f"{wish.runbook.name}|{queue_key}", queue_key=queue_key, remediation=remediation)
+    join_key = f"{wish.runbook.name}|{queue_key}{_how(remediation)}"
+    return Assignment(join_key=join_key, queue_key=queue_key, remediation=remediation)
+
+
+def _how(remediation: Remediation) -> str:
+    """Return how far, and how late, the run may act: who may act at once joins none that only looks, or waits."""
+    hold_off = 0.0 if remediation.requested_by else remediation.hold_off
+    mode = "" if remediation.mode is Mode.AUTO else f"|{remediation.mode.value}"
+    return f"{mode}|after {hold_off:g}" if hold_off else mode
 
 
 def _group(wish: Wish, cluster: str) -> str:

@@ -124,7 +124,7 @@ class Drafting:
                 # Whoever reads why nothing was done wants to see what it would have been; who was asked has seen it.
                 for each in drafted:
                     await self.note(each, foreseen=True)
-            raise self._held_up(ended) from ended
+            raise self.put_off(ended) from ended
         if self._progress.permit is None and any(not each.plan.empty for each in drafted):
             permit = await admission.admit(self._parts, self._remediation)
             await self._record.write(
@@ -133,22 +133,26 @@ class Drafting:
         for each in drafted:
             await self.note(each)
 
-    def _held_up(self, ended: Ended) -> Ended:
-        """Return a wait where a run that changed something already is only deferred: it is not left half done."""
-        ending = ended.ending
-        if (
-            self._progress.changed
-            and isinstance(ending, Finish)
-            and ending.reason in PUT_OFF
-            and ending.wait_until is not None
-        ):
-            waited = self._parts.clock.now() - (self._progress.put_off_since or self._parts.clock.now())
-            if waited < self._parts.limits.half_made:
-                return Ended(Park(ending.wait_until, ending.reason, ending.detail))
-            # Two runs that are half made may wait for each other's share of a budget: not for ever.
-            detail = f"half made, and put off for {waited / 60:.0f} min: {ending.detail}"
-            return Ended(Finish(Outcome.FAILED, Reason.APPLY_FAILED, detail))
-        return self.approval.hold(ended)
+    def put_off(self, ended: Ended, *, changed: bool = False) -> Ended:
+        """Return a wait where a run that changed something already is only deferred: it is not left half done.
+
+        Two runs that are half made may wait for each other's share of a budget: not for ever. Then what was changed
+        is put back where that is safe, but under a pause: that leaves it as it is to the person who is told.
+        """
+        ending, limits, now = ended.ending, self._parts.limits, self._parts.clock.now()
+        changed = changed or self._progress.changed
+        if not (changed and isinstance(ending, Finish) and ending.reason in PUT_OFF):
+            return self.approval.hold(ended)
+        waited = now - (self._progress.put_off_since or now)
+        paused = ending.reason is Reason.PAUSED
+        if waited < limits.half_made:
+            # A pause ends when somebody resumes, which wakes no run that waits.
+            due = now + limits.paused_pause if paused or ending.wait_until is None else ending.wait_until
+            return Ended(Park(due, ending.reason, f"half made: {ending.detail}"))
+        detail = f"put off for {waited / 60:.0f} min: {ending.detail}"
+        if paused:
+            return Ended(msgspec.structs.replace(ending, detail=detail))
+        return Ended(Finish(Outcome.FAILED, Reason.APPLY_FAILED, f"half made, and {detail}"))
 
 
 def _refuse_shared(plans: Sequence[Plan]) -> None:

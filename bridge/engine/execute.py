@@ -67,8 +67,17 @@ class Run:
         if self._rem.parents:
             # Whoever waits for it tells people, if nothing else helps.
             ending = msgspec.structs.replace(ending, quiet=True)
-        ending = await heard(self._parts, self._view, ending)
+        ending = await heard(self._parts, self._view, self._whole(ending))
         return self._advised(ending) if ending.escalated else ending
+
+    def _whole(self, finish: Finish) -> Finish:
+        """Return the end of a run that changed something as no putting off: it would be begun anew."""
+        if finish.outcome is not Outcome.SUPPRESSED or not self._record.progress.changed or self._rem.undo_of:
+            return finish
+        detail = f"half made: {finish.detail}; what was made before stays, `undo` puts it back"
+        return msgspec.structs.replace(
+            finish, outcome=Outcome.FAILED, detail=detail, wait_until=None, overdue=not finish.quiet
+        )
 
     def _reported(self, finish: Finish) -> Finish:
         sight = self._sight

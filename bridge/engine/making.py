@@ -122,7 +122,7 @@ class Making:
         try:
             await admission.check_brakes(self._parts, self._sight.view, [piece.plan for piece in pieces])
         except Ended as ended:
-            raise self._drafting.approval.hold(ended) from ended
+            raise self._drafting.put_off(ended) from ended
         if mode is Mode.APPROVE:
             await self._ask(pieces)
         elif mode is not Mode.AUTO:
@@ -158,8 +158,7 @@ class Making:
         except Ended as ended:
             if not isinstance(ended.ending, Finish):
                 raise
-            due = self._parts.clock.now() + self._parts.limits.paused_pause
-            raise Ended(Park(due, ended.ending.reason, f"half made: {ended.ending.detail}")) from ended
+            raise self._drafting.put_off(ended, changed=True) from ended
 
     async def _still_allowed(self, piece: Piece) -> None:
         """Journal that the rest of a plan that was waited with is not made when a guard denies it by now."""

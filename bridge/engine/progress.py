@@ -13,7 +13,7 @@ from bridge.model.plan import Undo as UndoKind
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome
 
-PUT_OFF = frozenset({Reason.BUDGET_SPENT, Reason.ROLLOUT_IN_PROGRESS})
+PUT_OFF = frozenset({Reason.BUDGET_SPENT, Reason.ROLLOUT_IN_PROGRESS, Reason.PAUSED})
 """Reasons for which what is half made waits, instead of being left so."""
 
 

@@ -64,7 +64,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """A routed alert's wish for a remediation: joined to the open one with the same `join_key`, else created."""
 
     join_key: str
-    """Runbook, cluster, kind, namespace and name; for several targets runbook, cluster and the group's labels."""
+    """Runbook, cluster, kind, namespace and name, for several targets runbook, cluster and the group's labels; and the
+    mode and hold-off of its route where it has any but `auto` at once."""
     queue_key: str
     """Cluster, kind, namespace, name, or the group: remediations with the same one run one after the other."""
     remediation: Remediation

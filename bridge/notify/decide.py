@@ -12,15 +12,16 @@ import msgspec
 
 from bridge.model import kinds
 from bridge.model.approval import ASKED, digest_of
-from bridge.model.notice import Ack, Event, Told
+from bridge.model.notice import Ack, Event, Paged, Told
 from bridge.model.remediation import Entry, Outcome, RemediationView, State
 from bridge.model.telling import Level, Notify
+from bridge.notify.again import Stance, cause_of, remembered, stance, to_wake, with_ack
 
 MOST_CALLS = 48
 """How often people are called for one remediation, all levels and repetitions."""
 STILL_FIRING = 7200.0
-"""Seconds after a proved repair in which its alerts have to end: more than an ordinary rule looks back. Then a person is
-called: the proof and the alert say two things, and one of them is wrong."""
+"""Seconds after a proved repair in which its alerts have to end: more than an ordinary rule looks back. Then a person
+is called: the proof and the alert say two things, and one of them is wrong."""
 HEARD_WITHIN = 180.0
 """Seconds in which a call has to arrive on one of its channels, or the next level is called without more waiting."""
 _ENDS = frozenset({Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN, Outcome.UNDONE})
@@ -49,6 +50,12 @@ class Look(msgspec.Struct, frozen=True):
     """Unix seconds; None: with the next news."""
     withdraw: tuple[str, ...] = ()
     """What the names of messages begin with that are out of date: what was not sent yet is not."""
+    paged: Paged | None = None
+    """What is to be remembered of its cause; None: it has none."""
+    wake: tuple[str, ...] = ()
+    """Remediations of the same cause that are to be looked at."""
+    ack: Ack | None = None
+    """Who has taken it on, or another one of its cause."""
 
 
 def look(
@@ -60,12 +67,14 @@ def look(
     *,
     now: float,
     sent: Collection[str] | None = None,
+    paged: Paged | None = None,
 ) -> Look:
     """Return what to tell of `view`, whose journal is `entries`, when `told` was told before.
 
     `sent` names the messages that have arrived; None: that is not known, and nobody is passed over.
+    `paged` is what is remembered of the calls for the same cause.
     """
-    return _Look(rules, view, entries, ack, told, now, sent).look()
+    return _Look(rules, view, entries, ack, told, now, sent, paged).look()
 
 
 class _Look:
@@ -78,6 +87,7 @@ class _Look:
         told: Told,
         now: float,
         sent: Collection[str] | None,
+        paged: Paged | None,
     ) -> None:
         self._rules = rules
         self._view = view
@@ -88,6 +98,15 @@ class _Look:
         self._now = now
         self._severity = rules.severity.of(self._rem.runbook, self._rem.labels)
         self._sent = sent
+        self._cause = cause_of(view)
+        self._paged = paged if self._cause else None
+        self._fresh = view.state is State.DONE and not told.done
+        self._anew = False
+        self._cut: tuple[float | None, float | None] | None = None
+        """Where the ladder stood (`call_at`, `heard_by`) when the end of the alerts stopped it."""
+        self._own_ack = ack
+        if ack is None and self._paged is not None and not self._resolved:
+            self._ack = self._paged.ack
         self._say: list[Say] = []
         self._withdraw: dict[str, None] = {}
 
@@ -101,8 +120,29 @@ class _Look:
             self._call()
         else:
             self._update()
-        times = [at for at in (self._told.update_at, self._told.call_at, self._told.heard_by) if at is not None]
-        return Look(tuple(self._say), self._told, min(times, default=None), tuple(self._withdraw))
+        told = self._told
+        times = [at for at in (told.update_at, told.call_at, told.heard_by, told.stand_at) if at is not None]
+        paged, wake = self._remembered()
+        return Look(tuple(self._say), told, min(times, default=None), tuple(self._withdraw), paged, wake, self._ack)
+
+    def _remembered(self) -> tuple[Paged | None, tuple[str, ...]]:
+        if not self._cause:
+            return None, ()
+        told, name = self._told, self._rem.id
+        if self._cut is not None:
+            told = msgspec.structs.replace(told, call_at=self._cut[0], heard_by=self._cut[1])
+        found = remembered(
+            self._paged,
+            told,
+            name,
+            severity=self._severity,
+            fresh=self._fresh,
+            anew=self._anew,
+            over=self._resolved,
+            now=self._now,
+        )
+        found = with_ack(found, self._ack)
+        return found, to_wake(self._paged, found, name)
 
     def _out_of_date(self, *events: Event) -> None:
         self._withdraw.update(dict.fromkeys(event.value for event in events))
@@ -155,7 +195,9 @@ class _Look:
             return
         self._set(done=True, update_at=None)
         self._out_of_date(Event.STARTED, Event.WAITING, Event.UPDATE)
-        if self._view.escalated:
+        if self._cause:
+            self._set(waits=True)
+        elif self._view.escalated:
             self._set(call_at=self._now)
         elif self._view.outcome is Outcome.OBSERVED:
             self._tell("observed", Event.OBSERVED)
@@ -171,28 +213,76 @@ class _Look:
         return mended and bool(self._view.open_incidents) and not self._rem.requested_by
 
     @property
+    def _mended(self) -> bool:
+        """Whether nobody is needed any more, although a call was planned."""
+        return not self._view.escalated and not self._cause and not self._fires_on
+
+    @property
     def _resolved(self) -> bool:
         return bool(self._view.incidents) and not self._view.open_incidents
 
     def _call(self) -> None:
-        called = self._told.calls > 0
-        if called and self._resolved and not self._told.resolved:
+        if self._told.waits:
+            self._stand()
+        called = self._told.calls > self._told.carried
+        begun = self._told.calls > 0 and not self._told.waits
+        if begun and self._resolved and not self._told.resolved:
+            self._cut = (self._told.call_at, None if self._heard() else self._told.heard_by)
             self._set(resolved=True, call_at=None, heard_by=None)
             # A call that could not be sent yet is in vain now, and must not open again what this closes.
             self._out_of_date(Event.ESCALATED, Event.ACKNOWLEDGED)
-            self._tell("resolved", Event.RESOLVED, self._told.called)
+            if called:
+                self._tell("resolved", Event.RESOLVED, self._told.called)
         elif self._ack is not None and not self._told.acked and (called or self._told.call_at is not None):
             self._set(acked=True, call_at=None, heard_by=None)
             self._out_of_date(Event.ESCALATED)
             if called:
                 self._tell("acknowledged", Event.ACKNOWLEDGED, self._told.called)
-        elif self._told.call_at is not None and not called and not self._view.escalated and not self._fires_on:
+        elif self._told.call_at is not None and not called and self._mended:
             # It was mended, and its alerts have ended since: nobody hears more of it.
             self._set(call_at=None)
         elif self._told.call_at is not None and self._told.call_at <= self._now:
             self._call_next()
         elif self._told.heard_by is not None and self._told.heard_by <= self._now:
             self._look_who_heard()
+
+    def _stand(self) -> None:
+        """See whether people are to be called by now, who know of the same cause or are called by another one."""
+        found, at = stance(self._paged, self._severity, self._rules.tell_again, self._now)
+        if self._resolved and not self._fresh:
+            self._set(stand_at=None)
+        elif found is Stance.ANEW:
+            self._anew, self._ack = True, self._own_ack
+            self._set(waits=False, stand_at=None, call_at=self._now)
+        elif found is Stance.LEAVE or self._resolved:
+            self._set(stand_at=None if self._resolved else at)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take up the ladder where the last firing left it."""
+        before, levels = self._paged, self._levels()
+        assert before is not None
+        level = min(before.level, len(levels))
+        self._set(waits=False, stand_at=None, calls=before.calls, carried=before.calls, level=level)
+        self._set(call_at=before.call_at)
+        if before.heard_by is None or not level or self._ack is not None:
+            return
+        # Nobody has been reached: the same level hears of it now, or the next one when its time is over.
+        if before.heard_by <= self._now:
+            self._call_next(unreached=levels[level - 1].name)
+        else:
+            self._set(level=level - 1)
+            self._call_next()
+            self._set(call_at=before.call_at, heard_by=before.heard_by)
+
+    def _heard(self) -> bool:
+        """Whether the last call is known to have arrived on one of its channels, or that is not known."""
+        levels, at = self._levels(), min(self._told.level, len(self._levels())) - 1
+        if self._sent is None or at < 0:
+            return True
+        names = {f"{Event.ESCALATED.value}-{self._told.calls}/{channel}" for channel in levels[at].channels}
+        return bool(names & set(self._sent))
 
     def _look_who_heard(self) -> None:
         """Call the next level at once when nobody can have heard of the last call."""
@@ -201,17 +291,17 @@ class _Look:
         if self._sent is None or last or before < 0:
             self._set(heard_by=None)
             return
-        level = levels[before]
-        names = {f"{Event.ESCALATED.value}-{self._told.calls}/{channel}" for channel in level.channels}
-        if names & set(self._sent):
+        if self._heard():
             self._set(heard_by=None)
         else:
-            self._call_next(unreached=level.name)
+            self._call_next(unreached=levels[before].name)
 
     def _call_next(self, unreached: str = "") -> None:
         calls = self._told.calls + 1
         # What has resolved by itself wakes nobody: it is told by rules, and no ladder begins.
         levels = () if self._resolved else self._levels()
+        if self._resolved:
+            self._cut = (self._now if self._levels() else None, None)
         at = min(self._told.level, len(levels) - 1)
         level = levels[at] if levels else None
         # By rules the first time alone: whoever is called later is named by the ladder.

@@ -224,7 +224,7 @@ def test_a_group_widens_nothing_unless_both_the_route_and_the_runbook_say_so(
     runbook: Runbook, group: dict[str, str] | None
 ) -> None:
     made = ask(None, runbook, group=group)
-    assert (made.join_key, made.most_targets) == ("test/down|home|Deployment|shop|web", 0)
+    assert (made.join_key, made.most_targets) == ("test/down|home|Deployment|shop|web|observe", 0)
     assert made.remediation.group == ""
 
 

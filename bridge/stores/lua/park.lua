@@ -10,6 +10,7 @@ drop_entry(ARGV[5])
 if call('HGET', rem(id), 'writing') ~= '1' then
   settle_budget(id, false)
   uncount_run(id)
+  if ARGV[8] ~= '' and ARGV[8] ~= 'locked' then step_aside(id) end
 end
 call('HSET', rem(id), 'token', '', 'worker', '')
 if ARGV[8] ~= '' then tell(id, call('SMEMBERS', rem(id) .. ':open'), ARGV[8], ARGV[9]) end

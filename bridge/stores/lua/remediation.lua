@@ -242,6 +242,19 @@ local function soothe(alert)
   end
 end
 
+-- What waits for people, or for its time, and has changed nothing keeps no other run of its target waiting: from now on
+-- it has a queue of its own, and the locks alone keep them apart.
+local function step_aside(id)
+  local queue, own = call('HGET', rem(id), 'qk'), 'aside|' .. id
+  if queue == own then return end
+  call('HSET', rem(id), 'qk', own)
+  call('RPUSH', P .. 'queue:' .. own, id)
+  local head = call('LINDEX', P .. 'queue:' .. queue, 0)
+  call('LREM', P .. 'queue:' .. queue, 1, id)
+  local next = head == id and call('LINDEX', P .. 'queue:' .. queue, 0)
+  if next then enqueue(next) end
+end
+
 -- Record the end, let go of everything, start the next of its queue.
 local function close(id, outcome, reason, detail, escalated)
   local key = rem(id)

@@ -1,0 +1,129 @@
+"""Where two things meet that are each right alone: runs of one target, a pause in mid-run, routes that differ."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.api.answers import Answers
+from bridge.demo.workloads import deployment
+from bridge.model.approval import standing_of
+from bridge.model.principal import Principal, Role
+from tests.support.installation import runbook
+from tests.support.redis import RedisServer
+from tests.support.stage import Stage
+
+MINUTE, HOUR = 60.0, 3600.0
+MORE = {"action": "scale", "with": {"by": 1, "max": 9}}
+WAIT = {"wait": {"for": "10m"}}
+RESTART = {"action": "rollout_restart"}
+BOOKS = [
+    runbook("test/scale", scenarios=[{"name": "more", "otherwise": True, "steps": [MORE]}]),
+    runbook("test/two", scenarios=[{"name": "two", "otherwise": True, "steps": [MORE, WAIT, RESTART]}]),
+]
+AUTO: dict[str, Any] = {"runbook": "test/restart", "mode": "auto"}
+ALERTS: dict[str, Any] = {
+    "WebDown": AUTO,
+    "Watched": {**AUTO, "mode": "observe"},
+    "Asked": {**AUTO, "mode": "approve"},
+    "Late": {**AUTO, "hold_off": "30m"},
+    "Slow": {"runbook": "test/scale", "mode": "approve"},
+    "Both": {"runbook": "test/two", "mode": "auto"},
+}
+
+
+@pytest.fixture
+async def stage(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with Stage.open(redis_server, tmp_path, runbooks_too=BOOKS, alerts=ALERTS) as stage:
+        stage.cluster.apply(deployment("web", "registry.example/web:1", namespace="shop"))
+        stage.clock.jump(10)
+        yield stage
+
+
+async def fire(stage: Stage, *names: str) -> None:
+    for name in names:
+        await stage.fire(name, deployment="web")
+    await stage.settle()
+
+
+def replicas(stage: Stage) -> int:
+    found = stage.cluster.get("deployments.apps", "shop", "web")
+    assert found is not None
+    return int(found["spec"]["replicas"])
+
+
+# -- several alerts and runbooks for one target
+
+
+async def test_what_waits_for_people_keeps_no_other_repair_of_its_target_waiting(stage: Stage) -> None:
+    await fire(stage, "Slow", "WebDown")
+    assert await stage.ends() == [("parked", "approval_needed"), ("succeeded", "verified")]
+    asked = (await stage.runs())[0].remediation.id
+    await answer(stage, asked)
+    assert (await stage.ends())[0] == ("succeeded", "verified")
+    assert (replicas(stage), len(stage.writes)) == (4, 2)
+
+
+async def answer(stage: Stage, run: str) -> None:
+    question = standing_of(await stage.stores.journal.read(run)).question
+    assert question is not None
+    who = Principal("ann", frozenset({Role.OPERATOR}))
+    await Answers(stage.stores.work, stage.stores.journal).say(run, who, agree=True, digest=question.digest)
+    await stage.settle()
+
+
+@pytest.mark.parametrize("first", ["Watched", "Asked", "Late"])
+async def test_who_may_act_at_once_joins_no_run_that_may_not(stage: Stage, first: str) -> None:
+    await fire(stage, first, "WebDown")
+    assert (await stage.ends())[1] == ("succeeded", "verified")
+    assert len(stage.writes) == 1
+
+
+async def test_what_waited_finds_what_was_done_meanwhile_and_cools_down(stage: Stage) -> None:
+    await fire(stage, "Late")
+    await stage.advance(25 * MINUTE)
+    await fire(stage, "WebDown")
+    await stage.advance(6 * MINUTE)
+    assert await stage.ends() == [("suppressed", "cooldown"), ("succeeded", "verified")]
+    assert len(stage.writes) == 1
+
+
+# -- a person's word in mid-run
+
+
+async def test_a_pause_between_two_steps_holds_the_rest_and_repeats_nothing(stage: Stage) -> None:
+    await fire(stage, "Both")
+    await stage.pause()
+    await stage.advance(30 * MINUTE)
+    assert (replicas(stage), len(stage.writes)) == (4, 1)
+    await stage.resume()
+    await stage.advance(2 * MINUTE)
+    assert await stage.ends() == [("succeeded", "verified")]
+    assert (replicas(stage), len(stage.writes)) == (4, 2)
+
+
+async def test_a_pause_that_lasts_leaves_what_is_half_made_to_a_person(stage: Stage) -> None:
+    await fire(stage, "Both")
+    await stage.pause()
+    for _ in range(15):
+        await stage.advance(10 * MINUTE)
+    (view,) = await stage.runs()
+    assert (view.outcome and view.outcome.value, view.reason, view.escalated) == ("failed", "paused", True)
+    assert "half made: " in view.detail
+    await stage.resume()
+    await stage.advance(3 * HOUR)
+    assert (replicas(stage), len(stage.writes)) == (4, 1), "it is begun anew by nobody"
+
+
+async def test_mode_observe_in_mid_run_leaves_what_is_half_made_to_a_person(stage: Stage) -> None:
+    await fire(stage, "Both")
+    await stage.reload(alerts=ALERTS, mode="observe")
+    await stage.advance(11 * MINUTE)
+    (view,) = await stage.runs()
+    assert (view.outcome and view.outcome.value, view.reason, view.escalated) == ("failed", "observe_only", True)
+    await stage.reload(alerts=ALERTS, mode="auto")
+    await stage.advance(3 * HOUR)
+    assert len(stage.writes) == 1
