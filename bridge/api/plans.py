@@ -37,7 +37,7 @@ class PlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For which runbook, and for an alert with which labels."""
 
     runbook: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-    labels: Annotated[dict[str, Annotated[str, msgspec.Meta(max_length=8192)]], msgspec.Meta(max_length=128)] = {}
+    labels: dict[str, str] = {}
 
 
 class PlannedRun(msgspec.Struct, frozen=True, kw_only=True):
