@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.support.need import missing, need
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Processes
 from tests.support.redis import OpenStores, RedisServer, fresh_options
@@ -74,6 +76,24 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def noting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that, preloaded, notes what a process makes the disk keep (tests/support/synced.c)."""
+    built = tmp_path_factory.mktemp("noting") / "synced.so"
+    source = Path(__file__).parent / "support" / "synced.c"
+    compiler = need("gcc")
+    compiled = subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", built, source, "-ldl"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if compiled.returncode:
+        # A compiler without the C library's headers is as good as none.
+        missing(f"gcc cannot compile (Debian: apt-get install gcc libc6-dev): {compiled.stderr[-500:]}")
+    return built
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ EVERY = 1.0
 REWRITE = 10.0
 """Seconds between two attempts to have files written anew that the disk failed to keep."""
 _FLUSH: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-_Inode = tuple[int, int]
+_File = tuple[str, int, int]
+"""Name, device, inode: a number alone is soon that of another file."""
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -62,9 +63,9 @@ class Syncer:
         self._began = now()
         self._kept_until: float | None = None
         """All that was written before is kept. None: not known, as after an adoption."""
-        self._known: dict[_Inode, tuple[int, int]] = {}
+        self._known: dict[_File, tuple[int, int]] = {}
         """Size and time of change that a file had when its last good sync began."""
-        self._failed: set[_Inode] = set()
+        self._failed: set[_File] = set()
         self._failures = 0
         self._why = ""
         """What went wrong with the last sync; empty when nothing did."""
@@ -133,38 +134,39 @@ class Syncer:
             self._why = ""
         self._kept_until = began
 
-    def _sync_all(self) -> set[_Inode]:
+    def _sync_all(self) -> set[_File]:
         """Return the files that there are."""
-        found: set[_Inode] = set()
+        found: set[_File] = set()
+        if self._kept_until is None:
+            _sync_folder(self._folder)
         # Redis 6.2 replaces its file: what is there in the end must be among what was synced.
-        while fresh := [path for path in _files(self._folder) if _inode(path) not in found]:
-            found.update(inode for path in fresh if (inode := self._sync_one(path)))
-        self._known = {inode: state for inode, state in self._known.items() if inode in found}
+        while fresh := [path for path in _files(self._folder) if _which(path) not in found]:
+            found.update(which for path in fresh if (which := self._sync_one(path)))
+        self._known = {which: state for which, state in self._known.items() if which in found}
         return found
 
-    def _sync_one(self, path: Path) -> _Inode | None:
+    def _sync_one(self, path: Path) -> _File | None:
         try:
             file = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             return None
         try:
             about = os.fstat(file)
-            inode, state = (about.st_dev, about.st_ino), (about.st_size, about.st_mtime_ns)
-            if inode in self._failed or self._known.get(inode) == state:
-                return inode
+            which, state = (path.name, about.st_dev, about.st_ino), (about.st_size, about.st_mtime_ns)
+            if which in self._failed or self._known.get(which) == state:
+                return which
             try:
                 self._flush(file)
             except OSError as error:
-                self._failed.add(inode)
+                self._failed.add(which)
                 self._note(error)
-                return inode
+                return which
         finally:
             os.close(file)
-        if inode not in self._known:
-            for folder in {path.parent, self._folder}:
-                _sync_folder(folder)
-        self._known[inode] = state
-        return inode
+        if which not in self._known:
+            _sync_folder(path.parent)
+        self._known[which] = state
+        return which
 
     def _have_rewritten(self) -> None:
         if self._now() - self._rewrite_at < REWRITE:
@@ -190,21 +192,21 @@ class Syncer:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return what Redis reads at its start: 7 has several files and a list of them in a folder, 6.2 has one.
+    """Return the files that Redis appends to: 7 has several in a folder, the newest in use, and 6.2 has one.
 
-    Those that a rewrite made and that are not in use yet are its own, and synced by it before they are.
+    What else there is (the base that a rewrite made, the list of the files) Redis syncs before it uses it.
     """
     older = folder / "appendonly.aof"
-    files = [path for path in folder.glob("appendonlydir/appendonly.aof.*") if _inode(path)]
-    return [*files, older] if _inode(older) else files
+    newer = [path for path in folder.glob("appendonlydir/*.incr.aof") if _which(path)]
+    return [*newer, older] if _which(older) else newer
 
 
-def _inode(path: Path) -> _Inode | None:
+def _which(path: Path) -> _File | None:
     try:
         about = path.stat()
     except OSError:
         return None
-    return about.st_dev, about.st_ino
+    return path.name, about.st_dev, about.st_ino
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import time
 from pathlib import Path
-
-import pytest
 
 from bridge.errors import StoreUnavailable
 from bridge.model.intake import Dispatch, Seen
@@ -16,19 +13,8 @@ from bridge.model.remediation import State
 from bridge.stores import Stores
 from bridge.stores.append_file import last_file
 from tests.support.alerts import claimed, firing, step, transitions, wish
-from tests.support.need import need
 from tests.support.processes import until
 from tests.support.redis import OpenStores, RedisServer, fresh_options
-
-SOURCE = Path(__file__).parents[1] / "support" / "synced.c"
-
-
-@pytest.fixture(scope="module")
-def noting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the library that notes what a process makes the disk keep."""
-    built = tmp_path_factory.mktemp("noting") / "synced.so"
-    subprocess.run([need("gcc"), "-shared", "-fPIC", "-O1", "-o", built, SOURCE, "-ldl"], check=True)
-    return built
 
 
 class Plugged(RedisServer):
@@ -37,16 +23,17 @@ class Plugged(RedisServer):
     def __init__(self, folder: Path, noting: Path, fsync: str) -> None:
         super().__init__(folder, config={"appendfsync": fsync})
         self._noting = noting
-        self._slow: dict[str, str] = {}
         self._log = folder / "synced.log"
+        self._slow = folder / "slow"
 
     def slow_down(self, milliseconds: int) -> None:
-        """Let each sync take so much longer, from the next start on."""
-        self._slow = {"SYNCED_SLOW": str(milliseconds)} if milliseconds else {}
+        """Let each sync take so much longer from now on."""
+        self.folder.mkdir(exist_ok=True)
+        self._slow.write_text(str(milliseconds))
 
     def start(self, *, wait: bool = True) -> None:
         before = dict(os.environ)
-        os.environ.update(LD_PRELOAD=str(self._noting), SYNCED_LOG=str(self._log), **self._slow)
+        os.environ.update(LD_PRELOAD=str(self._noting), SYNCED_LOG=str(self._log), SYNCED_SLOW=str(self._slow))
         try:
             super().start(wait=wait)
         finally:
@@ -61,11 +48,11 @@ class Plugged(RedisServer):
         self.kill()
         file = last_file(self.folder)
         assert file is not None
-        syncs = [line.split(" ", 2) for line in self._log.read_text().splitlines()]
-        kept = max(int(size) for _, size, name in syncs if name == str(file))
+        syncs = [line.split(" ", 3) for line in self._log.read_text().splitlines()]
+        kept = max(int(size) for _, size, _, name in syncs if name == str(file))
         lost = file.stat().st_size - kept
         os.truncate(file, kept + int(lost * torn))
-        return max(float(took) for took, _, _ in syncs)
+        return max(float(took) for took, *_ in syncs)
 
 
 async def flood(stores: Stores, answered: dict[str, float], over: asyncio.Event) -> None:

@@ -21,6 +21,7 @@ _PACKAGES = {
     "wrk": "wrk",
     "openssl": "openssl",
     "initdb": "postgresql",
+    "gcc": "gcc libc6-dev",
 }
 # Debian keeps some servers out of an ordinary user's PATH.
 _ELSEWHERE = ("/usr/local/sbin", "/usr/sbin", "/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True))
