@@ -16,6 +16,7 @@ from bridge.model.mode import Mode
 from bridge.model.plan import Plan
 from bridge.model.reason import OVERRIDABLE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
+from bridge.model.silence import Silence
 from bridge.model.target import Target
 from bridge.ports import ReservingGuard
 
@@ -61,13 +62,19 @@ async def _with_trust(parts: Parts, remediation: Remediation, facts: GuardFacts)
 async def _with_silences(parts: Parts, remediation: Remediation, facts: GuardFacts) -> GuardFacts:
     if parts.silences is None or remediation.requested_by:
         return facts
+    silences: list[Silence] = []
     try:
-        silences = tuple(await parts.silences.covering(remediation.labels))
+        for labels in facts.labels or (remediation.labels,):
+            covering = await parts.silences.covering(labels)
+            if not covering:
+                # Of several that asked for it one at least is silenced by nobody.
+                return facts
+            silences += covering
     except StoreUnavailable:
         raise
     except AlertbridgeError as error:
         return msgspec.structs.replace(facts, silences_unknown=str(error))
-    return msgspec.structs.replace(facts, silences=silences)
+    return msgspec.structs.replace(facts, silences=tuple(silences))
 
 
 async def _entry_refused(parts: Parts, view: RemediationView, guard: str, verdict: Verdict) -> Ending:

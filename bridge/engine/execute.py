@@ -38,6 +38,7 @@ from bridge.engine.walk import Walk
 from bridge.errors import LeaseLost, StoreUnavailable
 from bridge.model import kinds
 from bridge.model.mode import Mode
+from bridge.model.order import OURS
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, RemediationView
 from bridge.model.report import received_of
@@ -64,8 +65,8 @@ class Run:
         if not isinstance(ending, Finish):
             return ending
         ending = self._reported(ending)
-        if self._rem.parents:
-            # Whoever waits for it tells people, if nothing else helps.
+        if self._rem.parents and all(incident.startswith(f"{OURS}/") for incident in self._view.incidents):
+            # Whoever waits for it tells people, if nothing else helps; alerts that have joined it have nobody else.
             ending = msgspec.structs.replace(ending, quiet=True)
         ending = await heard(self._parts, self._view, self._whole(ending))
         return self._advised(ending) if ending.escalated else ending

@@ -64,8 +64,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """A routed alert's wish for a remediation: joined to the open one with the same `join_key`, else created."""
 
     join_key: str
-    """Runbook, cluster, kind, namespace and name, for several targets runbook, cluster and the group's labels; and the
-    mode and hold-off of its route where it has any but `auto` at once."""
+    """Runbook, cluster, kind, namespace and name, for several targets runbook, cluster and the group's labels; and
+    the mode and hold-off of its route where those are any but `auto` at once."""
     queue_key: str
     """Cluster, kind, namespace, name, or the group: remediations with the same one run one after the other."""
     remediation: Remediation
@@ -119,6 +119,8 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[float, ...] = ()
     """Times of this runbook's runs with a write for this target, newest last, within the longest window kept."""
     open_incidents: int = 0
+    labels: tuple[Mapping[str, str], ...] = ()
+    """Of the open alerts that ask for the run, of 20 at most; empty where there is one alone."""
     runs: Mapping[str, tuple[float, ...]] = {}
     """`alert`, `target`, `runbook`: times of all runs with a write for it in the last day, newest last; of several
     alerts those of the busiest. `undone`: when what this runbook changed for this target was put back last."""

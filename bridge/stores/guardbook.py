@@ -20,6 +20,7 @@ from bridge.stores.keys import digest, runs_key
 from bridge.stores.link import Link
 
 _PAUSE = msgspec.json.Decoder(Pause)
+_LABELS = msgspec.json.Decoder(dict[str, str])
 _RECORD = struct.Struct(">cddII")
 _STATES = {b"o": "open", b"c": "closed", b"h": "held"}
 
@@ -31,7 +32,7 @@ class RedisGuardbook:
         self._link = link
 
     async def facts(self, remediation: Remediation) -> GuardFacts:
-        now_ms, pauses, finished, runs, opened, *all_runs = await self._link.script(
+        now_ms, pauses, finished, runs, opened, labels, *all_runs = await self._link.script(
             "facts", remediation.id, runs_key(remediation)
         )
         now = float(now_ms) / 1000
@@ -41,6 +42,7 @@ class RedisGuardbook:
             last_finished_at=float(finished) / 1000 if finished else None,
             attempts=tuple(float(run) for run in runs),
             open_incidents=int(opened),
+            labels=tuple(_LABELS.decode(each) for each in labels),
             runs={
                 sort.decode(): tuple(map(float, times))
                 for sort, times in zip(all_runs[::2], all_runs[1::2], strict=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.api.answers import Answers
 from bridge.demo.workloads import deployment
+from bridge.engine.lease import Lease
 from bridge.model.approval import standing_of
 from bridge.model.principal import Principal, Role
+from bridge.model.silence import Silence
 from tests.support.installation import runbook
 from tests.support.redis import RedisServer
 from tests.support.stage import Stage
@@ -127,3 +131,75 @@ async def test_mode_observe_in_mid_run_leaves_what_is_half_made_to_a_person(stag
     await stage.reload(alerts=ALERTS, mode="auto")
     await stage.advance(3 * HOUR)
     assert len(stage.writes) == 1
+
+
+# -- several alerts of one run
+
+
+class Silenced:
+    """Somebody has silenced alerts with this name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def covering(self, labels: Mapping[str, str]) -> list[Silence]:
+        found = labels["alertname"] == self._name
+        return [Silence(id="s1", created_by="ann", comment="known", ends_at=None)] if found else []
+
+
+async def test_a_run_that_several_alerts_ask_for_stops_when_all_of_them_are_silenced_and_not_before(
+    stage: Stage,
+) -> None:
+    stage._worker._parts = msgspec.structs.replace(stage._parts, silences=Silenced("WebDown"))
+    stage.configure(alerts={**ALERTS, "Also": AUTO})
+    await fire(stage, "WebDown")
+    assert await stage.ends() == [("suppressed", "silenced")]
+    await stage.advance(4 * MINUTE)
+    # The silenced one asks again, and the other one joins it.
+    stage.clock.jump(2 * MINUTE)
+    await stage.dispatch()
+    await fire(stage, "Also")
+    assert (await stage.ends())[1:] == [("succeeded", "verified")]
+    assert await stage.reasons("Also", deployment="web") == ["joined", "verified"]
+
+
+async def test_a_window_holds_a_run_up_when_it_covers_all_alerts_that_ask_for_it(stage: Stage) -> None:
+    window = {
+        "name": "move",
+        "begins": "2020-01-01T00:00:00+00:00",
+        "ends": "2090-01-01T00:00:00+00:00",
+        "matchers": ['alertname="WebDown"'],
+    }
+    stage.configure(alerts={**ALERTS, "Also": AUTO}, maintenance=[window])
+    await fire(stage, "WebDown", "Also")
+    assert await stage.ends() == [("succeeded", "verified")]
+    stage.configure(alerts={**ALERTS, "Also": AUTO}, maintenance=[{**window, "matchers": []}])
+    for name in ("WebDown", "Also"):
+        await stage.resolve(name, deployment="web")
+    await stage.advance(HOUR)
+    await fire(stage, "WebDown", "Also")
+    assert (await stage.ends())[1:] == [("suppressed", "maintenance")]
+
+
+async def test_an_alert_that_joins_a_run_of_another_run_has_its_own_page(stage: Stage) -> None:
+    """Whoever waits for that run goes on without it, and tells nobody."""
+    stage.cluster.apply(deployment("redis", "registry.example/redis:1", namespace="shop"))
+    child = {"action": "runbook", "with": {"runbook": "test/redis", "labels": {"deployment": "redis"}}}
+    steps = [{**child, "on_failed": "continue"}, RESTART]
+    stage.write_runbook(runbook("test/redis", scenarios=[{"name": "never", "when": "false", "steps": [RESTART]}]))
+    stage.write_runbook(runbook("test/gateway", scenarios=[{"name": "all", "otherwise": True, "steps": steps}]))
+    books = {"GatewayDown": "test/gateway", "RedisDown": "test/redis"}
+    stage.configure(alerts={name: {**AUTO, "runbook": book} for name, book in books.items()})
+    await stage.fire("GatewayDown", deployment="web")
+    await stage.dispatch()
+    claim = await stage.stores.work.claim("stage", block=0.0)
+    assert claim is not None
+    await stage._worker._work(Lease(claim, stage.stores.work, stage.clock, seconds=1e9, stopping=asyncio.Event()))
+    # Its order has come in by now, and before it is dispatched so has an alert about the same.
+    await stage.fire("RedisDown", deployment="redis")
+    await stage.settle()
+    await stage.advance(MINUTE)
+    found = {
+        view.remediation.runbook: (view.reason, view.escalated, len(view.incidents)) for view in await stage.runs()
+    }
+    assert found == {"test/gateway": ("verified", False, 1), "test/redis": ("no_scenario", True, 2)}

@@ -12,12 +12,20 @@ local function without_own(times)
   end
   return times
 end
+-- The labels of the alerts that ask for it, where there are several: some of them may be silenced.
+local labels, open = {}, call('SMEMBERS', rem(ARGV[3]) .. ':open')
+for i = 1, #open > 1 and math.min(#open, 20) or 0 do
+  local transition = call('HGET', P .. 'inc:' .. (split(open[i]) or ''), 't')
+  local alert = transition and cjson.decode(transition).alert
+  if alert and alert.labels then labels[#labels + 1] = cjson.encode(alert.labels) end
+end
 local facts = {
   text(NOW),
   call('HVALS', P .. 'pauses'),
   call('GET', P .. 'ran:' .. ARGV[4]),
   without_own(call('LRANGE', P .. 'runs:' .. ARGV[4], 0, -1)),
-  call('SCARD', rem(ARGV[3]) .. ':open'),
+  #open,
+  labels,
 }
 -- Of each sort the busiest: several alerts, or targets, may have asked for one run.
 local sorts, most = {}, {}
