@@ -50,7 +50,7 @@ from bridge.stores.options import Endpoint, StoreOptions
 _SENTINEL_PORT = 26379
 _TAKEN_UP = frozenset(
     {"mode", "credentials", "keep_copies", "protected_namespaces", "drain_protected", "own", "external_url"}
-    | {"budgets", "run_limits", "maintenance", "trust", "changes"}
+    | {"budgets", "run_limits", "maintenance", "trust", "changes", "goals"}
 )
 """Settings that a reload takes up; of `clusters` everything but the connections."""
 

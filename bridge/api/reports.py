@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,10 +13,12 @@ from aiohttp import web
 
 from bridge.api.moments import moment
 from bridge.api.operation import Call, Refused
+from bridge.model.goals import Goal, GoalMet, goals_met
 from bridge.model.remediation import RemediationView
 from bridge.model.report import Report, Times, report, times_of
 from bridge.model.report_text import markdown
 from bridge.model.stats import Stats, stats
+from bridge.model.telling import SeveritySpec
 from bridge.ports import Journal, WorkQueue
 
 AT_A_TIME = 20
@@ -34,14 +37,24 @@ class StatsAnswer(msgspec.Struct, frozen=True):
     since: datetime | None
     """When the oldest of them was created."""
     stats: Stats
+    goals: list[GoalMet] = []
+    """What `goals` of the configuration asks for, and whether it is so."""
+
+
+class Goals(msgspec.Struct, frozen=True):
+    """What the configuration of now asks for."""
+
+    goals: Sequence[Goal] = ()
+    severity: SeveritySpec = SeveritySpec()
 
 
 class Reports:
     """Handlers over the work queue and the journal."""
 
-    def __init__(self, queue: WorkQueue, journal: Journal) -> None:
+    def __init__(self, queue: WorkQueue, journal: Journal, goals: Callable[[], Goals]) -> None:
         self._queue = queue
         self._journal = journal
+        self._goals = goals
 
     async def report(self, call: Call) -> Report | web.Response:
         """Return the report as Markdown; as JSON where that is accepted."""
@@ -66,7 +79,9 @@ class Reports:
             return view, times_of(view, entries)
 
         runs = await asyncio.gather(*(timed(view) for view in views))
-        return StatsAnswer(moment(views[-1].remediation.created_at) if views else None, stats(runs))
+        since = moment(views[-1].remediation.created_at) if views else None
+        asked = self._goals()
+        return StatsAnswer(since, stats(runs), goals_met(asked.goals, asked.severity, runs))
 
 
 def _unpacked(blob: bytes) -> dict[str, Any]:

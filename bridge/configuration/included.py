@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from bridge.configuration.document import Document, Loc
 from bridge.model.fields import Name, Texts
+from bridge.model.goals import Goal
 from bridge.model.interval import NamedIntervals
 from bridge.model.peers import CommandSpec, ExecSpec, Http, RedisPeerSpec, SqlPeerSpec, TlsPairSpec
 from bridge.model.route import AlertSpec, RouteSpec
@@ -43,6 +44,7 @@ class Included(Strict):
     """Rules and ladders name channels of the same file."""
     secret_namespaces: Texts = ()
     keep_copies: Annotated[tuple[KeepCopy, ...], Field(max_length=200)] = ()
+    goals: Annotated[tuple[Goal, ...], Field(max_length=100)] = ()
 
 
 def joined(main: _Model, part: Included, complain: Callable[[Loc, str], None]) -> _Model:

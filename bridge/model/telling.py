@@ -48,7 +48,9 @@ class _About(Strict):
         return named and all(matcher.matches(labels.get(matcher.name, "")) for matcher in conditions)
 
 
-class _Bad(_About):
+class Concerned(_About):
+    """The same, and how bad they are."""
+
     severity: Severities = ()
 
     def meets(self, runbook: str, labels: Mapping[str, str], severity: Severity) -> bool:
@@ -82,7 +84,7 @@ class SeveritySpec(Strict):
         return KNOWN.get(word, self.default)
 
 
-class Rule(_Bad):
+class Rule(Concerned):
     """Who hears of what. All rules that fit count; a channel hears of an event once."""
 
     on: Events
@@ -97,7 +99,7 @@ class Level(Strict):
     channels: Channels
 
 
-class Ladder(_Bad):
+class Ladder(Concerned):
     """Who is called when a person is needed, and who when nobody answers. The last level is called again."""
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=10)]

@@ -199,6 +199,7 @@ def stats(of: Json) -> str:
         found = all_[f"time_to_{name}"]
         times = ", ".join(f"{word} {span(found[word])}" for word in ("median", "p95", "longest") if found["count"])
         lines.append(f"time to {name}: {times or '-'}")
+    lines += [_goal(one, figure) for one in of.get("goals", []) for figure in one["figures"]]
     rows = [
         (
             one["runbook"],
@@ -213,6 +214,16 @@ def stats(of: Json) -> str:
     ]
     headers = ("RUNBOOK", "RUNS", "SUCCEEDED", "FAILED", "ESCALATED", "FALSE", "RATE")
     return "\n".join([*lines, *(["", table(headers, rows)] if rows else [])])
+
+
+def _goal(goal: Json, figure: Json) -> str:
+    """Return one goal as a line: `goal met: omnimesh/*: mean time to detect 12s (at most 2m)`."""
+    share = figure["name"] == "false_positives"
+    say = (lambda value: f"{value:.1%}") if share else span
+    what = "false positives" if share else f"mean time to {figure['name']}"
+    word = "goal not measured" if figure["met"] is None else "goal met" if figure["met"] else "GOAL MISSED"
+    found = "" if figure["found"] is None else f" {say(figure['found'])}"
+    return f"{word}: {printable(goal['about'])}: {what}{found} (at most {say(figure['goal'])}, of {figure['count']})"
 
 
 def _percent(share: float | None) -> str:

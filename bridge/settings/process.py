@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from bridge.model.budget import BudgetSettings
 from bridge.model.changes import ChangeSettings
 from bridge.model.fields import Name, Positive, Texts
+from bridge.model.goals import Goal
 from bridge.model.maintenance import Maintenance
 from bridge.model.mode import Mode
 from bridge.model.peers import (
@@ -144,6 +145,8 @@ class Settings(Strict):
     """How often anything runs for one alert, one target, by one runbook; beside what routes say."""
     maintenance: Annotated[tuple[Maintenance, ...], Field(max_length=200)] = ()
     """One-off windows in which nothing is done."""
+    goals: Annotated[tuple[Goal, ...], Field(max_length=100)] = ()
+    """What remediations have to come to: `alertbridge stats` says whether it is so."""
     events: EventSettings = EventSettings()
     protected_namespaces: Texts = ("kube-system",)
     drain_protected: bool = False
