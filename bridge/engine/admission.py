@@ -14,7 +14,7 @@ from bridge.model.breaker import Permit
 from bridge.model.intake import Claim, GuardFacts
 from bridge.model.mode import Mode
 from bridge.model.plan import Plan
-from bridge.model.reason import OVERRIDABLE, Reason, Verdict
+from bridge.model.reason import OVERRIDABLE, TOLD_ONCE, Reason, Verdict
 from bridge.model.remediation import Outcome, Remediation, RemediationView
 from bridge.model.silence import Silence
 from bridge.model.target import Target
@@ -22,8 +22,8 @@ from bridge.ports import ReservingGuard
 
 _FOR_PEOPLE = frozenset({Reason.UNDO_NONE, Reason.CHANGED_RECENTLY, Reason.ROLLOUT_IN_PROGRESS})
 """What a plan guard leaves to the people who are asked anyway."""
-_TELL_AGAIN = 86400.0
-"""Seconds after which a person is told once more of what only a person can end."""
+_LOOKED_AGAIN = 3600.0
+"""Seconds after which what still fires, and waits for nothing else, asks again."""
 
 
 async def check_entry(parts: Parts, view: RemediationView, *, waited: bool = False) -> GuardFacts:
@@ -83,14 +83,12 @@ async def _entry_refused(parts: Parts, view: RemediationView, guard: str, verdic
     if verdict.reason is Reason.HOLD_OFF and verdict.retry_at is not None:
         # A wait of this run and not of its incident: a resolve cancels it.
         return Park(verdict.retry_at, verdict.reason, finish.detail)
-    if verdict.reason in (Reason.ATTEMPTS_SPENT, Reason.FIRES_AGAIN, Reason.RUNBOOK_STOPPED):
-        # A person is told once, and not again for each alert until there is an attempt again.
-        remediation, target = view.remediation, view.remediation.target
-        about = f"{verdict.reason.value}|{remediation.runbook}"
-        if verdict.reason is not Reason.RUNBOOK_STOPPED:
-            about += f"|{target.cluster}|{target}"
-        seconds = _TELL_AGAIN if verdict.retry_at is None else max(60.0, verdict.retry_at - parts.clock.now())
-        first = await parts.guardbook.first_to_tell(about, remediation.id, seconds)
+    if verdict.reason in TOLD_ONCE:
+        # A person is told once, and not again for each alert, nor each time there was an attempt again meanwhile.
+        remediation, target, spec = view.remediation, view.remediation.target, parts.tell_again()
+        about = f"{verdict.reason.value}|{remediation.runbook}|{target.cluster}|{target}"
+        quiet = spec.quiet + _LOOKED_AGAIN
+        first = await parts.guardbook.first_to_tell(about, remediation.id, spec.every, quiet=quiet)
         return msgspec.structs.replace(finish, quiet=not first)
     return finish
 

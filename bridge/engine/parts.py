@@ -11,6 +11,7 @@ from bridge.engine.retry import RetryPolicy
 from bridge.model.breaker import BreakerPolicy
 from bridge.model.mode import Mode
 from bridge.model.run_limits import RunLimitSettings
+from bridge.model.telling import TellAgain
 from bridge.model.trust import TrustSettings
 from bridge.ports import (
     Action,
@@ -92,6 +93,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     trust: Trustbook | None = None
     trust_policy: Callable[[], TrustSettings] = TrustSettings
     run_limits: Callable[[], RunLimitSettings] = RunLimitSettings
+    tell_again: Callable[[], TellAgain] = TellAgain
     silences: Silences | None = None
     """Where people may have silenced an alert; None: nowhere that could be asked."""
     metrics: Metrics

@@ -61,6 +61,41 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds by the store's clock."""
 
 
+class Paged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is remembered of the calls for one cause, over all the firings of an alert that comes and goes.
+
+    Times are unix seconds by the store's clock.
+    """
+
+    at: float
+    """When people were called for it, for the first time or anew."""
+    severity: Severity
+    holder: str
+    """The remediation that calls, or the last one of this cause when nobody is called."""
+    seen: float | None = None
+    """When the holder's alerts ended; None: they fire."""
+    ack: Ack | None = None
+    level: int = 0
+    calls: int = 0
+    call_at: float | None = None
+    heard_by: float | None = None
+    """As in Told: where the ladder stood when the firing ended. heard_by: nobody had been reached by then."""
+    others: tuple[str, ...] = ()
+    """Remediations of the same cause that leave the calling to the holder: they are to look when it ends."""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of one cause, with its version; and, for `Notices.keep`, what is to be kept from now on."""
+
+    cause: str
+    version: int = 0
+    kept: bytes = b""
+    seconds: float = 0.0
+    """For how long from now on."""
+    wake: tuple[str, ...] = ()
+    """Remediations that are to be looked at because of it."""
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What was told of one remediation, kept between looks. Times are unix seconds by the store's clock."""
 
@@ -81,6 +116,12 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """When it is looked whether the last call has arrived anywhere."""
     acked: bool = False
     resolved: bool = False
+    waits: bool = False
+    """People were called for the same cause a short while ago: nobody is, as long as that holds."""
+    stand_at: float | None = None
+    """waits: when it is looked again whether that holds."""
+    carried: int = 0
+    """How many of `calls` were made by remediations of the same cause before."""
     called: tuple[str, ...] = ()
     """Channels on which somebody was called: they hear of the end as well."""
 

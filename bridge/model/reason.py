@@ -132,6 +132,10 @@ What is protected stays so until the configuration, or the owner of the object, 
 """
 
 
+TOLD_ONCE = frozenset({Reason.ATTEMPTS_SPENT, Reason.FIRES_AGAIN, Reason.RUNBOOK_STOPPED})
+"""What keeps a runbook from running for a target, whatever fires: a person is told of it once, not for each alert."""
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """A guard's answer: allow, defer (look again at `retry_at`, unix seconds, or when something changes), deny."""
 

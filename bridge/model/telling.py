@@ -119,6 +119,17 @@ class TemplateSpec(Strict):
     text: Annotated[str, Field(max_length=8000)] = ""
 
 
+class TellAgain(Strict):
+    """When people are called once more for the same cause: of an alert that comes and goes, with the same end."""
+
+    every: Annotated[Duration, Field(ge=300, le=7 * 86400)] = 4 * 3600.0
+    """After they were called, where no ladder goes on by itself."""
+    acknowledged: Annotated[Duration, Field(ge=300, le=7 * 86400)] = 12 * 3600.0
+    """After somebody took it on."""
+    quiet: Annotated[Duration, Field(ge=60, le=86400)] = 3600.0
+    """Whatever has not fired for so long is over: the next firing is called for anew."""
+
+
 class Notify(Strict):
     """`notify:`"""
 
@@ -127,6 +138,7 @@ class Notify(Strict):
     escalation: Annotated[tuple[Ladder, ...], Field(max_length=50)] = ()
     """The first that fits counts."""
     severity: SeveritySpec = SeveritySpec()
+    tell_again: TellAgain = TellAgain()
     update_every: Annotated[Duration, Field(ge=60)] = 900.0
     """How often `update` is told while a remediation runs."""
     templates: dict[Event, TemplateSpec] = Field(default={})

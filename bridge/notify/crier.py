@@ -17,10 +17,11 @@ import structlog
 
 from bridge.errors import StoreUnavailable
 from bridge.model.mode import Mode
-from bridge.model.notice import Due, Notice, Told
+from bridge.model.notice import Due, Memory, Notice, Paged, Told
 from bridge.model.remediation import State
-from bridge.model.telling import Notify
-from bridge.notify.decide import look
+from bridge.model.telling import Notify, TellAgain
+from bridge.notify.again import cause_of
+from bridge.notify.decide import Look, look
 from bridge.notify.texts import message
 from bridge.ports import Clock, Journal, Notices, WorkQueue
 
@@ -77,10 +78,13 @@ class Crier:
             told = msgspec.json.decode(due.kept, type=Told)
         rules, now = self._rules(), self._clock.now()
         sent = None
-        if told.heard_by is not None and told.heard_by <= now:
+        if told.heard_by is not None and (told.heard_by <= now or not view.open_incidents):
             messages = (await self._notices.deliveries(due.remediation)).messages
             sent = {each.name for each in messages if each.state == "sent"}
-        found = look(rules, view, entries, due.ack, told, now=now, sent=sent)
+        cause = cause_of(view)
+        memory = await self._notices.remembered(cause) if cause else None
+        paged = msgspec.json.decode(memory.kept, type=Paged) if memory is not None and memory.kept else None
+        found = look(rules, view, entries, due.ack, told, now=now, sent=sent, paged=paged)
         kept = await self._evidence(due.remediation) if found.say else {}
         notices = [
             Notice(
@@ -96,7 +100,7 @@ class Crier:
                     external_url=self._external_url(),
                     level=say.level,
                     unreached=say.unreached,
-                    ack=due.ack,
+                    ack=found.ack,
                     kept=kept,
                 ),
             )
@@ -114,6 +118,7 @@ class Crier:
             notices=notices,
             withdraw=found.withdraw,
             enrol="holds" if hold else "",
+            memory=_kept(memory, found, rules.tell_again),
         )
 
     async def _evidence(self, remediation: str) -> dict[str, Any]:
@@ -126,6 +131,18 @@ class Crier:
         except (OSError, EOFError, zlib.error, msgspec.MsgspecError, ValueError, TypeError):
             log.warning("evidence cannot be read for a message", remediation=remediation)
             return {}
+
+
+def _kept(memory: Memory | None, found: Look, spec: TellAgain) -> Memory | None:
+    """Return what is to be remembered of the cause, for as long as it matters."""
+    if memory is None:
+        return None
+    return msgspec.structs.replace(
+        memory,
+        kept=msgspec.json.encode(found.paged),
+        seconds=max(spec.every, spec.acknowledged) + spec.quiet,
+        wake=found.wake,
+    )
 
 
 def _unpacked(blob: bytes) -> dict[str, Any]:

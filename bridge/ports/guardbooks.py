@@ -45,8 +45,13 @@ class Guardbook(Protocol):
         """Return how many open alerts wait for the end of each reason."""
         ...
 
-    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
-        """Return True to the first remediation that asks (however often it does), and to no other for so long."""
+    async def first_to_tell(
+        self, about: str, remediation: str, seconds: float, *, quiet: float | None = None
+    ) -> bool:
+        """Return True to the first remediation that asks (however often it does), and to no other for so long.
+
+        When nobody has asked for `quiet` seconds the next one is the first again.
+        """
         ...
 
     async def explain(self, fingerprint: str) -> list[Decision]:

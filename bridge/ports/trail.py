@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from bridge.model.audit import Happened, Note
-from bridge.model.notice import Ack, Deliveries, Due, Notice, Sending
+from bridge.model.notice import Ack, Deliveries, Due, Memory, Notice, Sending
 
 
 class Audit(Protocol):
@@ -47,13 +47,19 @@ class Notices(Protocol):
         notices: Sequence[Notice] = (),
         withdraw: Sequence[str] = (),
         enrol: str = "",
+        memory: Memory | None = None,
     ) -> bool:
         """Record one look in one script: what is remembered, the messages, and when to look again (None: with news).
 
         `read` is how many entries of the journal were looked at: with more than that it is due at once. What waits
         under a name that begins as one of `withdraw` is not sent any more. `enrol` makes it due in another list as
-        well. False, and nothing is recorded, when somebody else has looked since.
+        well. `memory` is what is remembered of its cause from now on, with the version that was read. False, and
+        nothing is recorded, when somebody else has looked since, or has changed that memory; then it is due at once.
         """
+        ...
+
+    async def remembered(self, cause: str) -> Memory:
+        """Return what is remembered of a cause; with version 0 and nothing kept where that is nothing."""
         ...
 
     async def send(self, channel: str, *, limit: int, pace: int = 0) -> list[Sending]:

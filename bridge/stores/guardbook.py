@@ -77,10 +77,13 @@ class RedisGuardbook:
         counts = await self._link.script("waiting", *(reason.value for reason in reasons))
         return dict(zip(reasons, map(int, counts), strict=True))
 
-    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
+    async def first_to_tell(
+        self, about: str, remediation: str, seconds: float, *, quiet: float | None = None
+    ) -> bool:
         name = blake2b(about.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         milliseconds = max(1, round(seconds * 1000))
-        return bool(await self._link.script("first_to_tell", name, remediation, milliseconds))
+        while_ = milliseconds if quiet is None else max(1, round(quiet * 1000))
+        return bool(await self._link.script("first_to_tell", name, remediation, milliseconds, while_))
 
     async def explain(self, fingerprint: str) -> list[Decision]:
         rows = await self._link.command("LRANGE", self._link.key(f"why:{fingerprint}"), 0, -1)

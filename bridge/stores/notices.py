@@ -5,16 +5,18 @@ told:ID          hash: v:LIST and doc:LIST (the version of what a look keeps, an
                  n:NAME the tries, as long as it waits
 watch:LIST       sorted set: remediations by when they are to be looked at
 outbox:CHANNEL   sorted set: `ID NAME` by when it is to be sent
+cause:CAUSE      hash: v (its version) and doc: what is remembered of the calls for one cause
 pace:CHANNEL     hash: how many were handed out (sent) in this minute (since)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 import msgspec
 
-from bridge.model.notice import Ack, Deliveries, Delivery, Due, Notice, Sending
+from bridge.model.notice import Ack, Deliveries, Delivery, Due, Memory, Notice, Sending
 from bridge.model.outside import Message
 from bridge.model.remediation import Entry
 from bridge.stores.codec import ENCODER, milliseconds, pairs, stamped
@@ -58,12 +60,18 @@ class RedisNotices:
         notices: Sequence[Notice] = (),
         withdraw: Sequence[str] = (),
         enrol: str = "",
+        memory: Memory | None = None,
     ) -> bool:
         args: list[Arg] = [watch, due.remediation, due.version, kept, read, milliseconds(look_at), enrol, self._most]
         args.append(msgspec.json.encode(withdraw))
+        args += _memory(memory)
         for notice in notices:
             args += (notice.name, notice.channel, ENCODER.encode(notice.message))
         return bool(await self._link.script("notices_keep", *args))
+
+    async def remembered(self, cause: str) -> Memory:
+        version, kept = await self._link.command("HMGET", self._link.key(f"cause:{_digest(cause)}"), "v", "doc")
+        return Memory(cause=cause, version=int(version or 0), kept=kept or b"")
 
     async def send(self, channel: str, *, limit: int, pace: int = 0) -> list[Sending]:
         rows = await self._link.script("notices_send", channel, int(_SEND * 1000), limit, pace, MOST_TOGETHER)
@@ -97,3 +105,20 @@ class RedisNotices:
     async def waiting(self) -> Mapping[str, int]:
         flat = await self._link.script("notices_waiting")
         return {name.decode(): int(count) for name, count in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _digest(cause: str) -> str:
+    return blake2b(cause.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _memory(memory: Memory | None) -> tuple[Arg, Arg]:
+    """Return it as notices_keep takes it."""
+    if memory is None:
+        return "", b""
+    about = {
+        "cause": _digest(memory.cause),
+        "version": str(memory.version),
+        "ms": max(1, round(memory.seconds * 1000)),
+        "wake": memory.wake,
+    }
+    return msgspec.json.encode(about), memory.kept

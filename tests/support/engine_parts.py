@@ -30,9 +30,7 @@ def engine_parts(
 ) -> Parts:
     """Return the parts of a worker; `now` gives the configuration of now."""
     known = catalogue(tuple(map(Path, now().settings.plugins)))
-    runs = ChildRuns(
-        lambda: routing(now()), intake=stores.intake, guardbook=stores.guardbook, queue=stores.work
-    )
+    runs = ChildRuns(lambda: routing(now()), intake=stores.intake, guardbook=stores.guardbook, queue=stores.work)
     return Parts(
         queue=stores.work,
         journal=stores.journal,
@@ -47,6 +45,7 @@ def engine_parts(
         trust=stores.trust,
         trust_policy=lambda: now().settings.trust,
         run_limits=lambda: now().settings.run_limits,
+        tell_again=lambda: now().settings.notify.tell_again,
         entry_guards=entry_guards(now),
         plan_guards=lambda: plan_guards(now(), {}, stores.budgets),
         process_mode=lambda: now().settings.mode,

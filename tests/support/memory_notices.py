@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from bridge.model.notice import Ack, Deliveries, Delivery, Due, Notice, Sending
+from bridge.model.notice import Ack, Deliveries, Delivery, Due, Memory, Notice, Sending
 from bridge.model.outside import Message
 from bridge.ports import Clock
 
@@ -29,6 +29,8 @@ class MemoryNotices:
         self._tries: dict[tuple[str, str], int] = {}
         self._busy: dict[tuple[str, str], float] = {}
         self._pace: dict[str, tuple[float, int]] = {}
+        self._causes: dict[str, tuple[Memory, float]] = {}
+        self._versions = 0
 
     def news(self, remediation: str) -> None:
         """What the scripts do that append to a journal."""
@@ -58,10 +60,21 @@ class MemoryNotices:
         notices: Sequence[Notice] = (),
         withdraw: Sequence[str] = (),
         enrol: str = "",
+        memory: Memory | None = None,
     ) -> bool:
         name, now = due.remediation, self._clock.now()
         if self._kept.get((watch, name), (0, b""))[0] != due.version:
             return False
+        if memory is not None:
+            if (await self.remembered(memory.cause)).version != memory.version:
+                self._watch[watch][name] = now
+                return False
+            self._versions += 1
+            renewed = msgspec.structs.replace(memory, version=self._versions, wake=())
+            self._causes[memory.cause] = (renewed, now + memory.seconds)
+            for other in memory.wake:
+                if (watch, other) in self._kept:
+                    self._watch[watch][other] = min(self._watch[watch].get(other, now), now)
         self._kept[watch, name] = (due.version + 1, kept)
         states = self._states.setdefault(name, {})
         for old in [each for each in states.values() if each.state == "waiting"]:
@@ -85,6 +98,10 @@ class MemoryNotices:
         else:
             self._watch[watch].pop(name, None)
         return True
+
+    async def remembered(self, cause: str) -> Memory:
+        kept, until = self._causes.get(cause, (Memory(cause=cause), 0.0))
+        return kept if until > self._clock.now() else Memory(cause=cause)
 
     async def send(self, channel: str, *, limit: int, pace: int = 0) -> list[Sending]:
         now, out = self._clock.now(), self._outbox.get(channel, {})

@@ -348,7 +348,7 @@ class MemoryGuardbook:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.known: dict[str, Any] = {}
-        self.told: dict[str, tuple[str, float]] = {}
+        self.told: dict[str, tuple[str, float, float]] = {}
 
     async def facts(self, remediation: Remediation) -> GuardFacts:
         return GuardFacts(now=self._clock.now(), **self.known)
@@ -368,12 +368,14 @@ class MemoryGuardbook:
     async def waiting(self, reasons: Sequence[Reason]) -> Mapping[Reason, int]:
         return {}
 
-    async def first_to_tell(self, about: str, remediation: str, seconds: float) -> bool:
-        holder, until = self.told.get(about, (remediation, 0.0))
-        if holder != remediation and until > self._clock.now():
-            return False
-        self.told[about] = (remediation, self._clock.now() + seconds)
-        return True
+    async def first_to_tell(
+        self, about: str, remediation: str, seconds: float, *, quiet: float | None = None
+    ) -> bool:
+        now = self._clock.now()
+        holder, until, asked = self.told.get(about, (remediation, 0.0, now))
+        others = holder != remediation and until > now and asked + (seconds if quiet is None else quiet) > now
+        self.told[about] = (holder, until, now) if others else (remediation, now + seconds, now)
+        return not others
 
     async def explain(self, fingerprint: str) -> list[Decision]:
         return []

@@ -1,9 +1,27 @@
 -- needs: common drain
 -- Record one look at a remediation. ARGV: 3 list, 4 id, 5 version, 6 what is kept, 7 entries read, 8 when to look again
 -- (ms; empty: with news), 9 another list to enter it in (or empty), 10 most messages of a channel, 11 what the names of
--- messages begin with that are out of date (JSON list), then for each message name, channel, JSON.
+-- messages begin with that are out of date (JSON list), 12 what is remembered of the cause (JSON: cause, version, ms,
+-- wake; or empty), 13 that, then for each message name, channel, JSON. What was decided by a memory that somebody else
+-- has changed since is not kept, but looked at again at once.
 local list, id, key = ARGV[3], ARGV[4], P .. 'told:' .. ARGV[4]
 if (call('HGET', key, 'v:' .. list) or '0') ~= ARGV[5] then return 0 end
+if ARGV[12] ~= '' then
+  local memory = cjson.decode(ARGV[12])
+  local cause = P .. 'cause:' .. memory.cause
+  if (call('HGET', cause, 'v') or '0') ~= memory.version then
+    call('ZADD', P .. 'watch:' .. list, text(NOW), id)
+    return 0
+  end
+  -- A number that was never there before: this may have been forgotten and be new since.
+  call('HSET', cause, 'v', text(call('INCR', P .. 'token')), 'doc', ARGV[13])
+  call('PEXPIRE', cause, text(memory.ms))
+  for _, other in ipairs(memory.wake) do
+    if call('EXISTS', P .. 'told:' .. other) == 1 then
+      call('ZADD', P .. 'watch:' .. list, 'LT', text(NOW), other)
+    end
+  end
+end
 call('HSET', key, 'v:' .. list, text(tonumber(ARGV[5]) + 1), 'doc:' .. list, ARGV[6])
 
 local function state(name, channel, word, error)
@@ -27,7 +45,7 @@ end
 
 -- What was not sent yet and is out of date; before what is new, which may have such a name.
 local old, fresh = cjson.decode(ARGV[11]), {}
-for i = 12, #ARGV, 3 do fresh[ARGV[i]] = true end
+for i = 14, #ARGV, 3 do fresh[ARGV[i]] = true end
 for _, field in ipairs(#old > 0 and call('HKEYS', key) or {}) do
   local name = string.match(field, '^m:(.+)$')
   for _, begins in ipairs(old) do
@@ -41,7 +59,7 @@ for _, field in ipairs(#old > 0 and call('HKEYS', key) or {}) do
   end
 end
 
-for i = 12, #ARGV, 3 do
+for i = 14, #ARGV, 3 do
   local name, channel = ARGV[i], ARGV[i + 1]
   if call('HEXISTS', key, 's:' .. name) == 0 then
     state(name, channel, 'waiting', '')

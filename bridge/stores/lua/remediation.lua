@@ -348,10 +348,15 @@ local function detach(id, incident, reason, detail)
   return false
 end
 
+local TOLD_ONCE = {attempts_spent = true, fires_again = true, runbook_stopped = true}
+
 -- Another run has taken up what an alert's open incident asks for: it is over for the one before, but where that
 -- called people, who are to hear of the incident's end as the calls end with it, or changed something for a time.
 local function hand_on(alert, incident, before)
-  if call('HGET', rem(before), 'escalated') == '1' or call('EXISTS', rem(before) .. ':reverts') == 1 then
+  local field = call('HMGET', rem(before), 'escalated', 'reason')
+  -- What is told once is not told by each, but each may have to call: for one that was told before, and is over.
+  local calls = field[1] == '1' or TOLD_ONCE[field[2] or '']
+  if calls or call('EXISTS', rem(before) .. ':reverts') == 1 then
     call('HSET', P .. 'inc:' .. alert, 'f:' .. before, '1')
   else
     call('SREM', rem(before) .. ':open', incident)
