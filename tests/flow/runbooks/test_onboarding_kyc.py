@@ -56,8 +56,15 @@ ERRORS: dict[str, Any] = {
     "beside": BESIDE,
 }
 
-QUIET = {**ERRORS, "alert": "KubeDeploymentRolloutStuck", "labels": {"severity": "warning"}, "beside": []}
+QUIET = {
+    **ERRORS,
+    "alert": "KubeDeploymentRolloutStuck",
+    "labels": {"severity": "warning", "deployment": "onboarding-api"},
+    "beside": [],
+}
 """The same without what runs beside what is P0 or P1."""
+
+CRASHING = {"severity": "warning", "pod": "onboarding-api-1", "container": "onboarding-api"}
 
 
 def failing(until: Any, *, limited: Any = 0.0) -> dict[str, Any]:
@@ -96,6 +103,15 @@ API_ERRORS = scenes(
         scenarios=["a recent deployment", "quick fixes > restart"],
         actions=["rollout_undo", "rollout_restart"],
         after={IMAGE: GOOD},
+    ),
+    Scene(
+        "pods that crash for want of memory get more of it before anything else",
+        **{**ERRORS, "alert": "KubePodCrashLooping", "labels": CRASHING},
+        cluster=[api(then=GREEDY, ago=7200), behavior(oom_cured_at="1Gi")],
+        **failing(0.0),
+        scenarios=["too little memory"],
+        actions=["set_resources"],
+        after={f"{CONTAINER}.resources.limits.memory": "1Gi"},
     ),
     Scene(
         "a dependency outside that fails opens the circuit breaker",
@@ -155,12 +171,11 @@ API_ERRORS = scenes(
     ),
     Scene(
         "pods that crash are restarted then scaled then rolled back",
-        **{**ERRORS, "alert": "KubePodCrashLooping", "labels": {"severity": "warning", "pod": "onboarding-api-1"}},
+        **{**ERRORS, "alert": "KubePodCrashLooping", "labels": CRASHING},
         cluster=[api(then=BAD, ago=7200)],
         answers={"/health": when(IMAGE, GOOD, "ok", (503, "down"))},
         scenarios=["quick fixes > restart", "quick fixes > scale out", "quick fixes > roll back"],
-        **failing(None),
-        ends="escalated",
+        **failing(when(IMAGE, GOOD, 0.0, 0.5)),
         after={IMAGE: GOOD, REPLICAS: 3},
     ),
     Scene(
@@ -270,7 +285,7 @@ MEMORY: dict[str, Any] = {
     "runbook": "onboarding-kyc/out-of-memory",
     "alert": "OnboardingOutOfMemory",
     "labels": {"deployment": "onboarding-api", "container": "onboarding-api"},
-    "beside": BESIDE,
+    "beside": BESIDE[1:],
 }
 MEMORY_LIMIT = f"{CONTAINER}.resources.limits.memory"
 OUT_OF_MEMORY = scenes(
@@ -479,7 +494,7 @@ VOLUME: dict[str, Any] = {
     "alert": "KubePersistentVolumeFillingUp",
     "namespace": PLATFORM,
     "labels": {"severity": "critical", "persistentvolumeclaim": "data-kafka-0"},
-    "beside": BESIDE,
+    "beside": BESIDE[1:],
 }
 SIZE = "persistentvolumeclaims/data-kafka-0 spec.resources.requests.storage"
 
@@ -721,7 +736,16 @@ LOOKS = scenes(
         cluster=[api(), stateful("kafka", PLATFORM, image="registry.example/kafka:3-bad", service_port=9092)],
         scenarios=["something that the platform rests on is down"],
         ends="escalated",
-        told=["of the Kafka brokers 1", "Redis answers"],
+        told=["Kafka: 0 of 1 brokers ready", "Redis: answers"],
+    ),
+    Scene(
+        "a PostgreSQL without a pod is told to a person at once",
+        **{**LOOKED_AT, "alert": "OnboardingPlatformDown", "labels": {"statefulset": "postgresql"}},
+        beside=["onboarding-kyc/communication"],
+        cluster=[api(), KAFKA, stateful("postgresql", PLATFORM, image="registry.example/postgresql:16-bad")],
+        scenarios=["something that the platform rests on is down"],
+        ends="escalated",
+        told=["PostgreSQL: 0 of 1 pods ready"],
     ),
     Scene(
         "a Redis that refuses connections is told to a person at once",
