@@ -260,6 +260,7 @@ class Bridge:
             trust=stores.trust,
             trust_policy=lambda: self.holder.current.settings.trust,
             run_limits=lambda: self.holder.current.settings.run_limits,
+            tell_again=lambda: self.holder.current.settings.notify.tell_again,
             entry_guards=entry_guards(lambda: self.holder.current),
             plan_guards=lambda: plan_guards(self.holder.current, os.environ, stores.budgets),
             process_mode=lambda: self.holder.current.settings.mode,
