@@ -1,7 +1,7 @@
 """Makes the disk keep what the embedded Redis has written, and says when that is behind. Used by embedded.
 
 The private Redis only writes, before each answer, and leaves the syncing to us: with `everysec` it holds back what
-it has answered already while a sync is under way, and a kill in that moment would lose it (docs/adr/0005).
+it has answered already while a sync is under way, and a kill in that moment would lose it (docs/adr/0013).
 """
 
 from __future__ import annotations

@@ -54,6 +54,15 @@ def test_failed_writes_to_disk_are_told() -> None:
     assert "aof_last_write_status is err" in warnings[0]
 
 
+def test_a_disk_that_was_too_slow_for_everysec_is_told_and_one_that_keeps_up_is_not() -> None:
+    """Fault 6: what Redis has answered it holds back while a sync is under way, for 2 s at most."""
+    slow = {**GOOD, "aof_delayed_fsync": "3"}
+    _, warnings = judge(slow, SETTINGS, StoreOptions())
+    assert "up to 2 s of alerts that were answered 200 are lost" in warnings[0]
+    for info, fsync in (({**GOOD, "aof_delayed_fsync": "0"}, "everysec"), (slow, "always"), (slow, None)):
+        assert judge(info, {**SETTINGS, "appendfsync": fsync}, StoreOptions()) == ([], [])
+
+
 def test_a_wrong_url_is_named_without_its_secret() -> None:
     with pytest.raises(ConfigurationError) as refused:
         open_source(StoreOptions(mode="url", url="http://user:secret@redis:6379"), "key", size=1)
