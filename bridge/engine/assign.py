@@ -106,6 +106,27 @@ def assign(
     return Assignment(join_key=join_key, queue_key=queue_key, remediation=remediation)
 
 
+def turn_away(
+    alert: Alert, wish: Wish, refused: Refused, *, new_id: Callable[[], str], since: float = 0.0
+) -> Assignment:
+    """Return the remediation that changes nothing and tells a person why nothing can be made of the alert's wish."""
+    remediation = Remediation(
+        id=new_id(),
+        runbook=wish.runbook.name,
+        target=Target("", wish.runbook.target.kind, "", "(not known)"),
+        mode=wish.mode or Mode.OBSERVE,
+        route=wish.path,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        started_at=alert.starts_at / 1_000_000,
+        received_at=since,
+        refused=refused.reason.value,
+        refusal=refused.detail,
+    )
+    key = f"{wish.runbook.name}|refused|{alert.key}"
+    return Assignment(join_key=key, queue_key=key, remediation=remediation)
+
+
 def _how(remediation: Remediation) -> str:
     """Return how far, and how late, the run may act: who may act at once joins none that only looks, or waits."""
     hold_off = 0.0 if remediation.requested_by else remediation.hold_off

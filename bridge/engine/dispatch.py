@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from bridge.engine.assign import ClusterMap, Refused, Wish, assign
+from bridge.engine.assign import ClusterMap, Refused, Wish, assign, turn_away
 from bridge.errors import StoreUnavailable
 from bridge.model.alert import NEVER_ACT, Alert
 from bridge.model.intake import Dispatch, Dispatched, IntakeEntry, Seen, Transition
@@ -194,6 +194,11 @@ class Dispatcher:
                     assign(alert, wish, clusters=clusters, new_id=self._new_id, since=transition.received_at)
                 )
             except Refused as refused:
+                if refused.reason.pages and not alert.requested_by:
+                    # Whoever asks by hand sees it at once; of what an alert asks for people are told as of every end.
+                    away = turn_away(alert, wish, refused, new_id=self._new_id, since=transition.received_at)
+                    assignments.append(away)
+                    continue
                 reason = refused.reason
                 decisions.append(_decision(reason, alert, refused.detail, route=wish.path, runbook=wish.runbook.name))
         if assignments:

@@ -37,7 +37,7 @@ from bridge.engine.waits import Waits
 from bridge.engine.walk import Walk
 from bridge.errors import LeaseLost, StoreUnavailable
 from bridge.model import kinds
-from bridge.model.mode import Mode
+from bridge.model.mode import Mode, strictest
 from bridge.model.order import OURS
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, RemediationView
@@ -201,6 +201,8 @@ async def run_remediation(parts: Parts, lease: Lease) -> Stretch | None:
     if view is None or view.outcome is not None:
         return None
     record = Record(parts.journal, lease, entries)
+    if view.remediation.refused:
+        return Stretch(await _turned_away(parts, view), view, record.progress)
     try:
         run = Run(parts, lease, view, record)
     except ValidationError as error:
@@ -208,3 +210,12 @@ async def run_remediation(parts: Parts, lease: Lease) -> Stretch | None:
         return Stretch(Finish(Outcome.FAILED, Reason.INTERNAL_ERROR, detail), view, record.progress)
     ending = await run.run()
     return Stretch(ending, view, record.progress)
+
+
+async def _turned_away(parts: Parts, view: RemediationView) -> Finish:
+    """Return the end of what the dispatcher could make nothing of; in mode observe nobody is woken for it."""
+    remediation = view.remediation
+    finish = Finish(Outcome.DENIED, Reason.of(remediation.refused), remediation.refusal)
+    if strictest(parts.process_mode(), remediation.mode) is Mode.OBSERVE:
+        return msgspec.structs.replace(finish, quiet=True)
+    return await heard(parts, view, finish)

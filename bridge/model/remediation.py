@@ -93,6 +93,11 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     """The remediation whose changes this one puts back; empty: it is no undo."""
     undo_step: str = ""
     """undo_of: the one step whose changes go back; empty: all of them."""
+    refused: str = ""
+    """Value of the Reason for which nothing can be made of what the alert asks for: a person is told, and no more.
+    `target` has no cluster and no name then."""
+    refusal: str = ""
+    """The same as a sentence."""
     group: str = ""
     """What the alerts of one run for several targets have in common; empty: it is for one target."""
     targets: tuple[Target, ...] = ()

@@ -174,3 +174,35 @@ async def test_what_was_called_mended_and_fires_on_is_told(night: MakeNight) -> 
         await on.pass_time(0.5)
         assert on.calls == ["[high] a person is needed (L1): WebDown on sim:deployment/shop/web"]
         assert len(on.stage.writes) == 2, "a good repair is not repeated for it"
+
+
+async def test_what_nothing_can_be_made_of_is_told_once_and_mended_by_a_configuration(night: MakeNight) -> None:
+    async with night() as on:
+        await on.fire("not/a/name")
+        await on.pass_time(6)
+        assert await on.escalated() == ["invalid_target"]
+        assert on.calls[0] == "[high] a person is needed (L1): WebDown on deployment/(not known)"
+        assert on.stage.proxy.requests == []
+        await on.resolve("not/a/name")
+        called = len(on.calls)
+        await on.pass_time(2)
+        assert len(on.calls) == called
+
+
+async def test_a_cluster_that_is_mapped_by_a_reload_is_looked_at_then(night: MakeNight) -> None:
+    async with night() as on:
+        start = on.stage.clock.now()
+        await on.stage.fire("WebDown", deployment="web", cluster="eu", starts_at=start)
+        await on.stage.settle()
+        assert await on.escalated() == ["unknown_cluster"]
+        clusters = {"connections": {"sim": {"url": on.stage.proxy.url}}, "names": {"eu": "sim"}, "default": "sim"}
+        await on.stage.reload(alerts={"WebDown": AUTO}, clusters=clusters)
+        await on.stage.settle()
+        assert (await on.stage.ends())[-1] == ("succeeded", "verified")
+
+
+async def test_in_mode_observe_nobody_is_woken_for_what_nothing_can_be_made_of(night: MakeNight) -> None:
+    async with night({"mode": "observe"}) as on:
+        await on.fire("not/a/name")
+        assert await on.escalated() == []
+        assert await on.stage.ends() == [("denied", "invalid_target")]

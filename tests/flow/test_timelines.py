@@ -268,8 +268,12 @@ async def test_what_must_not_be_touched_is_denied_and_told_to_a_person(
 async def test_a_cluster_label_without_a_connection_is_denied(stage: Stage) -> None:
     await stage.fire("WebDown", deployment="web", cluster="elsewhere")
     await stage.settle()
-    assert await stage.reasons("WebDown", deployment="web", cluster="elsewhere") == ["unknown_cluster"]
-    assert await stage.runs() == []
+    assert await stage.reasons("WebDown", deployment="web", cluster="elsewhere") == [
+        "created",
+        "unknown_cluster",
+    ]
+    assert [(view.reason, view.escalated) for view in await stage.runs()] == [("unknown_cluster", True)]
+    assert stage.proxy.requests == []
 
 
 async def test_names_that_are_no_names_reach_no_api_server(stage: Stage) -> None:
@@ -277,7 +281,7 @@ async def test_names_that_are_no_names_reach_no_api_server(stage: Stage) -> None
     for name in ("..", ".", "a/b", "%2e%2e", "A", "-"):
         await stage.fire("WebDown", deployment=name)
         await stage.settle()
-        assert await stage.reasons("WebDown", deployment=name) == ["invalid_target"]
+        assert await stage.reasons("WebDown", deployment=name) == ["created", "invalid_target"]
     assert stage.proxy.requests == []
 
 

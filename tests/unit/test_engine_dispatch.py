@@ -151,16 +151,26 @@ async def test_a_target_that_cannot_be_made_is_recorded_pages_and_waits_for_anot
     world = World(WISH)
     await world.dispatcher.dispatch(transition(deployment="../etc"))
     (made,) = world.queue.dispatched
-    assert (made.assignments, made.wait) == ((), "invalid_target")
-    assert world.counted('alertbridge_escalations_total{reason="invalid_target"} 1.0')
+    (assignment,) = made.assignments
+    assert (assignment.remediation.refused, made.wait) == ("invalid_target", "")
+    assert "../etc" in assignment.remediation.refusal
+    assert assignment.remediation.target.name == "(not known)"
 
 
 async def test_an_unknown_cluster_is_denied_whatever_the_route_says() -> None:
     """Decision 5."""
     world = World(WISH)
     await world.dispatcher.dispatch(transition(cluster="staging"))
-    assert world.reasons == [["unknown_cluster"]]
-    assert world.queue.dispatched[0].assignments == ()
+    (assignment,) = world.queue.dispatched[0].assignments
+    assert (assignment.remediation.refused, assignment.remediation.target.cluster) == ("unknown_cluster", "")
+
+
+async def test_whoever_asks_by_hand_for_what_cannot_be_made_wakes_nobody() -> None:
+    world = World(WISH)
+    asked = transition(cluster="staging")
+    asked = msgspec.structs.replace(asked, alert=msgspec.structs.replace(asked.alert, requested_by="ann"))
+    await world.dispatcher.dispatch(asked)
+    assert (world.queue.dispatched[0].assignments, world.reasons) == ((), [["unknown_cluster"]])
 
 
 async def test_a_resolve_is_recorded_and_asks_no_route() -> None:
