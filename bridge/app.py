@@ -7,6 +7,7 @@ anything could act on them.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 import socket
@@ -15,10 +16,11 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from bridge import __version__
 from bridge.api.guards import GuardsView
+from bridge.api.operation import Refused
 from bridge.api.reports import Goals
 from bridge.api.server import ApiParts, add_api
 from bridge.catalogue import catalogue, registry_of
@@ -37,6 +39,7 @@ from bridge.engine.worker import Worker, WorkerOptions
 from bridge.errors import KubeError
 from bridge.ingest.auth import Authenticator
 from bridge.ingest.counters import Counters
+from bridge.ingest.guesses import TOO_OFTEN
 from bridge.ingest.pace import GiveWay
 from bridge.ingest.receiver import Receiver
 from bridge.ingest.server import Listening, add_routes, serve
@@ -181,7 +184,7 @@ class Bridge:
 
     def _api_parts(self, stores: Stores, receiver: Receiver, reloader: Reloader) -> ApiParts:
         return ApiParts(
-            authenticator=_CurrentCredentials(receiver),
+            authenticator=CurrentCredentials(receiver),
             trigger=receiver.trigger,
             trigger_body=TriggerBody,
             waiting=stores.intake_queue,
@@ -384,14 +387,24 @@ class Bridge:
             await close()
 
 
-class _CurrentCredentials:
+class CurrentCredentials:
     """The receiver's credentials of now, for the API: they can change with a reload."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
 
     def identify(self, request: web.BaseRequest) -> Principal | None:
-        return self._receiver.authenticator.identify(request)
+        """Return whose credential it is; raise Refused without a look when its address was wrong too often."""
+        known, guesses, counters = self._receiver.authenticator, self._receiver.guesses, self._receiver.counters
+        guessed = hdrs.AUTHORIZATION in request.headers and not known.open
+        if guessed and (wait := guesses.wait(request.remote)):
+            counters.wrong_credentials["429"] += 1
+            raise Refused(429, TOO_OFTEN, Retry_After=str(math.ceil(wait)))
+        principal = known.identify(request)
+        if guessed and principal is None:
+            guesses.wrong(request.remote)
+            counters.wrong_credentials["401"] += 1
+        return principal
 
 
 async def _close(listening: Listening) -> None:

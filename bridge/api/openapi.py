@@ -75,7 +75,7 @@ def statuses(op: Operation) -> list[int]:
     """Return the statuses of the problem documents that `op` can answer."""
     found = {400, 500, *op.problems}
     if op.role:
-        found |= {401, 403}
+        found |= {401, 403, 429}
     if op.method == "POST":
         found |= {403}
     if op.body:

@@ -30,7 +30,10 @@ class Authenticator(Protocol):
     """The receiver's credentials, seen from here."""
 
     def identify(self, request: web.BaseRequest) -> Principal | None:
-        """Return the holder of the request's credential (bearer, basic or certificate), or None for nobody."""
+        """Return the holder of the request's credential (bearer, basic or certificate), or None for nobody.
+
+        Raises Refused (429) for a while when too many wrong ones came from its address.
+        """
         ...
 
 

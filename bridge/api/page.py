@@ -90,7 +90,7 @@ class Page:
         same_origin(request, self._external_url())
         form = await _form(request)
         do, why, token = form.get("do", ""), form.get("why", "")[:_LONGEST_WHY], form.get("token", "")
-        principal = self._authenticator.identify(_WithToken(token) if token else request)  # type: ignore[arg-type]
+        principal = self._authenticator.identify(_WithToken(token, request.remote) if token else request)  # type: ignore[arg-type]
         role = Role.VIEWER if do == "look" else Role.OPERATOR
         principal = authorized(request, principal, role)
         name = request.match_info["id"]
@@ -130,7 +130,8 @@ class _WithToken:
 
     transport = None
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, remote: str | None) -> None:
+        self.remote = remote
         self.headers = CIMultiDict({"Authorization": f"Bearer {token}"})
 
 

@@ -146,7 +146,7 @@ def operations(parts: ApiParts) -> list[Operation]:
             Plans(parts.rehearse).plan,
             PlannedRun,
             body=PlanRequest,
-            problems=(404, 429, 503),
+            problems=(404, 503),
         ),
         *_looking_back(trail, Reports(parts.queue, parts.journal, parts.goals)),
         *_about_itself(HealthHandlers(parts.health, parts.metrics, parts.version)),

@@ -44,6 +44,8 @@ class Counters(Collector):
         """Connections cut because the client was slow, by what it was slow with."""
         self.turned_away: dict[str, int] = {"evicted": 0, "reserve": 0, "closed": 0}
         """Beyond the cap on connections: an idle one closed for a new one, an answer of 503, closed at once."""
+        self.wrong_credentials: dict[str, int] = {"401": 0, "429": 0}
+        """By what was answered; 429 without a look at them."""
         self.bad_http = 0
         self.connections = 0
         self.in_progress = 0
@@ -85,6 +87,7 @@ class Counters(Collector):
         yield _one("bodies_unchecked", "Bodies not looked through for duplicate keys", self.unchecked_bodies)
         yield _by("connections_cut", "Connections of clients that were too slow", "phase", self.cut)
         yield _by("connections_turned_away", "Connections beyond the cap", "how", self.turned_away)
+        yield _by("wrong_credentials", "Requests with a credential that nobody has", "code", self.wrong_credentials)
         yield _one("bad_http", "Requests that are not HTTP", self.bad_http)
         yield GaugeMetricFamily("alertbridge_connections", "Open connections", value=self.connections)
         yield GaugeMetricFamily(

@@ -7,6 +7,7 @@ can never be right, since Alertmanager drops whatever it is answered 4xx for.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Literal
@@ -20,6 +21,7 @@ from bridge.ingest.body import BodyReader
 from bridge.ingest.counters import Counters
 from bridge.ingest.decode import Batch, CustomPayload, Decoder, Malformed, Rejected
 from bridge.ingest.duplicates import DuplicateKeys
+from bridge.ingest.guesses import TOO_OFTEN, Guesses
 from bridge.ingest.limits import RequestLimits
 from bridge.ingest.origin import from_another_site, is_loopback
 from bridge.ingest.sampling import SampledLog
@@ -48,6 +50,7 @@ class Receiver:
         limits: RequestLimits | None = None,
     ) -> None:
         self.authenticator = authenticator
+        self.guesses = Guesses()
         self.counters = counters
         self._intake = intake
         self._refusals = refusals
@@ -127,6 +130,9 @@ class Receiver:
         if principal is None:
             signed, body = await self._by_signature(request)
         else:
+            if hdrs.AUTHORIZATION in headers and not principal.may(Role.SENDER):
+                # It would tell at this door which of a person's passwords is right.
+                self._look_at(request)
             if hdrs.ORIGIN in headers and from_another_site(headers):
                 raise Refuse(403, "the Origin header names another site than the one that was called")
             if principal is EVERYBODY and not is_loopback(headers.get(hdrs.HOST, "")):
@@ -147,7 +153,17 @@ class Receiver:
             detail = "the signature is not right, is too old or was used before"
         else:
             detail = "a credential is needed, and a known one"
+        if signatures.present(request.headers) or hdrs.AUTHORIZATION in request.headers:
+            self._look_at(request)
+            self.guesses.wrong(request.remote)
+            self.counters.wrong_credentials["401"] += 1
         raise Refuse(401, detail, headers={hdrs.WWW_AUTHENTICATE: "Bearer, Basic"})
+
+    def _look_at(self, request: web.Request) -> None:
+        """Raise Refuse when the peer was wrong too often."""
+        if wait := self.guesses.wait(request.remote):
+            self.counters.wrong_credentials["429"] += 1
+            raise Refuse(429, TOO_OFTEN, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})
 
     async def _take(self, batch: Batch, body: bytes, principal: Principal) -> web.StreamResponse:
         if batch.sender == "manual":
