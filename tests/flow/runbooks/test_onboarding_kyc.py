@@ -56,12 +56,7 @@ ERRORS: dict[str, Any] = {
     "beside": BESIDE,
 }
 
-QUIET = {
-    **ERRORS,
-    "alert": "KubeDeploymentRolloutStuck",
-    "labels": {"severity": "warning", "deployment": "onboarding-api"},
-    "beside": [],
-}
+QUIET = {**ERRORS, "alert": "OnboardingRequestsTurnedAway", "beside": []}
 """The same without what runs beside what is P0 or P1."""
 
 CRASHING = {"severity": "warning", "pod": "onboarding-api-1", "container": "onboarding-api"}
