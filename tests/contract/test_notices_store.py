@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.model.notice import Ack, Event, Notice
 from bridge.model.outside import Message
@@ -280,3 +281,36 @@ async def test_a_pace_gives_a_few_in_a_minute_and_many_that_are_due_at_once(desk
     await told(desk, notice("done"), remediation="r9")
     assert await desk.store.send("team", limit=1, pace=3) == []
     assert len(await desk.store.send("team", limit=1)) == 1, "without a pace"
+
+
+async def test_what_is_remembered_of_a_cause_is_kept_by_who_read_the_last_of_it_and_wakes_others(desk: Desk) -> None:
+    for name in ("r1", "r2"):
+        await desk.append(name)
+    first, second = await desk.store.take("notices", limit=10)
+    nothing = await desk.store.remembered("web is down")
+    assert (nothing.version, nothing.kept) == (0, b"")
+    known = replace(nothing, kept=b"r1 calls", seconds=3600.0, wake=("r2", "never looked at"))
+    assert await desk.store.keep("notices", first, b"", read=1, look_at=None, memory=known)
+    found = await desk.store.remembered("web is down")
+    assert (found.kept, found.wake) == (b"r1 calls", ())
+    assert await desk.store.remembered("api is down") == replace(nothing, cause="api is down")
+
+    late = replace(nothing, kept=b"r2 calls", seconds=3600.0)
+    calls = [notice("escalated-1")]
+    assert not await desk.store.keep("notices", second, b"", read=1, look_at=None, notices=calls, memory=late)
+    assert (await desk.store.remembered("web is down")).kept == b"r1 calls"
+    assert await names(desk) == []
+    (again,) = await desk.store.take("notices", limit=10)
+    assert again.remediation == "r2", "it looks again at once"
+    more = replace(found, kept=b"r1 calls, r2 knows", seconds=3600.0, wake=("r1",))
+    assert await desk.store.keep("notices", again, b"", read=1, look_at=None, memory=more)
+    assert [each.remediation for each in await desk.store.take("notices", limit=10)] == ["r1"]
+
+
+async def test_a_memory_of_a_look_that_was_overtaken_is_not_kept(desk: Desk) -> None:
+    await desk.append("r1")
+    (due,) = await desk.store.take("notices", limit=10)
+    await desk.store.acknowledge("r1", Ack(by="ann"))
+    known = replace(await desk.store.remembered("c"), kept=b"old", seconds=60.0)
+    assert not await desk.store.keep("notices", due, b"", read=1, look_at=None, memory=known)
+    assert (await desk.store.remembered("c")).version == 0

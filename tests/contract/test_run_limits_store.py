@@ -93,6 +93,16 @@ async def test_the_first_tells_and_the_others_not_until_its_time_is_over(opened:
     assert await (await opened.later(61)).guardbook.first_to_tell("spent|web", "r2", 60)
 
 
+async def test_whoever_asks_after_a_quiet_time_tells_again(opened: OpenStores) -> None:
+    book = (await opened.open()).guardbook
+    assert await book.first_to_tell("spent|web", "r1", 600, quiet=60)
+    later = (await opened.later(59)).guardbook
+    assert not await later.first_to_tell("spent|web", "r2", 600, quiet=60)
+    later = (await opened.later(118)).guardbook
+    assert not await later.first_to_tell("spent|web", "r3", 600, quiet=60), "it went on meanwhile"
+    assert await (await opened.later(179)).guardbook.first_to_tell("spent|web", "r4", 600, quiet=60)
+
+
 async def test_of_fifty_runs_at_once_no_more_are_counted_than_a_limit_allows(opened: OpenStores) -> None:
     """All were let in when nothing had run yet; the count is what decides."""
     processes = [await opened.open() for _ in range(5)]
