@@ -233,7 +233,8 @@ class Attempts:
         within = spec.within if attempt.verify_within is None else attempt.verify_within
         if self._falls(scenario, attempt) and not self._progress.changed_in(place):
             # Nothing was made here: what is so now decides whether the next attempt is needed.
-            within = min(within, spec.settle)
+            # One look more than it has to hold for: the first one took its time as well.
+            within = min(within, spec.settle and spec.settle + spec.every)
         proof = Proof(self._parts, self._sight, self._steps, self._record, spec, self._runbook.evidence)
         answer = await proof.run(key, within, looks_back=self._progress.changed_in(place))
         data = {"step": key, "answer": answer.answer.value}
@@ -248,4 +249,18 @@ class Attempts:
         before = [f"{place}: {each.detail}" for place, each in self._progress.tried.items()]
         if finish.outcome is Outcome.SUCCEEDED or not before:
             return finish
+        finish = self._weightiest(finish)
         return msgspec.structs.replace(finish, detail=f"{finish.detail} (tried: {'; '.join(before)})")
+
+    def _weightiest(self, finish: Finish) -> Finish:
+        """Return the end for the reason that says most: what a guard forbids, before what only could not be planned.
+
+        Who is called reads there what to do instead.
+        """
+        tried = self._progress.tried.values()
+        denied = next((each for each in reversed(list(tried)) if each.outcome is Outcome.DENIED), None)
+        if finish.reason is not Reason.PLAN_FAILED or denied is None:
+            return finish
+        outcome = finish.outcome if self._progress.changed else denied.outcome
+        detail = denied.detail if finish.detail == denied.detail else f"{denied.detail}; {finish.detail}"
+        return msgspec.structs.replace(finish, outcome=outcome, reason=denied.reason, detail=detail)

@@ -277,3 +277,29 @@ async def test_a_restart_in_a_later_attempt_is_one_more(redis_server: RedisServe
             await stage.advance(10)
         assert await stage.ends() == [("failed", "not_fixed")]
         assert [each.split()[0] for each in stage.writes] == ["PATCH", "PATCH"]
+
+
+async def test_what_is_well_without_a_change_gets_the_time_to_show_it(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Where nothing was changed and more could be tried it is looked at for as long as it has to hold."""
+    book = runbook(
+        "test/well",
+        scenarios=[
+            {
+                "name": "try",
+                "otherwise": True,
+                "try": [attempt("five pods", "scale", replicas=5), attempt("restart", "rollout_restart")],
+            }
+        ],
+        verify={**VERIFY, "within": "3m", "settle": "1m", "every": "15s"},
+    )
+    alerts = {"WebDown": {"runbook": "test/well", "mode": "auto"}}
+    async with Stage.open(redis_server, tmp_path, runbooks_too=[book], alerts=alerts) as stage:
+        applied(stage, "web", replicas=5)
+        await stage.fire("WebDown", deployment="web")
+        await stage.settle()
+        for _ in range(20):
+            await stage.advance(7)
+        assert await stage.ends() == [("succeeded", "nothing_to_do")]
+        assert stage.writes == []
