@@ -951,6 +951,12 @@ async def goals_are_met(playing: Any) -> None:
     assert found["low"] is None
 
 
+async def goals_are_missed(playing: Any) -> None:
+    found = await measured(playing)
+    assert (found["detect"], found["resolve"], found["critical"]) == (True, None, None)
+    assert found["false_positives"] is False
+
+
 MEASURED = scenes(
     "omnimesh",
     Scene(
@@ -959,6 +965,20 @@ MEASURED = scenes(
         cluster=[core(then=BAD), postgres(), SETTINGS],
         scenarios=["a new version never got ready"],
         check=goals_are_met,
+    ),
+    Scene(
+        "an alert about something that is well counts as false",
+        **{**CRASH, "source": "Success metrics"},
+        cluster=[
+            core(requests={"memory": "2Gi", "cpu": "1"}, limits={"memory": "4Gi", "cpu": "2"}),
+            postgres(),
+            SETTINGS,
+        ],
+        prometheus={"restarts_total": 8},
+        scenarios=["crashes > more resources"],
+        actions=[],
+        unchanged=True,
+        check=goals_are_missed,
     ),
 )
 SCENES = (
