@@ -80,7 +80,9 @@ class Foresight:
     async def _not_yet(self, key: str, step: Step, error: Exception, *, first: bool) -> None:
         why = ended.detail if isinstance(error, Ended) and isinstance(ended := error.ending, Finish) else str(error)
         if first:
-            self._problem = self._problem or error
+            # What a guard forbids says more than what only could not be planned.
+            weightier = _denied(error) and not _denied(self._problem)
+            self._problem = error if weightier else self._problem or error
             await self._say(key, f"{step.action} would not be made: {why}")
         else:
             await self._say(key, f"{step.action} can only be planned when the steps before it are made: {why}")
@@ -126,6 +128,11 @@ class Foresight:
 
     async def _say(self, key: str, text: str) -> None:
         await self._record.write(kinds.FORESEEN, text, data={"step": key})
+
+
+def _denied(error: Exception | None) -> bool:
+    ending = error.ending if isinstance(error, Ended) else None
+    return isinstance(ending, Finish) and ending.outcome is Outcome.DENIED
 
 
 def _would_wait(wait: Wait) -> str:

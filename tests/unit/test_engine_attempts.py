@@ -197,6 +197,30 @@ async def test_a_denied_attempt_is_passed_over_and_a_denied_last_one_is_the_end(
     assert bench.writes == [7]
 
 
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.OBSERVE])
+async def test_of_attempts_of_which_none_could_be_made_the_end_says_what_a_guard_forbade(
+    bench: Bench, mode: Mode
+) -> None:
+    """Whoever is called reads what to do instead, and not that the last of them could not be planned."""
+
+    class Judge:
+        name = "owner"
+
+        async def check(self, remediation: Any, plan: Any, context: Any) -> Verdict:
+            return Verdict.deny(Reason.OWNER_WOULD_REVERT, "it is Helm's: `helm rollback web -n shop`")
+
+    bench.plan_guards = [Judge()]
+    bench.actions["lost"] = lost = SetField("lost")
+    lost.planning = [PlanError("nothing is there")]
+    never = {"name": "never", "steps": [{"action": "lost", "with": {"value": 7}}]}
+    ways = (attempt("one", 5), never) if mode is Mode.AUTO else (never, attempt("one", 5))
+    bench.add(tries(*ways), mode=mode)
+    assert await bench.run() == (Outcome.DENIED, Reason.OWNER_WOULD_REVERT)
+    assert bench.view().detail.startswith("denied: owner: it is Helm's: `helm rollback web -n shop`")
+    assert bench.told.said[-1][1], "a person is needed"
+    assert bench.writes == []
+
+
 async def test_what_cannot_be_undone_asks_for_a_person_instead_of_being_passed_over(bench: Bench) -> None:
     class Judge:
         name = "judge"
