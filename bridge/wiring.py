@@ -32,6 +32,7 @@ from bridge.ingest.tls import server_context
 from bridge.kube.connection import ClusterConnection
 from bridge.model.http_address import origins_of_hosts
 from bridge.model.peers import PeerTlsSpec, RedisPeerSpec
+from bridge.model.principal import Role
 from bridge.model.target import ObjectRef
 from bridge.outside.options import (
     Channel,
@@ -111,6 +112,12 @@ def credentials(configuration: Configuration) -> list[Credential]:
         )
         for spec in configuration.settings.credentials
     ]
+
+
+def may_answer(settings: Settings, name: str) -> bool:
+    """Whether somebody of this name may agree to plans: where there are credentials at all, an operator of now."""
+    known = settings.credentials
+    return not known or any(spec.name == name and Role.OPERATOR in spec.roles for spec in known)
 
 
 def request_limits(settings: Settings) -> RequestLimits:

@@ -7,7 +7,7 @@ asked about anew. While people are asked the run is parked: no claim, no slot, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bridge.engine.ending import Ended, Finish, Park
 from bridge.engine.parts import Parts
@@ -87,8 +87,9 @@ class Approval:
         question = standing.question
         same = question is not None and question.digest == digest_of(wanted)
         if same and standing.agreed:
-            who = " and ".join(sorted(name for name, agrees in standing.answers.items() if agrees))
-            await self._record.write(APPROVED, f"{who} agreed: it is made", data={"plans": wanted})
+            who = sorted(name for name, agrees in standing.answers.items() if agrees)
+            self._check_people(who)
+            await self._record.write(APPROVED, f"{' and '.join(who)} agreed: it is made", data={"plans": wanted})
             return
         self.check_answer()
         if not same:
@@ -103,6 +104,17 @@ class Approval:
             )
         assert question is not None
         raise Ended(Park(question.until, Reason.APPROVAL_NEEDED, self._told(question, same), question=question))
+
+    def _check_people(self, who: Sequence[str]) -> None:
+        """Raise Ended when too few of those who agreed may still do so: a credential may have been taken back since.
+
+        The question is settled, and takes no other answers: the run ends, and a person is told.
+        """
+        gone = [name for name in who if not self._parts.may_answer(name)]
+        need = self._standing.question.need if self._standing.question else 0
+        if len(who) - len(gone) < need:
+            text = f"{' and '.join(gone)} agreed, and may not any more (no operator by the configuration of now)"
+            raise self._over(Reason.APPROVAL_TIMED_OUT, f"{text}: {len(who) - len(gone)} of {need} agree")
 
     def _told(self, question: Question, same: bool) -> str:
         standing = self._standing

@@ -88,6 +88,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     plan_guards: Callable[[], Sequence[PlanGuard]]
     """Guards use the configuration of now."""
     process_mode: Callable[[], Mode | None]
+    may_answer: Callable[[str], bool] = lambda name: True
+    """Whether somebody may still agree to a plan, by the configuration of now."""
     clock: Clock
     notifier: Notifier
     trust: Trustbook | None = None

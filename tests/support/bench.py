@@ -194,6 +194,8 @@ class Bench:
         self.trust: Trustbook | None = None
         self.plan_guards: list[PlanGuard] = []
         self.mode: Mode | None = Mode.AUTO
+        self.operators: set[str] | None = None
+        """Who may agree; None: anybody."""
         self.stopping = asyncio.Event()
         self.limits = Limits(**limits)
         self.actions: dict[str, Any] = {"set": self.action}
@@ -215,6 +217,7 @@ class Bench:
             trust=self.trust,
             plan_guards=lambda: self.plan_guards,
             process_mode=lambda: self.mode,
+            may_answer=lambda name: self.operators is None or name in self.operators,
             clock=self.clock,
             notifier=self.told,
             metrics=self.metrics,

@@ -258,3 +258,37 @@ async def test_what_a_runbook_that_seldom_helped_does_is_agreed_to_also_after_a_
     await say(bench)
     assert await bench.run() == SUCCEEDED
     assert bench.writes == [5, 6]
+
+
+async def test_a_yes_counts_no_more_when_its_credential_was_taken_back(bench: Bench) -> None:
+    """Between the first answer and the last the configuration may change; nothing is written then."""
+    bench.operators = {"ann", "bob"}
+    await asked(bench, approvers=2)
+    await say(bench, "ann")
+    bench.operators = {"bob"}
+    await say(bench, "bob")
+    assert await bench.run() == (Outcome.DENIED, Reason.APPROVAL_TIMED_OUT)
+    assert bench.writes == []
+    assert "ann agreed, and may not any more" in bench.view().detail
+    assert "1 of 2 agree" in bench.view().detail
+
+
+async def test_what_was_agreed_to_stays_so_when_the_credential_goes_afterwards(bench: Bench) -> None:
+    bench.operators = {"ann"}
+    await asked(bench)
+    await say(bench)
+
+    async def taken_back(now: str) -> None:
+        if now == f"after {APPROVED}":
+            bench.operators = set()
+
+    bench.work.point = taken_back
+    assert await bench.run() == SUCCEEDED
+    assert bench.writes == [5, 6]
+
+
+async def test_who_may_agree_no_more_has_said_no_all_the_same(bench: Bench) -> None:
+    await asked(bench, approvers=2)
+    await say(bench, "ann", agree=False)
+    bench.operators = set()
+    assert await bench.run() == (Outcome.DENIED, Reason.APPROVAL_DENIED)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.settings import Settings
-from bridge.wiring import needs_restart
+from bridge.wiring import may_answer, needs_restart
 
 
 def settings(**given: Any) -> Settings:
@@ -35,3 +35,12 @@ def test_a_reload_names_what_it_does_not_take_up(changed: dict[str, Any], expect
         "clusters": {"connections": {"a": {"url": "https://one"}}},
     }
     assert needs_restart(settings(**first), settings(**first | changed)) == expected
+
+
+def test_operators_of_now_may_agree_and_without_credentials_everybody() -> None:
+    people = [
+        {"name": "ann", "type": "bearer", "roles": "operator", "secret_env": "A"},
+        {"name": "vera", "type": "bearer", "roles": "viewer", "secret_env": "B"},
+    ]
+    assert [may_answer(settings(credentials=people), name) for name in ("ann", "vera", "bob")] == [True, False, False]
+    assert may_answer(settings(), "local")
