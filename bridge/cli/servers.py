@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -35,6 +36,9 @@ def worker(config: Path | None, log_format: str | None, log_level: str | None) -
 
 
 def _serve(config: Path | None, log_format: str | None, log_level: str | None, roles: tuple[str, ...]) -> None:
+    # What is imported stays: to look through it meanwhile, again and again, is a sixth of the time until the first
+    # answer. The process turns the collector on when it has started.
+    gc.disable()
     from bridge.process import run_serve
 
     run_serve(place_of(config), roles=roles, log_format=log_format, log_level=log_level)
