@@ -416,7 +416,7 @@ async def test_scene(scene: Scene, theatre: Theatre) -> None:
 async def test_the_daily_sweep_is_made_once_a_day_whatever_the_number_of_processes(theatre: Theatre) -> None:
     """As config/ ships it: its schedule, its runbook, its report."""
     scene = Scene("by the clock", system="python-services", namespace=NAMESPACE, **{**DAILY, "cluster": [pricing()]})
-    async with theatre._open(scene) as playing:
+    async with theatre.opened(scene) as playing:
         stage = playing.stage
         stores = stage.stores
         several = [

@@ -99,7 +99,7 @@ class Theatre:
 
     async def play(self, scene: Scene) -> None:
         """Fire the scene's alert, let it run to its end, and check everything that the scene says."""
-        async with self._open(scene) as playing:
+        async with self.opened(scene) as playing:
             await self._run(playing)
             await _check(playing)
             if scene.later:
@@ -107,7 +107,8 @@ class Theatre:
                 _check_facts(playing, scene.later, await playing.told())
 
     @asynccontextmanager
-    async def _open(self, scene: Scene) -> AsyncIterator[Playing]:
+    async def opened(self, scene: Scene) -> AsyncIterator[Playing]:
+        """Bring the scene's state about, with everything that it reaches; its alert has not fired."""
         stage: Stage
 
         def now(value: Any) -> Any:
@@ -174,7 +175,7 @@ class Theatre:
 
     async def _run(self, playing: Playing) -> None:
         scene, stage = playing.scene, playing.stage
-        labels, annotations = self._alert(scene)
+        labels, annotations = self.alert(scene)
         body = alert_body(labels, starts_at=stage.clock.now())
         body["alerts"][0]["annotations"] = annotations
         began = stage.clock.now()
@@ -196,7 +197,8 @@ class Theatre:
             step = min(step * 1.5, 60.0)
         raise AssertionError(f"it has not ended in {_LONGEST / HOUR:g} hours:\n{await playing.told()}")
 
-    def _alert(self, scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
+    def alert(self, scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
+        """Return labels and annotations of the scene's alert."""
         given = {"namespace": scene.namespace, **scene.labels}
         known = scene.alert in shipped.rules(scene.system)
         assert known or "severity" in given, f"{scene.alert} has no rule here: give its labels, its severity included"
