@@ -14,6 +14,7 @@ from bridge.engine import admission
 from bridge.engine.byhand import Undone
 from bridge.engine.ending import Ended, Ending, Finish, HandOver, Park
 from bridge.engine.lease import Lease
+from bridge.engine.meanwhile import look
 from bridge.engine.parts import Parts
 from bridge.engine.places import proof_key
 from bridge.engine.putback import inverses
@@ -59,13 +60,14 @@ class UndoRun:
             if not inverses(known.left(self._rem.undo_step)):
                 return Finish(Outcome.UNDONE, Reason.NOTHING_TO_DO, "nothing of it is left to be put back")
             await self._let_in(known.left(self._rem.undo_step))
+            await self._give_way(known.left(self._rem.undo_step), entries)
         await self._steps.lock(*known.left(self._rem.undo_step))
         if self._record.progress.undo is None:
             # Whoever had the locks may have put it back meanwhile.
             known = await self._undone(entries)
         plans = known.left(self._rem.undo_step)
         await self._steps.putback.run(plans, self._reason, key=_PLACE, doubts=known.doubts)
-        return await self._prove(plans)
+        return await self._prove(plans, entries)
 
     async def _undone(self, entries: list[Entry]) -> Undone:
         return await Undone.read(self._parts.journal, self._rem.undo_of, entries, but=self._rem.id)
@@ -84,6 +86,15 @@ class UndoRun:
             back = msgspec.structs.replace(plan, changes=plan.inverses)
             if not back.empty:
                 await self._allow(back)
+
+    async def _give_way(self, plans: list[Plan], entries: list[Entry]) -> None:
+        """Raise Ended to wait while something else about the same comes first; whoever asks by hand does not wait."""
+        if not self._rem.undo_step:
+            return
+        now = self._parts.clock.now()
+        why = (await look(self._parts, self._rem, plans, entries)).wait_for(now)
+        if why and now - self._rem.created_at < self._parts.limits.undo_wait:
+            raise Ended(Park(now + self._parts.limits.paused_pause, Reason.GIVES_WAY, why))
 
     async def _allow(self, back: Plan) -> None:
         try:
@@ -115,10 +126,12 @@ class UndoRun:
 
     # -- proof
 
-    async def _prove(self, plans: list[Plan]) -> Ending:
+    async def _prove(self, plans: list[Plan], entries: list[Entry]) -> Ending:
         putback = self._steps.putback
         if (undo := self._record.progress.undo) is not None and undo.left:
-            return Finish(putback.outcome(Outcome.UNDONE), Reason.UNDO_REFUSED, putback.told)
+            others = (await look(self._parts, self._rem, plans, entries)).on_top
+            also = f" ({', '.join(others[:5])} changed the same since)" if others else ""
+            return Finish(putback.outcome(Outcome.UNDONE), Reason.UNDO_REFUSED, f"{putback.told}{also}")
         until = await self._steps.deadline(proof_key(_PLACE), _PROOF, "reading back")
         changes = lasting([change for _, change in inverses(plans) if change.operation is not Operation.CALL])
         how = Watch(key=proof_key(_PLACE), until=until)

@@ -188,6 +188,7 @@ class Steps:
         revert = self._revert(key, made, until, hold)
         if revert is not None:
             text += f"; undone by itself in {revert.after / 60:g} min"
+            data["temporary"] = revert.after
         await self._record.write(kinds.APPLIED, text, data=data, revert=revert)
 
     def _revert(self, key: str, made: Made, until: float | None, hold: float) -> Revert | None:

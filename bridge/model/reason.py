@@ -86,6 +86,7 @@ class Reason(Enum):
     CLUSTER_UNAVAILABLE = ("cluster_unavailable", True, "the cluster's API did not answer for too long")
     CIRCUIT_OPEN = ("circuit_open", False, "the circuit breaker is open")
     LOCKED = ("locked", False, "another remediation holds a lock on an object of the plan")
+    GIVES_WAY = ("gives_way", False, "something else about the same target comes first")
     OUT_OF_DATE = ("out_of_date", False, "waited too long to be started: the world has moved on")
     DEAD_LETTER = ("dead_letter", True, "its workers died too often: set aside for a person")
     CANCELLED_BY_OPERATOR = ("cancelled_by_operator", False, "cancelled by an operator")

@@ -26,6 +26,7 @@ WAIT = {"wait": {"for": "10m"}}
 RESTART = {"action": "rollout_restart"}
 BOOKS = [
     runbook("test/scale", scenarios=[{"name": "more", "otherwise": True, "steps": [MORE]}]),
+    runbook("test/for-a-time", scenarios=[{"name": "more", "otherwise": True, "steps": [{**MORE, "until": "2h"}]}]),
     runbook("test/two", scenarios=[{"name": "two", "otherwise": True, "steps": [MORE, WAIT, RESTART]}]),
 ]
 AUTO: dict[str, Any] = {"runbook": "test/restart", "mode": "auto"}
@@ -35,6 +36,8 @@ ALERTS: dict[str, Any] = {
     "Asked": {**AUTO, "mode": "approve"},
     "Late": {**AUTO, "hold_off": "30m"},
     "Slow": {"runbook": "test/scale", "mode": "approve"},
+    "Busy": {"runbook": "test/for-a-time", "mode": "auto"},
+    "Busier": {"runbook": "test/for-a-time", "mode": "auto"},
     "Both": {"runbook": "test/two", "mode": "auto"},
 }
 
@@ -203,3 +206,53 @@ async def test_an_alert_that_joins_a_run_of_another_run_has_its_own_page(stage: 
         view.remediation.runbook: (view.reason, view.escalated, len(view.incidents)) for view in await stage.runs()
     }
     assert found == {"test/gateway": ("verified", False, 1), "test/redis": ("no_scenario", True, 2)}
+
+
+# -- what is temporary, and what else is so about its target
+
+
+async def test_nothing_is_taken_away_early_while_its_target_has_another_incident(stage: Stage) -> None:
+    await fire(stage, "Busy")
+    await stage.resolve("Busy", deployment="web")
+    await fire(stage, "WebDown")
+    for _ in range(6):
+        await stage.advance(10 * MINUTE)
+    assert replicas(stage) == 4, "all was well with its own alert, and not with its target"
+    await stage.resolve("WebDown", deployment="web")
+    await stage.advance(2 * MINUTE)
+    assert replicas(stage) == 3
+    assert not any(view.escalated for view in await stage.runs())
+
+
+async def test_what_is_temporary_ends_in_its_time_whatever_fires(stage: Stage) -> None:
+    await fire(stage, "Busy")
+    await stage.resolve("Busy", deployment="web")
+    await fire(stage, "WebDown")
+    await stage.advance(HOUR)
+    assert replicas(stage) == 4
+    await stage.advance(HOUR + MINUTE)
+    assert replicas(stage) == 3
+
+
+async def test_of_two_changes_for_a_time_the_later_one_ends_first_and_nothing_is_left(stage: Stage) -> None:
+    await fire(stage, "Busy")
+    await stage.advance(HOUR)
+    await fire(stage, "Busier")
+    assert replicas(stage) == 5
+    await stage.advance(HOUR + MINUTE)
+    assert replicas(stage) == 5, "what stood when the later one began is not pulled away from under it"
+    await stage.advance(HOUR)
+    await stage.advance(2 * MINUTE)
+    assert replicas(stage) == 3
+    assert not any(view.escalated for view in await stage.runs())
+
+
+async def test_what_another_run_changed_since_is_left_and_that_run_is_named(stage: Stage) -> None:
+    await fire(stage, "Busy")
+    await fire(stage, "Slow")
+    await answer(stage, (await stage.runs())[-1].remediation.id)
+    assert replicas(stage) == 5
+    await stage.advance(2 * HOUR + MINUTE)
+    *_, other, back = await stage.runs()
+    assert (back.reason, back.escalated, replicas(stage)) == ("undo_refused", True, 5)
+    assert f"{other.remediation.id} changed the same since" in back.detail
