@@ -69,7 +69,9 @@ def goals_met(
 
 def _concerns(goal: Goal, severity: SeveritySpec, view: RemediationView) -> bool:
     made = view.remediation
-    return not made.undo_of and goal.meets(made.runbook, made.labels, severity.of(made.runbook, made.labels))
+    return not made.undo_of and goal.meets(
+        made.runbook, made.labels, severity.of(made.runbook, made.labels, made.severity)
+    )
 
 
 def _met(goal: Goal, runs: Sequence[tuple[RemediationView, Times]]) -> GoalMet:

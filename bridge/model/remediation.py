@@ -108,6 +108,11 @@ class Remediation(msgspec.Struct, frozen=True, kw_only=True):
     def all_targets(self) -> tuple[Target, ...]:
         return self.targets or (self.target,)
 
+    @property
+    def severity(self) -> str:
+        """How bad its runbook says that it is, by its organisation's name; empty where it does not say."""
+        return str(self.runbook_doc.get("severity", ""))
+
 
 class Revert(msgspec.Struct, frozen=True, kw_only=True):
     """What undoes a temporary change by itself. The first change of a step sets the time; others move nothing."""

@@ -325,7 +325,7 @@ class Runbook(Strict):
     source: str = ""
     """Where the people's version of it stands; shown in reports, never fetched."""
     severity: Annotated[str, Field(max_length=60)] = ""
-    """How bad it is where it fires, as its organisation calls it; `notify.severity` maps the alert's own."""
+    """How bad it is, as its organisation calls it; it counts where the alert has no severity of its own."""
     respond_within: Duration | None = None
     """Within which time somebody has to respond to it."""
     impact: Annotated[str, Field(max_length=500)] = ""

@@ -65,7 +65,7 @@ class Scale(_About):
 
 
 class SeveritySpec(Strict):
-    """How bad an alert is: from its labels, on one scale."""
+    """How bad an alert is: from its labels, or else from its runbook, on one scale."""
 
     labels: Texts = ("severity", "priority")
     """The first that an alert has counts."""
@@ -74,14 +74,21 @@ class SeveritySpec(Strict):
     default: Severity = Severity.HIGH
     """Of an alert whose severity is not known."""
 
-    def of(self, runbook: str, labels: Mapping[str, str]) -> Severity:
-        word = next((labels[name] for name in self.labels if labels.get(name)), "").strip().lower()
+    def of(self, runbook: str, labels: Mapping[str, str], own: str = "") -> Severity:
+        """Return how bad the alert says that it is; where it does not say, or by no name that is known, how bad its
+        runbook does (`own`, its `severity:`).
+        """
+        said = next((labels[name] for name in self.labels if labels.get(name)), "")
+        found = (self._named(word.strip().lower(), runbook, labels) for word in (said, own))
+        return next((severity for severity in found if severity is not None), self.default)
+
+    def _named(self, word: str, runbook: str, labels: Mapping[str, str]) -> Severity | None:
         for scale in self.scales:
             if scale.fits(runbook, labels):
                 for name, severity in scale.names.items():
                     if name.lower() == word:
                         return severity
-        return KNOWN.get(word, self.default)
+        return KNOWN.get(word)
 
 
 class Rule(Concerned):

@@ -96,7 +96,7 @@ class _Look:
         self._ack = ack
         self._told = told
         self._now = now
-        self._severity = rules.severity.of(self._rem.runbook, self._rem.labels)
+        self._severity = rules.severity.of(self._rem.runbook, self._rem.labels, self._rem.severity)
         self._sent = sent
         self._cause = cause_of(view)
         self._paged = paged if self._cause else None

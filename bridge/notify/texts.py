@@ -135,7 +135,7 @@ def variables(
     return {
         "event": event.value,
         "headline": _headline(event, view, level),
-        "severity": rules.severity.of(made.runbook, made.labels).value,
+        "severity": rules.severity.of(made.runbook, made.labels, made.severity).value,
         "level": level,
         "remediation": {
             "id": made.id,

@@ -322,6 +322,36 @@ def test_four_scales_become_one(runbook: str, labels: dict[str, str], expected: 
     assert rules(severity=said).severity.of(runbook, labels) is expected
 
 
+@pytest.mark.parametrize(
+    ("labels", "own", "expected"),
+    [
+        ({}, "P1", Severity.CRITICAL),
+        ({"severity": "P3"}, "P1", Severity.MEDIUM),
+        ({"severity": "as it was"}, "p2", Severity.HIGH),
+        ({}, "as the alert says", Severity.LOW),
+    ],
+)
+def test_an_alert_that_does_not_say_how_bad_it_is_is_as_bad_as_its_runbook_says(
+    labels: dict[str, str], own: str, expected: Severity
+) -> None:
+    names = {"P1": "critical", "P2": "high", "P3": "medium"}
+    said = {"default": "low", "scales": [{"runbooks": "netweave/*", "names": names}]}
+    assert rules(severity=said).severity.of("netweave/x", labels, own) is expected
+
+
+def test_the_ladder_of_an_alert_without_a_severity_is_that_of_its_runbook() -> None:
+    given = rules(
+        escalation=[
+            {"severity": "critical", "levels": [{"name": "L1", "within": "5m", "channels": "on-call"}]},
+            {"levels": [{"name": "ticket", "within": "1h", "channels": "team"}]},
+        ]
+    )
+    silent = Line(given, severity="")
+    made = msgspec.structs.replace(silent.view.remediation, runbook_doc={"severity": "critical"})
+    silent.change(remediation=made).end(Outcome.FAILED, escalated=True)
+    assert "escalated L1" in [what for _, what, _ in silent.heard]
+
+
 def test_every_event_can_be_named_in_a_rule() -> None:
     given = rules(rules=[{"on": [event.value for event in Event], "channels": "team"}])
     assert len(given.rules[0].on) == len(Event)
