@@ -232,6 +232,8 @@ class Worker:
         parts.metrics.remediation_finished(rem.runbook, ending.outcome, now - rem.created_at)
         if (schedule := rem.route.removeprefix("schedule:")) != rem.route and not rem.undo_of:
             parts.metrics.schedule_ended(schedule, ending.outcome)
+        if rem.parents and not rem.undo_of:
+            parts.metrics.child_ended(ending.outcome)
         if ending.reason is Reason.NOTHING_TO_DO and not rem.undo_of:
             parts.metrics.false_positive(rem.runbook)
         elif ending.outcome is Outcome.SUCCEEDED and not rem.undo_of:

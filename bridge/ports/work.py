@@ -99,7 +99,10 @@ class WorkQueue(Protocol):
         ...
 
     async def depth(self) -> Mapping[str, float]:
-        """Return queue figures: intake, work, parked, pending, dead and the age of the oldest (`*_age`, seconds)."""
+        """Return queue figures: intake, work, parked, pending, dead and the age of the oldest (`*_age`, seconds).
+
+        `approvals` are the parked ones that wait for people's answers.
+        """
         ...
 
 

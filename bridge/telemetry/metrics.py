@@ -67,6 +67,7 @@ class Metrics:
         self._schedule_ended = self._counter(
             "schedule_runs_total", "Runs of schedules by how they ended", "schedule", "outcome"
         )
+        self._child_ended = self._counter("child_runs_total", "Runs for a step of another, by their end", "outcome")
         self._started = self._counter("remediations_started_total", "Remediations that a worker took up", "runbook")
         self._wait = self._histogram("remediation_wait_seconds", "From a remediation's creation to its start", _LONG)
         self._finished = self._counter(
@@ -161,6 +162,10 @@ class Metrics:
 
     def schedule_ended(self, schedule: str, outcome: Outcome) -> None:
         self._schedule_ended.labels(self._schedule(schedule), outcome.value).inc()
+
+    def child_ended(self, outcome: Outcome) -> None:
+        """A run that a step of another one had asked for is over."""
+        self._child_ended.labels(outcome.value).inc()
 
     def detected(self, seconds: float) -> None:
         """A remediation is taken up whose alert began `seconds` before it was created."""

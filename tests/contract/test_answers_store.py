@@ -107,6 +107,16 @@ async def test_nobody_counts_twice_and_the_run_sleeps_until_enough_agree(asking:
     assert len(await asking.answers()) == 2
 
 
+async def test_those_that_wait_for_people_are_counted_until_enough_agree(asking: Asking) -> None:
+    assert (await asking.work.depth())["approvals"] == 0
+    await asking.ask(need=2)
+    assert (await asking.work.depth())["approvals"] == 1
+    await asking.say("ann")
+    assert (await asking.work.depth())["approvals"] == 1
+    await asking.say("bob")
+    assert (await asking.work.depth())["approvals"] == 0
+
+
 async def test_of_many_at_once_just_as_many_are_taken_as_are_needed(asking: Asking) -> None:
     await asking.ask(need=3)
     said = await asyncio.gather(*(asking.say(f"p{number % 10}") for number in range(50)))

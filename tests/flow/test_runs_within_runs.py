@@ -67,6 +67,7 @@ async def test_another_runbook_is_run_for_its_own_target_and_the_parent_goes_on_
     assert child.remediation.parents == (parent.remediation.id,)
     assert child.remediation.requested_by == f"remediation {parent.remediation.id}"
     assert len(stage.writes) == 2, "the child restarted Redis, and the gateway that its parent had locked"
+    assert 'alertbridge_child_runs_total{outcome="succeeded"} 1.0' in stage.metrics.render()[0].decode()
     verified = await told(stage, parent.remediation.id, kinds.VERIFIED)
     assert f"test/redis is remediation {child.remediation.id}, which ended as succeeded" in verified[0]
 

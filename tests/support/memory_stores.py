@@ -275,7 +275,9 @@ class MemoryWork:
         return False
 
     async def depth(self) -> Mapping[str, float]:
-        return {}
+        """Only what people are asked; the rest is Redis's own."""
+        waits = [row for row in self.rows.values() if row.question and row.view.state is State.PARKED]
+        return {"approvals": float(sum(sum(row.answers.values()) < row.question.need for row in waits))}
 
     # -- the journal
 

@@ -417,6 +417,24 @@ def test_rules_and_dashboard_ask_for_figures_that_exist() -> None:
     assert used <= metric_names()
 
 
+def test_docs_name_figures_that_exist() -> None:
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    used = {name for page in pages for name in re.findall(r"`(alertbridge_[a-z_]+)[`{]", page.read_text())}
+    known = metric_names()
+    assert used
+    assert used <= known | {name.removesuffix("_bucket") for name in known}
+
+
+def test_the_dashboard_has_every_figure_of_people_guards_and_schedules() -> None:
+    """What nobody can see is not looked at."""
+    text = (DEPLOY / "grafana/dashboard.json").read_text()
+    parts = ("paused", "halted", "runbook_", "budget_", "notices_", "schedule_runs", "child_", "time_to_", "page_")
+    wanted = {name for name in metric_names() if name.removeprefix("alertbridge_").startswith(parts)}
+    assert {name for name in wanted if not name.endswith(("_count", "_sum"))} <= set(
+        re.findall(r"alertbridge_\w+", text)
+    )
+
+
 def test_the_dashboards_panels_ask_something_and_do_not_overlap() -> None:
     dashboard = json.loads((DEPLOY / "grafana/dashboard.json").read_text())
     panels = dashboard["panels"]
