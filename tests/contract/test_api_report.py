@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from bridge.api.reports import Goals
+from bridge.model.goals import Goal
 from bridge.model.remediation import Entry, Outcome, RemediationView, State
 from bridge.model.report import Times, report, times_of
 from bridge.model.report_text import markdown
@@ -141,7 +143,20 @@ async def test_the_report_comes_as_markdown_or_as_json_and_figures_as_json() -> 
     assert (await parts.json())["times"]["to_respond"] == 40
     figures = await (await http.get("/api/v1/stats?limit=2")).json()
     assert figures["stats"]["remediations"] == 2
+    assert figures["goals"] == []
     await problem(await http.get("/api/v1/remediations/none/report"), 404)
     memory.down = True
     await problem(await http.get("/api/v1/stats"), 503)
+    await http.close()
+
+
+async def test_figures_say_whether_the_goals_of_the_configuration_of_now_are_met() -> None:
+    memory = Memory()
+    memory.views = {"r0": ended()}
+    asked = [Goals([Goal(detect="2m")]), Goals([Goal(detect="30s")])]
+    http = await client(memory, "view-token", goals=lambda: asked.pop(0))
+    for met in (True, False):
+        (goal,) = (await (await http.get("/api/v1/stats")).json())["goals"]
+        (figure,) = goal["figures"]
+        assert (figure["name"], figure["found"], figure["met"]) == ("detect", 60, met)
     await http.close()
