@@ -25,7 +25,7 @@ async def server() -> AsyncIterator[ScriptedKube]:
 @pytest.fixture
 async def outside(server: ScriptedKube) -> AsyncIterator[Outside]:
     host = server.url.removeprefix("http://")
-    made = Outside(OutsideSettings(prometheus=server.url, prometheus_token="t0k", allowed=(host,), deadline=0.3))
+    made = Outside(OutsideSettings(prometheus=server.url, prometheus_token="t0k", allowed=(host,), deadline=1.5))
     yield made
     await made.close()
 

@@ -36,7 +36,7 @@ async def test_claim_waits_for_work(opened: OpenStores) -> None:
     waiting = asyncio.ensure_future(stores.work.claim("w", block=5))
     await asyncio.sleep(0.02)
     await fire(stores, wish())
-    assert await asyncio.wait_for(waiting, 1) is not None
+    assert await asyncio.wait_for(waiting, 5) is not None
 
 
 async def test_tokens_grow_with_every_claim(opened: OpenStores) -> None:

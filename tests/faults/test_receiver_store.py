@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def stores(server: RedisServer) -> AsyncIterator[Stores]:
-    opened = connect(Link(fresh_options(server.url, deadline=0.5)))
+    opened = connect(Link(fresh_options(server.url, deadline=1.5)))
     yield opened
     await opened.close()
 
@@ -62,7 +62,7 @@ async def test_a_redis_that_hangs_is_503_within_our_own_deadline(
     try:
         begin = time.monotonic()
         assert (await receiver.post(data)).status == 503
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 3
     finally:
         server.signal(signal.SIGCONT)
     answer = await receiver.post(data)

@@ -116,7 +116,8 @@ async def test_of_two_primaries_the_old_one_refuses_and_what_was_answered_is_wit
         tmp_path / "new", config={"replicaof": f"127.0.0.1 {old.port}", "repl-diskless-sync-delay": "0"}
     )
     options = fresh_options(old.url, min_replicas=1, deadline=1.0)
-    before, after = OpenStores(options), OpenStores(msgspec.structs.replace(options, url=new.url, min_replicas=0))
+    promoted = msgspec.structs.replace(options, url=new.url, min_replicas=0, deadline=3.0)
+    before, after = OpenStores(options), OpenStores(promoted)
     answered: set[str] = set()
     try:
         old.start()

@@ -129,7 +129,7 @@ async def test_full_redis_refuses_new_alerts_and_running_work_still_ends(server:
 
 async def test_hanging_redis_is_answered_within_our_own_deadline(server: RedisServer) -> None:
     """Fault 15."""
-    async with stores_of(server, deadline=0.3) as stores:
+    async with stores_of(server, deadline=1.5) as stores:
         await stores.health.ping()
         server.signal(signal.SIGSTOP)
         began = time.monotonic()
@@ -142,7 +142,7 @@ async def test_hanging_redis_is_answered_within_our_own_deadline(server: RedisSe
         )
         failed = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(error) for error in failed] == [StoreUnavailable] * 5
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 3.0
         server.signal(signal.SIGCONT)
         assert (await stores.intake.accept([firing(pod="2")]))[0] is Seen.NEW
 
@@ -164,7 +164,7 @@ async def test_redis_that_comes_back_empty_works_again_and_raises_an_alarm(serve
 
 async def test_lost_answer_of_the_intake_leads_to_one_stored_alert(server: RedisServer) -> None:
     """Faults 18, 2 and 55: the reply to an intake is lost; the sender tries again."""
-    async with open_valve(server.port) as valve, stores_of(server, deadline=0.5) as stores:
+    async with open_valve(server.port) as valve, stores_of(server, deadline=1.5) as stores:
         async with stores_of_port(stores, valve.port) as cut:
             await cut.intake.accept([firing(pod="warm")])
             valve.close_back()
@@ -184,7 +184,7 @@ async def test_request_that_never_arrived_is_stored_by_the_next_try(server: Redi
     """Fault 1, between receiver and Redis."""
     async with (
         open_valve(server.port) as valve,
-        stores_of(server, deadline=0.5) as stores,
+        stores_of(server, deadline=1.5) as stores,
         stores_of_port(stores, valve.port) as cut,
     ):
         await cut.intake.accept([firing(pod="warm")])

@@ -109,7 +109,7 @@ async def test_part_of_a_cluster_is_not_taken_for_a_single_server(cluster: list[
 
 
 async def test_min_replicas_counts_on_a_cluster_too(cluster: list[RedisServer]) -> None:
-    options = StoreOptions(mode="cluster", url=cluster[0].url, installation="lonely", min_replicas=1, deadline=1.0)
+    options = StoreOptions(mode="cluster", url=cluster[0].url, installation="lonely", min_replicas=1, deadline=3.0)
     opened = OpenStores(options)
     stores = await opened.open()
     with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
@@ -131,7 +131,7 @@ async def test_after_a_sentinel_failover_alerts_are_taken_again_by_themselves(
             sentinels=tuple(Endpoint("127.0.0.1", port) for port in ports),
             sentinel_service="mine",
             min_replicas=1,
-            deadline=0.5,
+            deadline=2.0,
         )
     )
     try:
