@@ -20,6 +20,8 @@ from bridge.model.remediation import Outcome, Remediation
 MOST_QUESTIONS = 5
 """How many different questions one run asks, beside those of its later steps: a plan that changes under people's
 hands again and again is no plan."""
+_NO_HOLDS = 86400.0
+"""Seconds for which nobody is asked again about a firing that somebody said no to."""
 _LONGEST_HOLD = 300.0
 """Seconds between two looks whether what holds a run up is over: each leaves entries in its journal."""
 
@@ -132,4 +134,6 @@ class Approval:
     def _end(self, reason: Reason, detail: str) -> Finish:
         if self._record.progress.changed:
             return Finish(Outcome.FAILED, reason, f"{detail}; what was made before stays, `undo` puts it back")
-        return Finish(Outcome.DENIED, reason, detail)
+        # A no is about this firing: nobody is asked again an hour later, nor woken for not answering then.
+        again = self._parts.clock.now() + _NO_HOLDS if reason is Reason.APPROVAL_DENIED else None
+        return Finish(Outcome.DENIED, reason, detail, wait_until=again)

@@ -116,6 +116,21 @@ async def test_a_no_is_the_end(stage: Stage) -> None:
     assert await say(stage, run, "bob") is Said.DONE
 
 
+async def test_a_no_holds_for_its_firing_and_a_new_one_is_asked_about(stage: Stage) -> None:
+    run = await asked(stage)
+    await say(stage, run, "ann", False)
+    for _ in range(12):
+        await stage.advance(3600)
+    assert await stage.ends() == [("denied", "approval_denied")], "nobody is asked again what he said no to"
+    (view,) = await stage.runs()
+    labels = {name: text for name, text in view.remediation.labels.items() if name not in ("alertname", "namespace")}
+    await stage.resolve(view.remediation.labels["alertname"], **labels)
+    await stage.advance(300)
+    await stage.fire(view.remediation.labels["alertname"], **labels)
+    await stage.settle()
+    assert await stage.ends() == [("denied", "approval_denied"), ("parked", "approval_needed")]
+
+
 async def test_no_answer_in_time_means_no_and_pages(stage: Stage) -> None:
     run = await asked(stage)
     await stage.advance(29 * MINUTE)
