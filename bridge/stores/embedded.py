@@ -1,7 +1,8 @@
 """A private redis-server on a unix socket, for one machine without a Redis of its own. Opened by factory.
 
 It is a process of its own and outlives a kill -9 of ours: the next start finds it by its pid file and socket,
-checks that it is the one of this data directory, and uses it. One `serve` at a time has the directory.
+checks that it is the one of this data directory, and uses it. When it dies beside us, it is started again. One
+`serve` at a time has the directory.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ LOADING = 300.0
 """Seconds that reading the append-only file may take."""
 ADOPTION = 30.0
 """Seconds in which a server of an earlier run either answers or is gone."""
+LOOK = 0.5
+"""Seconds between two looks at whether it still runs."""
+AGAIN = 5.0
+"""Seconds between two attempts to start it again."""
 _MARK = "redis.version"
 _SOCKET = "redis.sock"
 _SERVER_LOCK = "redis.lock"
@@ -50,6 +55,7 @@ class EmbeddedRedis:
         self.pid = 0
         self.syncer: Syncer | None = None
         """What makes the disk keep its files; None where Redis does that itself, with `always`."""
+        self._watcher: asyncio.Task[None] | None = None
         self._lock = lock
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +80,22 @@ class EmbeddedRedis:
         except BaseException:
             lock.close()
             raise
+        redis._watcher = asyncio.create_task(redis._watch(options), name="private-redis")
         return redis
+
+    async def _watch(self, options: StoreOptions) -> None:
+        """Start it again whenever it has died: nobody else does, and until then every alert is refused."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if self._alive():
+                continue
+            last = "".join(_Ended(self.folder).log.splitlines()[-1:])
+            log.error("the private Redis has died and is started again", pid=self.pid, its_last_words=last[-300:])
+            try:
+                await self._launch(options)
+            except Exception as error:
+                log.error("the private Redis does not start", error=str(error))
+                await asyncio.sleep(AGAIN)
 
     async def _adopt(self) -> bool:
         deadline = time.monotonic() + ADOPTION
@@ -164,6 +185,9 @@ class EmbeddedRedis:
     async def stop(self) -> None:
         """Shut it down, sync what it wrote last, and free the data directory."""
         try:
+            if self._watcher is not None:
+                self._watcher.cancel()
+                await asyncio.wait([self._watcher])
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(2):
                     reader, writer = await asyncio.open_unix_connection(str(self.socket))

@@ -97,6 +97,9 @@ class Machine:
         self._child.wait()
 
     def kill_redis(self) -> None:
+        """Kill it, and let nobody start it again."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGSTOP)
         pid = int((self.data / "redis.pid").read_text())
         os.kill(pid, signal.SIGKILL)
         while Path(f"/proc/{pid}/cwd").exists() and Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z":

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, StoreUnavailable
 from bridge.model.intake import Seen
 from bridge.stores import StoreOptions, Stores, open_stores
 from bridge.stores.embedded import EmbeddedRedis
 from bridge.stores.server_program import find_server
 from tests.support.alerts import firing, transitions
+from tests.support.processes import until
 from tests.support.redis import server_program
 
 
@@ -120,6 +121,26 @@ async def test_killed_redis_loses_nothing(options: StoreOptions) -> None:
     await stored(options)
     stores = await open_stores(options)
     assert len(await pods(stores)) == 20
+    await stores.close()
+
+
+async def test_a_redis_that_dies_beside_us_is_started_again_with_everything(options: StoreOptions) -> None:
+    """Fault 6, embedded: alerts are refused meanwhile, and taken again without anybody's doing."""
+    stores = await open_stores(options)
+    assert await stores.intake.accept([firing(pod="before")]) == [Seen.NEW]
+    pid_file = Path(options.data_dir) / "redis.pid"
+    pid = int(pid_file.read_text())
+    os.kill(pid, signal.SIGKILL)
+
+    async def taken() -> bool:
+        try:
+            return await stores.intake.accept([firing(pod="after")]) != []
+        except StoreUnavailable:
+            return False
+
+    await until(taken, seconds=20)
+    assert int(pid_file.read_text()) != pid
+    assert await pods(stores) == ["before", "after"]
     await stores.close()
 
 
