@@ -65,11 +65,30 @@ class Run:
         if not isinstance(ending, Finish):
             return ending
         ending = self._reported(ending)
-        if self._rem.parents and all(incident.startswith(f"{OURS}/") for incident in self._view.incidents):
-            # Whoever waits for it tells people, if nothing else helps; alerts that have joined it have nobody else.
+        if self._ours and await self._is_heard_of():
             ending = msgspec.structs.replace(ending, quiet=True)
         ending = await heard(self._parts, self._view, self._whole(ending))
         return self._advised(ending) if ending.escalated else ending
+
+    @property
+    def _ours(self) -> bool:
+        """Whether another run alone asked for it: alerts that have joined it have nobody else."""
+        asked = self._view.incidents
+        return bool(self._rem.parents) and all(incident.startswith(f"{OURS}/") for incident in asked)
+
+    async def _is_heard_of(self) -> bool:
+        """Whether the run that asked for it told people, or waits for this one and will, if nothing else helps."""
+        parent = await self._parts.queue.get(self._rem.parents[-1])
+        return parent is None or parent.outcome is None or parent.escalated
+
+    async def _wanted(self) -> None:
+        """Raise Ended when the run that asked for it is over: nobody waits for what it would do now."""
+        if not self._ours:
+            return
+        parent = await self._parts.queue.get(self._rem.parents[-1])
+        if parent is not None and parent.outcome is not None:
+            detail = f"{parent.remediation.id}, which asked for it, is over"
+            raise Ended(Finish(Outcome.CANCELLED, Reason.OUT_OF_DATE, detail))
 
     def _whole(self, finish: Finish) -> Finish:
         """Return the end of a run that changed something as no putting off: it would be begun anew."""
@@ -156,6 +175,7 @@ class Run:
             self._drafting.ceiling = await admission.ceiling(self._parts, self._rem)
             await sight.recall()
             return self._attempts.current()
+        await self._wanted()
         await self._enter()
         if self._lease.stopping:
             raise Ended(HandOver())

@@ -208,6 +208,28 @@ async def test_an_alert_that_joins_a_run_of_another_run_has_its_own_page(stage: 
     assert found == {"test/gateway": ("verified", False, 1), "test/redis": ("no_scenario", True, 2)}
 
 
+async def test_a_run_that_was_put_off_until_nobody_waits_for_it_any_more_is_not_made(stage: Stage) -> None:
+    stage.cluster.apply(deployment("redis", "registry.example/redis:1", namespace="shop"))
+    steps = [
+        {
+            "action": "runbook",
+            "verify_within": "10m",
+            "with": {"runbook": "test/restart", "labels": {"deployment": "redis"}},
+        }
+    ]
+    stage.write_runbook(runbook("test/gateway", scenarios=[{"name": "all", "otherwise": True, "steps": steps}]))
+    stage.configure(alerts={"GatewayDown": {**AUTO, "runbook": "test/gateway"}})
+    await stage.pause("runbook:test/restart")
+    await fire(stage, "GatewayDown")
+    await stage.advance(11 * MINUTE)
+    assert await stage.ends() == [("unknown", "verification_unknown"), ("suppressed", "paused")]
+    await stage.resolve("GatewayDown", deployment="web")
+    await stage.resume("runbook:test/restart")
+    await stage.settle()
+    assert (await stage.ends())[2:] == [("cancelled", "out_of_date")]
+    assert stage.writes == []
+
+
 # -- what is temporary, and what else is so about its target
 
 
