@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shared import configured, labels_of, output_option, place_of, tell
+from bridge.cli.shared import configured, echo, labels_of, output_option, place_of, tell
 from bridge.model.text import printable
 
 if TYPE_CHECKING:
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 
 @click.command("check-config")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--schema",
+    type=click.Choice(["main", "included"]),
+    help="Print the JSON Schema of bridge.yml, or of a file that it includes, for your editor; nothing is checked.",
+)
 @configured
 @output_option
-def check_config(file: Path | None, config: Path | None, output: str) -> None:
+def check_config(file: Path | None, schema: str | None, config: Path | None, output: str) -> None:
     """Check the configuration; every mistake is one line with file, line, column and key."""
     from bridge.app import read
 
+    if schema:
+        from bridge.configuration.main_schema import main_schema
+
+        echo(json.dumps(main_schema(included=schema == "included"), indent=2))
+        return
     place = place_of(file or config)
     loaded = read(place)
     found: dict[str, Any] = {

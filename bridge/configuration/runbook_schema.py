@@ -36,7 +36,7 @@ def runbook_schema(
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
-        **_without_titles(schema),
+        **without_titles(schema),
         "required": required,
         "if": {"properties": {"library": {"const": True}}, "required": ["library"]},
         "else": {"required": ["target"]},
@@ -95,12 +95,10 @@ def _or_template(schema: Json) -> Json:
     return {**about, "anyOf": [*options, {"$ref": "#/$defs/Template"}]}
 
 
-def _without_titles(value: Any) -> Any:
+def without_titles(value: Any) -> Any:
     """Return a schema without the titles that only repeat what a field is called."""
     if isinstance(value, dict):
         return {
-            key: _without_titles(item)
-            for key, item in value.items()
-            if not (key == "title" and isinstance(item, str))
+            key: without_titles(item) for key, item in value.items() if not (key == "title" and isinstance(item, str))
         }
-    return [_without_titles(item) for item in value] if isinstance(value, list) else value
+    return [without_titles(item) for item in value] if isinstance(value, list) else value
