@@ -220,7 +220,7 @@ async def test_spent_attempts_page_once_and_not_for_each_alert() -> None:
         bench.add(name=name)
         assert await bench.run(name) == (Outcome.DENIED, Reason.ATTEMPTS_SPENT)
     assert [bench.view(name).escalated for name in ("r1", "r2", "r3")] == [True, False, False]
-    bench.clock.advance(HOUR)
+    bench.clock.advance(4 * HOUR)
     bench.guardbook.known["runs"] = {"target": (bench.clock.now() - 60,)}
     bench.add(name="r4")
     await bench.run("r4")
