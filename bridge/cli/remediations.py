@@ -17,7 +17,7 @@ from bridge.cli.shared import FINE, connected, echo, segment, tell
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @connected
 def list_(client: Any, state: str | None, limit: int, output: str) -> None:
-    """List remediations, newest first."""
+    """List remediations, newest first: what each is about, who or what asked for it, and where it stands."""
     from bridge import printing
 
     found = client.get("/api/v1/remediations", state=state, limit=limit)

@@ -43,7 +43,7 @@ def configured(command: Command) -> Command:
         "-c",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="ALERTBRIDGE_CONFIG",
-        help=f"The routing table; by default {' or '.join(str(place) for place in PLACES)}.",
+        help=f"The configuration; by default {' or '.join(str(place) for place in PLACES)}.",
     )(command)
 
 
