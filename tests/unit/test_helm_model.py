@@ -77,6 +77,8 @@ def _twice(data: bytes) -> str:
         _twice(b"[" * 100_000),
         _twice(gzip.compress(b" " * (33 << 20))),
     ],
+    # What gzip makes holds the time of day.
+    ids=["nothing", "empty", "no base64", "a list", "no JSON", "half", "cut off", "deep", "large"],
 )
 def test_what_is_no_record_is_refused_without_quoting_it(encoded: Any) -> None:
     with pytest.raises(BadRecord) as caught:
