@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from bridge.demo.objects import Obj, dig
 from bridge.model.reason import Reason
 from bridge.model.remediation import Outcome, RemediationView, State
 from bridge.model.sentences import story
+from bridge.model.telling import TellAgain
+from bridge.notify.again import cause_of
 from tests.support.night.house import BUDGETS, Moment, Write
 from tests.support.night.night import Night, Plan, open_night
 from tests.support.night.people import L1, L2, L3, L4, OMENDB_L1
@@ -33,6 +36,10 @@ pytestmark = pytest.mark.usefixtures("quiet_log")
 WINDOW = 600.0
 LATE = 2 * MINUTE
 """How long a message may take: people are told once a minute, and a channel may have to be tried again."""
+
+
+AGAIN = TellAgain().every
+"""Within this time nobody is called twice for the same cause, but as a further level."""
 
 
 @asynccontextmanager
@@ -93,6 +100,7 @@ def _nothing_was_disturbed_beyond_the_budget(writes: Iterable[Write]) -> None:
 
 
 def _the_right_people_were_called_in_time(night: Night, runs: Sequence[RemediationView]) -> None:
+    causes = {view.remediation.id: cause_of(view) for view in runs}
     for rule in night.monitoring.rules:
         calls = night.calls_about(runs, rule)
         if rule.trouble.end != "person":
@@ -101,12 +109,20 @@ def _the_right_people_were_called_in_time(night: Night, runs: Sequence[Remediati
         assert any(call.channel == rule.trouble.answers for call in calls), f"nobody heard of {rule.trouble.name}"
         needed = [view for view in runs if dict(view.remediation.labels) == rule.labels and view.escalated]
         assert needed, rule.trouble.name
+        for cause in {cause_of(view) for view in needed}:
+            times = [call.at for call in calls if call.channel in (L1, OMENDB_L1) and causes[call.run] == cause]
+            assert all(after - before >= AGAIN for before, after in pairwise(times)), (rule.trouble.name, times)
         for view in needed:
             ended = view.finished_at or 0.0
-            (first, *more) = [call for call in calls if call.run == view.remediation.id]
+            (first, *more) = [call for call in calls if call.run == view.remediation.id] or [None]
+            if first is None:
+                before = [call.at for call in calls if causes[call.run] == cause_of(view) and call.at <= ended]
+                assert before, f"nobody heard of {view.remediation.id}, nor of its like before"
+                assert ended - before[-1] <= AGAIN
+                continue
             within = LATE if first.channel in (L1, OMENDB_L1) else 5 * MINUTE
             # The store is a few milliseconds ahead: those that the call took.
-            assert -1 <= first.at - ended <= within, (rule.trouble.name, first)
+            assert -1 <= first.at - ended <= within + 1, (rule.trouble.name, first)
             # A message may arrive twice, when its sender died or gave up before the answer came.
             further = dict.fromkeys(call.channel for call in more if call.channel != first.channel)
             for level, channel in zip((L2, L3), further, strict=False):
@@ -155,6 +171,9 @@ async def test_a_night_in_ten_minutes(tmp_path: Path) -> None:
             (Outcome.UNDONE, "not_fixed"),
             (Outcome.DENIED, "runbook_stopped"),
         ]
+        flap = [view for view in await night.runs() if view.remediation.labels["alertname"] == "OmenDBSlowQueries"]
+        spent = [index for index, view in enumerate(flap) if view.reason == "attempts_spent"]
+        assert any(view.reason == "verified" for view in flap[spent[0] :]), "its attempts were spent again and again"
         assert len(night.house.dead) == 1
         assert night.monitoring.sent[503] > 0, "while Redis was away nothing was taken that could have been lost"
 

@@ -190,7 +190,7 @@ class Night:
             if message.calls and message.channel == trouble.answers and trouble.name not in self._answered:
                 self._answered.add(trouble.name)
                 self.at(minutes + 10, lambda run=message.run, t=trouble: self._take_on(run, t))  # type: ignore[misc]
-                self.at(minutes + 20, lambda t=trouble: self._mend(t))  # type: ignore[misc]
+                self.at(minutes + trouble.mended_after, lambda t=trouble: self._mend(t))  # type: ignore[misc]
             asked = message.channel == TEAM and "waits for approval" in message.title
             if asked and trouble.approved_after is not None:
                 self.at(minutes + trouble.approved_after, lambda run=message.run: self._agree(run))  # type: ignore[misc]

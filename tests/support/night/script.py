@@ -31,6 +31,8 @@ class Trouble:
     """What a person does."""
     answers: str = L1
     """On which channel the person is called who answers."""
+    mended_after: float = 20
+    """Minutes after the call."""
     approved_after: float | None = None
     """Minutes after the question; None: nobody answers it."""
     begun: bool = False
@@ -131,6 +133,7 @@ def _not_ours(at: float, alert: str, namespace: str, name: str, severity: str, a
 def _flaps(at: float, alert: str, namespace: str, name: str, severity: str) -> Trouble:
     labels = {"namespace": namespace, "deployment": name, "severity": severity}
     made = _stays(at, alert, labels, "it comes and goes every few minutes", OMENDB_L1)
+    made.mended_after = 150
     made.fires = lambda world, now: not made.over and int(now // MINUTE) % 6 < 3
     return made
 
