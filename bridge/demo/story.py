@@ -40,7 +40,7 @@ from bridge.telemetry import Metrics, configure_logging
 
 PORT = 9877
 PATIENCE = 60.0
-"""Seconds that one repair may take; the demo gives up then. It takes about three."""
+"""Seconds that one repair may take; the demo gives up then. The longest proves for fifteen."""
 ASKS = "HighErrorRate"
 """The alert whose repair waits for a person's answer, in a demo that stays."""
 _LOOK = 0.25

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,40 +23,16 @@ COMMAND = [sys.executable, "-m", "bridge", "demo", "--port", "0"]
 ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
 
 
-@pytest.fixture(autouse=True)
-def _redis() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def once() -> Iterator[subprocess.Popen[str]]:
+    """The demo that ends by itself, begun before the first test: both mostly wait, and so do it at once."""
     need("redis-server")
-
-
-def test_once_heals_all_three_and_ends_by_itself() -> None:
-    done = subprocess.run([*COMMAND, "--once"], capture_output=True, text=True, env=ENV, timeout=110)
-    told = done.stdout
-    assert done.returncode == 0, told + done.stderr
-    assert "3 of 3 healed" in told
-    in_order = [
-        "GatewayDown",
-        "0 of 3 pods are ready",
-        "as Alertmanager sends it: 200",
-        "crashlooping 3",
-        "panic: configuration is required",
-        "bad deployment",
-        "-      - image: registry.example/netweave-gateway:1.5.0-bad",
-        "+      - image: registry.example/netweave-gateway:1.4.2",
-        "written",
-        "3 of 3 updated, 3 ready",
-        "3 of 3 pods are ready, and they run 1.4.2 again",
-        "HighErrorRate",
-        "+  replicas: 5",
-        "5 replicas share the load",
-        "CertExpiringSoon",
-        "the certificate holds for 90 days",
-    ]
-    at = -1
-    for words in in_order:
-        at = told.find(words, at + 1)
-        assert at >= 0, f"{words!r} is not told, or not in its place:\n{told}"
-    assert "\x1b" not in told
-    assert "Traceback" not in done.stderr
+    command = [*COMMAND, "--once"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV) as demo:
+        try:
+            yield demo
+        finally:
+            demo.terminate()
 
 
 def test_it_stays_takes_the_curl_that_it_shows_and_ends_with_ctrl_c(tmp_path: Path) -> None:
@@ -80,6 +57,36 @@ def test_it_stays_takes_the_curl_that_it_shows_and_ends_with_ctrl_c(tmp_path: Pa
         demo.kill()
         demo.wait()
         shutil.rmtree(place)
+
+
+def test_once_heals_all_three_and_ends_by_itself(once: subprocess.Popen[str]) -> None:
+    told, errors = once.communicate(timeout=110)
+    assert once.returncode == 0, told + errors
+    assert "3 of 3 healed" in told
+    in_order = [
+        "GatewayDown",
+        "0 of 3 pods are ready",
+        "as Alertmanager sends it: 200",
+        "crashlooping 3",
+        "panic: configuration is required",
+        "bad deployment",
+        "-      - image: registry.example/netweave-gateway:1.5.0-bad",
+        "+      - image: registry.example/netweave-gateway:1.4.2",
+        "written",
+        "3 of 3 updated, 3 ready",
+        "3 of 3 pods are ready, and they run 1.4.2 again",
+        "HighErrorRate",
+        "+  replicas: 5",
+        "5 replicas share the load",
+        "CertExpiringSoon",
+        "the certificate holds for 90 days",
+    ]
+    at = -1
+    for words in in_order:
+        at = told.find(words, at + 1)
+        assert at >= 0, f"{words!r} is not told, or not in its place:\n{told}"
+    assert "\x1b" not in told
+    assert "Traceback" not in errors
 
 
 def approve_as_it_says(log: Path, url: str) -> None:
