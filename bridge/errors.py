@@ -15,6 +15,10 @@ class ConfigurationError(AlertbridgeError):
         self.problems = problems
 
 
+class ListenError(AlertbridgeError):
+    """An address cannot be listened on: somebody else has its port, or it is not this host's."""
+
+
 class InvalidInput(AlertbridgeError):
     """Something from outside (a label, a parameter, a request) can never be right."""
 

@@ -148,7 +148,9 @@ def _authorize(request: web.Request, operation: Operation, authenticator: Authen
 def authorized(request: web.Request, principal: Principal | None, role: Role) -> Principal:
     """Return who calls, when that is somebody who may; raise Refused."""
     if principal is None:
-        raise Refused(401, "a credential is needed: Authorization: Bearer TOKEN", WWW_Authenticate="Bearer, Basic")
+        sent = "Authorization" in request.headers
+        why = "the credential that came is not a known one" if sent else "a credential is needed"
+        raise Refused(401, f"{why}: Authorization: Bearer TOKEN", WWW_Authenticate="Bearer, Basic")
     if not principal.may(role):
         raise Refused(403, f"the credential {principal.name!r} does not have the role {role.value!r}")
     if principal is EVERYBODY and _host(request.headers.get("Host", "")) not in _LOOPBACK:

@@ -11,6 +11,22 @@ from bridge.cli.remediations import follow_journal
 from bridge.cli.shared import connected, labels_of, segment, tell
 
 
+def _scope(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
+    kind, colon, name = given.partition(":")
+    if given != "all" and not (colon and name and kind in ("cluster", "namespace", "runbook")):
+        raise click.BadParameter(f"expected all, cluster:NAME, namespace:NAME or runbook:NAME, got {given!r}")
+    return given
+
+
+_SCOPE = click.option(
+    "--scope",
+    default="all",
+    show_default=True,
+    callback=_scope,
+    help="all, cluster:NAME, namespace:NAME or runbook:NAME.",
+)
+
+
 @click.command()
 @click.argument("what", metavar="RUNBOOK-OR-ALERT")
 @click.argument("labels", metavar="LABEL=VALUE...", nargs=-1, callback=labels_of)
@@ -56,7 +72,7 @@ def _remediation_of(client: Any, taken: dict[str, Any], within: float = 20.0) ->
 
 
 @click.command()
-@click.option("--scope", default="all", show_default=True, help="all, cluster:NAME, namespace:NAME or runbook:NAME.")
+@_SCOPE
 @click.option("--why", help="Needed: it stands in the audit trail and before whoever finds things paused.")
 @click.option("--for", "duration", metavar="DURATION", help="30m, 2h; without it until somebody resumes.")
 @click.option("--list", "listing", is_flag=True, help="Show what is paused.")
@@ -88,7 +104,7 @@ def _seconds(duration: str) -> float:
 
 
 @click.command()
-@click.option("--scope", default="all", show_default=True, help="all, cluster:NAME, namespace:NAME or runbook:NAME.")
+@_SCOPE
 @connected
 def resume(client: Any, scope: str, output: str) -> None:
     """End a pause. Nothing is replayed: what still fires is looked at again."""

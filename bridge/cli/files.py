@@ -46,8 +46,14 @@ def check_config(file: Path | None, schema: str | None, config: Path | None, out
     for warning in loaded.warnings:
         click.echo(f"warning: {printable(warning)}", err=True)
     due = [f"schedule {at['name']}: {at['runbook']}, next {', '.join(at['next'])}" for at in found["schedules"]]
-    all_well = f"{place}: {loaded.route_count} routes, {len(loaded.runbooks)} runbooks: all well"
+    all_well = (
+        f"{place}: {_counted(loaded.route_count, 'route')}, {_counted(len(loaded.runbooks), 'runbook')}: all well"
+    )
     tell(output, found, lambda: "\n".join([*due, all_well]))
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _schedule(spec: ScheduleSpec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,18 @@ def follow_journal(client: Any, id_: str, output: str) -> int:
     return 0 if outcome in FINE else 1
 
 
+def _digest(_ctx: click.Context, _parameter: click.Parameter, given: str) -> str:
+    if given and not re.fullmatch("[0-9a-f]{16}", given):
+        raise click.BadParameter(f"{given!r} is no plan's digest: 16 of 0-9a-f, as `alertbridge show ID` tells it")
+    return given
+
+
 _PLAN = click.option(
-    "--plan", default="", metavar="DIGEST", help="Answer this plan only, not one that came after it."
+    "--plan",
+    default="",
+    metavar="DIGEST",
+    callback=_digest,
+    help="Answer this plan only, not one that came after it.",
 )
 _WHY = click.option("--why", default="", help="Stands in the audit trail.")
 

@@ -125,8 +125,11 @@ def sentences(
     model: type[BaseModel], error: ValidationError, *, refused: Mapping[str, str]
 ) -> Iterator[tuple[Loc, str]]:
     """Yield the place within the value and a sentence for each of pydantic's findings."""
-    for found in error.errors(include_url=False):
-        place: Loc = tuple(found["loc"])
+    all_found = error.errors(include_url=False)
+    places = [tuple(found["loc"]) for found in all_found]
+    for found, place in zip(all_found, places, strict=True):
+        if found["type"] == "too_short" and any(len(at) > len(place) and at[: len(place)] == place for at in places):
+            continue  # It has entries, and what is wrong with them is told.
         last = str(place[-1]) if place else ""
         if found["type"] == "extra_forbidden":
             yield place, _unknown_key(last, fields_at(model, place[:-1]), refused)
@@ -156,6 +159,8 @@ def _words(kind: str, message: str, given: object) -> str:
         bound = re.search(r"at (?:least|most) \d+", message)
         many = bound.group() if bound else "another number of"
         return f"expected {many} {'entry' if many.endswith(' 1') else 'entries'}, got {_shown(given)}"
+    if kind == "timezone_aware":
+        return f"expected a time with its zone, such as 2026-11-21T22:00:00+01:00, got {_shown(given)}"
     expected = _EXPECTED.get(kind.split("_")[0]) if kind.endswith(("_type", "_parsing")) else None
     words = f"expected {expected}" if expected else message.replace("Input should be", "expected")
     return f"{words[:1].lower()}{words[1:]}, got {_shown(given)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -32,6 +32,16 @@ class Evidence(msgspec.Struct, frozen=True):
     """One of the errors behind what is missing that may pass by itself (the cluster is away)."""
     cut: dict[str, str] = {}
     """What was too large to be kept as a whole, by its path, and what of it was kept."""
+
+    def lacking(self, names: Collection[str] | None = None) -> list[str]:
+        """Say what of `names` (of all, when left out) is missing and why, each reason once."""
+        by_reason: dict[str, list[str]] = {}
+        for name, why in self.missing.items():
+            if names is None or name in names:
+                by_reason.setdefault(why, []).append(name)
+        return [
+            f"{', '.join(who)} {'is' if len(who) == 1 else 'are'} missing: {why}" for why, who in by_reason.items()
+        ]
 
 
 class _Missing(msgspec.Struct, frozen=True):

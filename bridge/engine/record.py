@@ -93,7 +93,7 @@ class Record:
         """
         values, missing = found.values, found.missing
         named = ", ".join(values) or "nothing"
-        lacking = "".join(f"; {name} is missing: {why}" for name, why in missing.items())
+        lacking = "".join(f"; {each}" for each in found.lacking())
         data = {"names": list(values), "missing": missing, **({"cut": found.cut} if found.cut else {})}
         entry = self.entry(kinds.EVIDENCE, f"gathered {named}{lacking}", data=data)
         kept = await self._kept()

@@ -140,5 +140,4 @@ class Sight:
 def _with_reasons(detail: str, expressions: Sequence[str], evidence: Evidence) -> str:
     paths = [path for expression in expressions for path in references(expression)]
     read = {path[1] for path in paths if path[0] == "evidence" and len(path) > 1}
-    reasons = [f"{name} is missing: {why}" for name, why in evidence.missing.items() if name in read]
-    return "; ".join([detail, *reasons])
+    return "; ".join([detail, *evidence.lacking(read)])

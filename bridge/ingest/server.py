@@ -8,6 +8,7 @@ endpoints alone, and what comes beyond the reserve is closed at once.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ import msgspec
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ListenError
 from bridge.ingest.answers import problem
 from bridge.ingest.connection import Connection
 from bridge.ingest.counters import Counters
@@ -124,15 +125,19 @@ async def serve(
     listeners: list[asyncio.AbstractServer] = []
     try:
         for host, port in listen:
-            listeners.append(
-                await asyncio.get_running_loop().create_server(
-                    server, host, port, backlog=limits.backlog, **tls_options
-                )
-            )
+            listeners.append(await _bound(server, host, port, backlog=limits.backlog, **tls_options))
     except BaseException:
         await Listening(server, runner, listeners).close(grace=0)
         raise
     return Listening(server, runner, listeners)
+
+
+async def _bound(server: BridgeServer, host: str, port: int, **options: Any) -> asyncio.AbstractServer:
+    try:
+        return await asyncio.get_running_loop().create_server(server, host, port, **options)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ListenError(f"listen: cannot listen on {host}:{port}: {why}; `listen` in the configuration") from error
 
 
 def _routed(app: web.Application, receiver: Receiver) -> dict[str, Handler]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,6 +105,8 @@ async def open_session(connection: ClusterConnection) -> Session:
     try:
         await _configure(client, connection, configuration)
         rest = client.client.rest.RESTClientObject(configuration)
+    except _NoKubeconfig as error:
+        raise KubeUnavailable(str(error), what=f"log in to cluster {connection.name!r}") from error
     except (client.config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
         raise KubeUnavailable(
             str(error), what=f"log in to cluster {connection.name!r} by {connection.place}"
@@ -137,6 +140,19 @@ async def open_session(connection: ClusterConnection) -> Session:
     )
 
 
+class _NoKubeconfig(Exception):
+    """No kubeconfig is where one was looked for."""
+
+
+def _needs_a_file(connection: ClusterConnection) -> None:
+    """Raise _NoKubeconfig; the client itself would complain of keys that a file which is not there lacks."""
+    places = connection.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    if not any(Path(place).expanduser().is_file() for place in places.split(os.pathsep) if place):
+        raise _NoKubeconfig(
+            f"there is no kubeconfig at {places}: name one in `clusters.connections`, or say `in_cluster: true`"
+        )
+
+
 async def _configure(client: ModuleType, connection: ClusterConnection, configuration: Any) -> None:
     if connection.url:
         configuration.host = connection.url
@@ -152,6 +168,7 @@ async def _configure(client: ModuleType, connection: ClusterConnection, configur
             configuration, token_filename=f"{folder}/token", cert_filename=f"{folder}/ca.crt"
         )
     else:
+        _needs_a_file(connection)
         await client.config.load_kube_config(
             config_file=connection.kubeconfig or None,
             context=connection.context or None,
