@@ -306,6 +306,7 @@ HIGH_ERROR_RATE = scenes(
         prometheus={RATE: 0.2},
         scenarios=["a backend fails"],
         ends="escalated",
+        after={CONTENT: contains("threshold: 5")},
         told=["Backends fail:", "aws", "look at the provider's status page"],
     ),
     Scene(
@@ -341,13 +342,13 @@ HIGH_ERROR_RATE = scenes(
         after={f"{DEPLOYMENT} spec.replicas": 5},
     ),
     Scene(
-        "more replicas that do not help are taken back and the limits raised",
+        "more replicas that do not help stay and the limits are raised",
         **{**ERRORS, "source": "RB-003 C"},
         cluster=[gateway(), CONFIG, usage("490m", "100Mi")],
         prometheus={RATE: when(f"{LIMITS}.memory", "2Gi", 0.001, 0.2)},
         scenarios=["resources are short > scale out", "resources are short > raise the limits"],
         actions=["scale", "set_resources"],
-        after={f"{DEPLOYMENT} spec.replicas": 3, f"{LIMITS}.cpu": "2", f"{LIMITS}.memory": "2Gi"},
+        after={f"{DEPLOYMENT} spec.replicas": 5, f"{LIMITS}.cpu": "2", f"{LIMITS}.memory": "2Gi"},
     ),
     Scene(
         "where nothing points anywhere it is scaled to five",
@@ -360,7 +361,19 @@ HIGH_ERROR_RATE = scenes(
     ),
 )
 
-SCENES = (*ALL_PODS_DOWN, *REDIS, *HIGH_ERROR_RATE)
+HEALTHY = scenes(
+    "netweave",
+    Scene(
+        "errors that have ended are no reason for more replicas",
+        **{**ERRORS, "source": "RB-003 C"},
+        cluster=[gateway(), CONFIG],
+        prometheus={RATE: 0.001},
+        ends="escalated",
+        unchanged=True,
+    ),
+)
+
+SCENES = (*ALL_PODS_DOWN, *REDIS, *HIGH_ERROR_RATE, *HEALTHY)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=str)

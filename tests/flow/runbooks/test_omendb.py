@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from tests.support.scenes.facts import gone, present, when
+from bridge.demo.cluster import SimulatedCluster
+from bridge.demo.exec import ExecResult
+from tests.support.scenes.facts import answer, fact, gone, present, when
 from tests.support.scenes.scene import Scene, State, scenes
 from tests.support.scenes.theatre import Theatre
 from tests.support.scenes.world import (
@@ -19,6 +21,7 @@ from tests.support.scenes.world import (
     definition,
     logs,
     program,
+    restarted_pods,
     usage,
 )
 
@@ -56,6 +59,37 @@ SEV1 = {
 }
 VOLUMES = claim("omendb-data", NAMESPACE, "100Gi")
 FIND = ("find", "/tmp", "/var/log/omendb")
+
+
+def used(percent: Any) -> dict[str, Any]:
+    """How full the volume is, as the kubelet says it to Prometheus."""
+
+    def of_claim(value: Any) -> Any:
+        return lambda cluster: [({"persistentvolumeclaim": "omendb-data"}, answer(value, cluster, NAMESPACE))]
+
+    return {"stats_used_bytes": of_claim(percent), "stats_capacity_bytes": of_claim(100)}
+
+
+def cleans_up(cluster: SimulatedCluster) -> None:
+    """To delete old files makes room."""
+
+    def run(_pod: Any, _container: str, given: list[str]) -> ExecResult | None:
+        if tuple(given[: len(FIND)]) != FIND:
+            return None
+        config("cleaned", NAMESPACE, yes="1")(cluster)
+        return ExecResult()
+
+    cluster.programs.add(run, namespace=NAMESPACE)
+
+
+def crashes_while_full(cluster: SimulatedCluster) -> None:
+    """No pod starts until the volume is larger."""
+
+    def judge(_pod: Any) -> Literal["crash"] | None:
+        return "crash" if fact(cluster, VOLUME, NAMESPACE) == "100Gi" else None
+
+    cluster.set_behavior(judge=judge)
+
 
 SERVICE_DOWN = scenes(
     "omendb",
@@ -123,8 +157,8 @@ SERVICE_DOWN = scenes(
         alert="OmenDBDiskFull",
         mode="approve",
         cluster=[omendb(), VOLUMES, program(*FIND, namespace=NAMESPACE)],
-        prometheus={"kubelet_volume_stats": [({"persistentvolumeclaim": "omendb-data", "namespace": NAMESPACE}, 97)]},
-        scenarios=["disk full"],
+        prometheus=used(97),
+        scenarios=["old files", "disk full"],
         actions=["exec", "pvc_expand", "http_probe", "http_check"],
         after={VOLUME: "200Gi"},
     ),
@@ -134,9 +168,40 @@ SERVICE_DOWN = scenes(
         alert="OmenDBDiskFull",
         mode="approve",
         cluster=[omendb(), VOLUMES, program(*FIND, exit_code=1, namespace=NAMESPACE)],
-        prometheus={"kubelet_volume_stats": [({"persistentvolumeclaim": "omendb-data", "namespace": NAMESPACE}, 97)]},
-        scenarios=["disk full"],
+        prometheus=used(97),
+        scenarios=["old files", "disk full"],
         after={VOLUME: "200Gi"},
+    ),
+    Scene(
+        "a clean-up that is enough asks nobody",
+        **{**SEV1, "source": "SEV1 pattern 3"},
+        alert="OmenDBDiskFull",
+        cluster=[omendb(), VOLUMES, cleans_up],
+        prometheus=used(when("configmaps/cleaned", present, 60, 97)),
+        scenarios=["old files"],
+        actions=["exec", "http_probe", "http_check"],
+        after={VOLUME: "100Gi"},
+    ),
+    Scene(
+        "a full disk without a pod to clean it is enlarged once people agree",
+        **{**SEV1, "source": "SEV1 pattern 3"},
+        alert="OmenDBDiskFull",
+        mode="approve",
+        cluster=[omendb(), VOLUMES, crashes_while_full, restarted_pods("prod-omendb", NAMESPACE, 400)],
+        prometheus=used(99),
+        scenarios=["disk full"],
+        after={VOLUME: "200Gi", f"{DEPLOYMENT} status.readyReplicas": 3},
+    ),
+    Scene(
+        "a version that was well for longer than a day is not gone back from",
+        **SEV1,
+        alert="OmenDBDown",
+        cluster=[omendb(then="registry.example/omendb:2.4.0", ago=3 * 86400), VOLUMES],
+        answers=answers(DOWN),
+        scenarios=["quick fixes > restart", "quick fixes > scale out", "restore from the newest backup"],
+        mode="approve",
+        ends="escalated",
+        after={REPLICAS: 3, IMAGE: "registry.example/omendb:2.4.0"},
     ),
     Scene(
         "the last quick fix is a restore that people agree to",
@@ -149,7 +214,6 @@ SERVICE_DOWN = scenes(
         scenarios=[
             "quick fixes > restart",
             "quick fixes > scale out",
-            "quick fixes > roll back",
             "restore from the newest backup",
         ],
         after={REPLICAS: 3},
@@ -164,7 +228,6 @@ SERVICE_DOWN = scenes(
         scenarios=[
             "quick fixes > restart",
             "quick fixes > scale out",
-            "quick fixes > roll back",
             "restore from the newest backup",
         ],
         ends="escalated",
@@ -264,7 +327,7 @@ DEGRADED = scenes(
         after={BATCH: "25000", RESTARTED: present},
     ),
     Scene(
-        "what nothing of it makes faster is told to a person, with what was changed put back",
+        "what nothing of it makes faster is told to a person, and what was added stays",
         **SLOW,
         cluster=[omendb(), BATCHES, usage("50m", "64Mi")],
         answers={"/metrics": METRICS},
@@ -274,7 +337,7 @@ DEGRADED = scenes(
         scenarios=["degraded > scale out", "degraded > rebuild the index", "degraded > smaller batches"],
         ends="escalated",
         told=["Still slow"],
-        after={REPLICAS: 3},
+        after={REPLICAS: 5, BATCH: "25000"},
     ),
 )
 

@@ -170,6 +170,16 @@ SCALES = scenes(
         actions=["hpa_patch", "hpa_patch"],
         after={f"{HPA}.maxReplicas": 10},
     ),
+    Scene(
+        "load that has ended is no reason for ten pods",
+        **SCALE,
+        alert="PythonServiceHighLoad",
+        cluster=[pricing(), load(0.3)],
+        scenarios=["the load has ended"],
+        ends="escalated",
+        told=["nothing was changed"],
+        unchanged=True,
+    ),
 )
 
 
