@@ -146,7 +146,7 @@ async def test_in_a_cluster_that_is_well_nothing_is_changed_by_any_shipped_runbo
         usage=lambda _pod, _container: ("50m", "32Mi"),
     )
     cluster.step()
-    (node, *_) = cluster.list("nodes", None)
+    (node, *_) = cluster.list("nodes")
     labels = {
         "alertname": "SentByMistake",
         "namespace": PLACES.get(runbook, NAMESPACES[system]),

@@ -253,6 +253,17 @@ DATABASES = scenes(
         after={f"{PG} status.readyReplicas": 1},
     ),
     Scene(
+        "a database that stopped for want of room is not taken for damaged",
+        **DATABASE,
+        cluster=[
+            postgres(),
+            not_ready("postgresql-0", DATA),
+            logs("postgresql", "PANIC:  could not write to file: No space left on device", namespace=DATA),
+        ],
+        scenarios=["it does not run"],
+        actions=["pod_delete"],
+    ),
+    Scene(
         "a pod that does not come up is told",
         **DATABASE,
         cluster=[postgres("16-bad")],
