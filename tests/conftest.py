@@ -96,9 +96,9 @@ def noting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
-    """Put the log's configuration back after a test that configures it as a process does for itself."""
+    """Put the log's configuration back after a test: what it runs may configure it, as a process does for itself."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     logging.captureWarnings(False)

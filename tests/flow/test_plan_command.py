@@ -14,7 +14,6 @@ from bridge.cli import main
 from bridge.demo import SimulatedCluster, SimulatedServer, scene
 from tests.support.recording_proxy import RecordingProxy
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
 CONFIG = Path(__file__).parents[2] / "config"
 
 
