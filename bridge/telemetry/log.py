@@ -72,6 +72,8 @@ def configure_logging(style: LogFormat = "json", level: str = "info", stream: Te
     # The addresses of channels are credentials: what sends there logs parts of them, and our own line says the rest.
     logging.getLogger("apprise").propagate = False
     logging.getLogger("apprise").addHandler(logging.NullHandler())
+    # Whatever the log's level is: why a service took no message is read from there.
+    logging.getLogger("apprise").setLevel(logging.WARNING)
     for name in ("urllib3", "requests"):
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
 

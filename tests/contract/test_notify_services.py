@@ -177,8 +177,10 @@ def test_the_addresses_that_the_page_shows_are_some_that_the_library_knows() -> 
         assert made is not None, name
 
 
-async def test_a_redirect_is_no_delivery(services: Services) -> None:
+@pytest.mark.parametrize("level", ["debug", "error"])
+async def test_a_redirect_is_no_delivery_and_is_named_whatever_is_logged(services: Services, level: str) -> None:
     """What leads elsewhere would arrive there without its text, and be called sent."""
+    configure_logging("json", level, io.StringIO())
     async with open_sink() as sink:
         services.status, services.location = 301, sink.url
         with pytest.raises(TemporaryError, match="301"):

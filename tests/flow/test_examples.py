@@ -33,7 +33,7 @@ TARGET = ("Deployment", workloads.NAMESPACE, "netweave-gateway")
 NOTHING_TO_DO = {"promql_check", "http_check", "rollout_status"}
 """They wait for something."""
 ELSEWHERE = {
-    "configmap_restore": "are with the server",
+    "configmap_restore": "only the running server knows",
     "sentinel_failover": "no connection to 127.0.0.1:1",
 }
 """They plan on what is asked of others; what they say when those are not there. See tests/contract."""
