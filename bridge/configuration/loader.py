@@ -53,8 +53,11 @@ class Main(Settings):
     """`bridge.yml`."""
 
     route: RouteSpec = RouteSpec()
+    """The root of Alertmanager's tree: what every route inherits, and the routes."""
     alerts: dict[str, AlertSpec] = Field(default={})
+    """The short form: alert name to runbook, or to what a route says."""
     time_intervals: tuple[NamedIntervals, ...] = ()
+    """Times that routes name, as Alertmanager has them."""
     schedules: Annotated[tuple[ScheduleSpec, ...], Field(max_length=200)] = ()
     """What runs by the clock."""
     runbooks: Texts = (DEFAULT_RUNBOOKS,)

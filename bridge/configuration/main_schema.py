@@ -28,6 +28,9 @@ def main_schema(*, included: bool = False) -> Json:
     """Return the schema (JSON Schema 2020-12) of `bridge.yml`, or of a file that it includes."""
     model: type[BaseModel] = Included if included else Main
     schema = model.model_json_schema(by_alias=True, schema_generator=_Generator)
+    for key, text in _texts(Main).items():  # what a file that is included may say as well means the same there
+        if key in schema["properties"]:
+            schema["properties"][key].setdefault("description", text)
     title = "alertbridge: an included file" if included else "alertbridge: bridge.yml"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

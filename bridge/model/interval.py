@@ -95,7 +95,9 @@ class TimeRange(Strict):
     """Part of a day; `end_time` is no longer part of it."""
 
     start_time: Annotated[int, BeforeValidator(_minute)]
+    """Such as `"09:00"`."""
     end_time: Annotated[int, BeforeValidator(_minute)]
+    """Such as `"17:00"`; `"24:00"` is the end of the day."""
 
     @model_validator(mode="after")
     def _not_backwards(self) -> TimeRange:
@@ -114,11 +116,17 @@ class TimeInterval(Strict):
     """Contains a moment when each part that is given contains it. Without `location` it is UTC."""
 
     times: tuple[TimeRange, ...] | None = Field(default=None, min_length=1)
+    """Parts of the day."""
     weekdays: tuple[Weekdays, ...] | None = Field(default=None, min_length=1)
+    """Such as `monday:friday`."""
     days_of_month: tuple[DaysOfMonth, ...] | None = Field(default=None, min_length=1)
+    """1 to 31, or from its end: `-3:-1` are its last three."""
     months: tuple[Months, ...] | None = Field(default=None, min_length=1)
+    """Names or numbers, such as `january:march`."""
     years: tuple[Years, ...] | None = Field(default=None, min_length=1)
+    """Such as `2026:2027`."""
     location: Annotated[str, BeforeValidator(_location)] = "UTC"
+    """The zone that all this is in, such as Europe/Berlin; `Local` is the machine's."""
 
     def contains(self, now: float) -> bool:
         """Return whether the moment (unix seconds) is in it."""
@@ -155,7 +163,9 @@ class NamedIntervals(Strict):
     """A name for a set of intervals; it is active when one of them contains the moment."""
 
     name: str = Field(min_length=1)
+    """What routes call it."""
     time_intervals: tuple[TimeInterval, ...]
+    """It is active while one of these contains the moment."""
 
     def contains(self, now: float) -> bool:
         return any(interval.contains(now) for interval in self.time_intervals)

@@ -18,9 +18,11 @@ class Maintenance(Strict):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     name: str = Field(min_length=1)
+    """What it is called where it is told of."""
     begins: AwareDatetime
     """With its offset from UTC, such as `2026-11-21T22:00:00+01:00`."""
     ends: AwareDatetime
+    """Written as `begins`; from this moment on it is over."""
     matchers: Annotated[tuple[MatchersText, ...], BeforeValidator(as_list)] = ()
     """All of them have to match the alert's labels, as those of a route."""
 

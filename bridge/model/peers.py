@@ -99,31 +99,45 @@ class PeerTlsSpec(Strict):
     """TLS with the server's certificate checked."""
 
     ca_file: str = ""
+    """Authority (PEM) of the server's certificate; empty: those of the system."""
     cert_file: str = ""
+    """Our own certificate (PEM), where the server wants one."""
     key_file: str = ""
+    """Its key; empty: in `cert_file` as well."""
 
 
 class TlsPairSpec(Strict):
     """A certificate with its chain, and its key, in files of this host (PEM): a pair that a rotation may take."""
 
     cert_file: str = Field(min_length=1)
+    """The certificate with its chain."""
     key_file: str = Field(min_length=1)
+    """Its key."""
 
 
 class SqlPeerSpec(Strict):
     """One PostgreSQL database: a DSN from a file or the environment, or its parts."""
 
     dsn_file: str = ""
+    """File with the DSN, such as `postgresql://user:password@host/database`."""
     dsn_env: str = ""
+    """Environment variable with the DSN."""
     host: str = ""
     """A name, an address, or the folder of a unix socket."""
     port: int = Field(default=5432, ge=1, le=65535)
+    """With `host`."""
     database: str = ""
+    """With `host`: the name of the database."""
     user: str = ""
+    """With `host`: who we are there."""
     password_file: str = ""
+    """With `host`: file with the password."""
     password_env: str = ""
+    """With `host`: environment variable with the password."""
     tls: PeerTlsSpec | None = None
+    """With `host`: TLS, with the server's certificate checked."""
     connect_timeout: Annotated[Duration, _DEADLINE] = 5.0
+    """How long it may take to connect."""
 
     @model_validator(mode="after")
     def _one_way(self) -> SqlPeerSpec:
@@ -142,20 +156,30 @@ class PeerSentinels(Strict):
     addresses: Annotated[Texts, Field(min_length=1), AfterValidator(_sentinel_addresses)]
     """`host:port` of each sentinel; the port is 26379 when it is not given."""
     master: str = "mymaster"
+    """The name that they know the master by."""
     password_file: str = ""
+    """File with the sentinels' own password; empty: none."""
     password_env: str = ""
+    """Environment variable with it."""
 
 
 class RedisPeerSpec(Strict):
     """Somebody's Redis, not the one of our own state: one server, or what Sentinels watch."""
 
     address: Annotated[str, AfterValidator(_redis_address)] = ""
+    """`host:port` of the server; the port is 6379 when it is not given."""
     sentinel: PeerSentinels | None = None
+    """Sentinels, in place of `address`."""
     username: str = ""
+    """User of its ACL; empty: the default one."""
     password_file: str = ""
+    """File with its password."""
     password_env: str = ""
+    """Environment variable with its password."""
     tls: PeerTlsSpec | None = None
+    """TLS, with the server's certificate checked."""
     deadline: Annotated[Duration, _DEADLINE] = 5.0
+    """How long one exchange with it may take."""
 
     @model_validator(mode="after")
     def _one_way(self) -> RedisPeerSpec:
@@ -168,7 +192,9 @@ class HttpSecretSpec(Strict):
     """A header's value that requests name and never hold."""
 
     secret_file: str = ""
+    """File with the value."""
     secret_env: str = ""
+    """Environment variable with the value."""
     prefix: str = ""
     """Put before it, e.g. `Bearer `."""
     hosts: Hosts = ()
@@ -187,6 +213,7 @@ class Http(Strict):
     hosts: Hosts = ()
     """`host` or `host:port` that may be asked by HTTP; nothing else is ever fetched."""
     secrets: dict[Name, HttpSecretSpec] = Field(default={})
+    """Values of headers, by the names that runbooks call them; sent, never shown."""
 
 
 class CommandSpec(Strict):
@@ -197,6 +224,7 @@ class CommandSpec(Strict):
     arguments: Patterns = ()
     """A regular expression for each further argument that a step gives; none: it gives none."""
     timeout: Annotated[Duration, Field(gt=0, le=3600)] = 60.0
+    """How long it may run; then it is ended."""
 
     @model_validator(mode="after")
     def _absolute(self) -> CommandSpec:
@@ -222,8 +250,11 @@ class ChannelSpec(Strict):
     """Where messages go: an address as apprise takes it. It holds credentials, so it stands in a file."""
 
     url_file: str = ""
+    """File with the address."""
     url_env: str = ""
+    """Environment variable with the address."""
     timeout: Annotated[Duration, Field(gt=0, le=60)] = 15.0
+    """How long one message may take to be sent."""
     optional: bool = False
     """Its address may be missing: nothing is sent then, and the configuration is right all the same."""
 

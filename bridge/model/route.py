@@ -63,21 +63,35 @@ class _Orders(Strict):
     """What a route says about the runbook that it names."""
 
     params: dict[str, Any] = Field(default={})
+    """The runbook's parameters; those of a child go before its parent's."""
     mode: Mode | None = None
+    """How far it may go, if the process's mode and the runbook's allow it as well."""
     cooldown: Duration | None = None
+    """How long a runbook leaves a target alone after a run that changed it; 10m when no route says."""
     max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Runs with a change for one runbook and target within `attempts_window`, then a person is told; 3 when no route
+    says."""
     attempts_window: Duration | None = None
+    """The time that `max_attempts` is about; 1h when no route says."""
     allow_drift: bool | None = None
+    """Whether it may change what Helm, Argo CD, Flux or an HPA owns, which may put it back; no when no route says."""
     allow_irreversible: bool | None = None
+    """Whether it may do what has no undo; no when no route says."""
     allow_namespaces: tuple[NamespaceName, ...] | None = None
     """Protected namespaces in which runs of this route may change objects all the same."""
     approvers: Annotated[int, Field(ge=1, le=20)] | None = None
+    """Mode approve: how many different people have to agree, the larger of this and the runbook's; 1 when no route
+    says."""
     approve_within: DayAtMost | None = None
+    """Mode approve: no answer by then means no. It goes before the runbook's."""
     group_by: Annotated[tuple[str, ...] | None, BeforeValidator(_grouping)] = None
+    """Labels: alerts with the same values of them join one run, of runbooks with `target.at_most`; `...` is all."""
     hold_off: Duration | None = None
     """Act only on what still fires so long after it was first received."""
     mute_time_intervals: tuple[str, ...] = ()
+    """Names of `time_intervals` in which nothing is done."""
     active_time_intervals: tuple[str, ...] = ()
+    """Names of `time_intervals`: outside of all of them nothing is done."""
 
 
 class RouteSpec(_Orders):
@@ -86,10 +100,13 @@ class RouteSpec(_Orders):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     matchers: Annotated[tuple[MatchersText, ...], BeforeValidator(_as_list)] = ()
+    """Which alerts it takes: all of these hold, such as `severity="critical"`. Every route but the root has one."""
     runbook: str | None = None
     """`null`, written out, means that nothing is to be done here, whatever a parent says."""
     continue_: bool = Field(default=False, alias="continue")
+    """Whether the routes beside it that come after are tried as well once it has matched."""
     routes: tuple[RouteSpec, ...] = ()
+    """Its children: the first that matches goes before it."""
 
     @property
     def conditions(self) -> tuple[Matcher, ...]:
@@ -101,6 +118,7 @@ class AlertSpec(_Orders):
     """The short form: what to do for one alert name."""
 
     runbook: str
+    """What is run for alerts with this name; alone, it may stand in place of the map."""
 
     @model_validator(mode="before")
     @classmethod

@@ -45,10 +45,15 @@ class ScheduleSpec(Strict):
     late: Annotated[Duration, Field(ge=60, le=LATEST)] = 3600.0
     """A run that nobody could make in time is made so much later at most; after that it is left out, and told."""
     allow_drift: bool = False
+    """As a route's: whether it may change what Helm, Argo CD, Flux or an HPA owns."""
     allow_irreversible: bool = False
+    """As a route's: whether it may do what has no undo."""
     allow_namespaces: tuple[NamespaceName, ...] = ()
+    """Protected namespaces in which its runs may change objects all the same."""
     approvers: Annotated[int, Field(ge=1, le=20)] = 1
+    """Mode approve: how many different people have to agree; the runbook may want more."""
     approve_within: DayAtMost | None = None
+    """Mode approve: no answer by then means no; left out: the runbook says it."""
 
     @field_validator("timezone")
     @classmethod

@@ -52,6 +52,7 @@ class Concerned(_About):
     """The same, and how bad they are."""
 
     severity: Severities = ()
+    """How bad, on our scale; none: any."""
 
     def meets(self, runbook: str, labels: Mapping[str, str], severity: Severity) -> bool:
         return (not self.severity or severity in self.severity) and self.fits(runbook, labels)
@@ -95,21 +96,27 @@ class Rule(Concerned):
     """Who hears of what. All rules that fit count; a channel hears of an event once."""
 
     on: Events
+    """What is told: each of these events."""
     channels: Channels
+    """Where to, by the names in `notify.channels`."""
 
 
 class Level(Strict):
     """One level of a ladder: who is called, and how long the next level waits for an answer."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)]
+    """What messages call it, such as L1."""
     within: Annotated[Duration, Field(ge=60, le=7 * 86400)]
+    """How long an answer is waited for before the next level is called."""
     channels: Channels
+    """Where it is called, by the names in `notify.channels`."""
 
 
 class Ladder(Concerned):
     """Who is called when a person is needed, and who when nobody answers. The last level is called again."""
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=10)]
+    """Who is called, one after the other."""
 
 
 TEMPLATE_NAMES = frozenset(
@@ -123,7 +130,9 @@ class TemplateSpec(Strict):
     """The text of a message: `${…}` holds CEL, as in runbooks. What is not given is the built-in one."""
 
     title: Annotated[str, Field(max_length=1000)] = ""
+    """Its first line; left out: the built-in one."""
     text: Annotated[str, Field(max_length=8000)] = ""
+    """What follows; left out: the built-in text."""
 
 
 class TellAgain(Strict):
@@ -141,14 +150,19 @@ class Notify(Strict):
     """`notify:`"""
 
     channels: dict[Name, ChannelSpec] = Field(default={})
+    """Where messages go, by the names that rules, ladders and runbooks call them."""
     rules: Annotated[tuple[Rule, ...], Field(max_length=100)] = ()
+    """Who hears of what; all that fit count."""
     escalation: Annotated[tuple[Ladder, ...], Field(max_length=50)] = ()
     """The first that fits counts."""
     severity: SeveritySpec = SeveritySpec()
+    """How bad an alert is: from its labels, or else from its runbook."""
     tell_again: TellAgain = TellAgain()
+    """When people are called once more for the same cause."""
     update_every: Annotated[Duration, Field(ge=60)] = 900.0
     """How often `update` is told while a remediation runs."""
     templates: dict[Event, TemplateSpec] = Field(default={})
+    """Texts of one's own, by event."""
 
     @model_validator(mode="after")
     def _known_channels(self) -> Notify:
@@ -179,7 +193,10 @@ class AlertmanagerSpec(Strict):
     """The Alertmanager whose alerts we get."""
 
     url: str
+    """Its address, such as `http://alertmanager:9093`."""
     token_file: str = ""
+    """File with a bearer token; empty: none."""
     timeout: Annotated[Duration, Field(gt=0, le=60)] = 10.0
+    """How long one request to it may take."""
     hold_page: HoldSpec | None = None
     """Off by default."""

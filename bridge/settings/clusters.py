@@ -15,12 +15,19 @@ class Connection(Strict):
     """How to reach one cluster: `in_cluster`, `url`, or a kubeconfig (the default)."""
 
     kubeconfig: str = ""
+    """File with the way to the cluster; empty: the one that kubectl would take."""
     context: str = ""
+    """Of the kubeconfig; empty: its current one."""
     in_cluster: bool = False
+    """The cluster that this pod is in, by its service account."""
     url: str = ""
+    """Address of the API server, with `token_file` and `ca_file`."""
     token_file: str = ""
+    """With `url`: file with a bearer token."""
     ca_file: str = ""
+    """With `url`: authority (PEM) of its certificate; empty: those of the system."""
     deadline: Annotated[Duration, Field(gt=0)] = 10.0
+    """How long one request to the API server may take."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Connection:
@@ -33,9 +40,11 @@ class Clusters(Strict):
     """Which cluster an alert is about. A label value that names none is denied."""
 
     label: str = Field(default="cluster", min_length=1)
+    """The label of an alert that names its cluster."""
     default: str | None = None
     """The connection for alerts without the label. With a single connection it is that one."""
     connections: dict[Name, Connection] = Field(default={})
+    """The ways to the clusters, by the names that we call them."""
     names: dict[str, str] = Field(default={})
     """Label value to connection, where they differ; a connection's own name always means itself."""
 

@@ -15,24 +15,31 @@ from bridge.settings.fields import Size
 
 class Tls(Strict):
     cert_file: str
+    """The server's certificate with its chain (PEM)."""
     key_file: str
+    """Its key (PEM)."""
     client_ca_file: str = ""
     """With it, clients may present a certificate of this authority (credentials of type `certificate`)."""
 
 
 class Listen(Strict):
     host: str = "127.0.0.1"
+    """Address to listen on; beyond loopback only with a credential."""
     port: int = Field(default=9877, ge=0, le=65535)
     """0 takes a free one."""
     tls: Tls | None = None
+    """Serve HTTPS; plain HTTP without."""
 
 
 class CredentialSpec(Strict):
     """One caller. Its name is the source of the alerts that come in with it and stands in the audit trail."""
 
     name: Name
+    """Who it is. Senders with one name, such as a pair of Alertmanagers, are one source."""
     type: Literal["bearer", "basic", "hmac", "certificate"]
+    """Bearer token, user name with password, signature of the body, or client certificate."""
     roles: Annotated[tuple[Role, ...], BeforeValidator(as_list), Field(min_length=1)] = (Role.SENDER,)
+    """What it may: post alerts, read, or also trigger, approve, cancel and pause."""
     secret_file: Texts = ()
     """Files with one secret each. Any of them is right, so that a secret can be changed without a gap."""
     secret_env: Texts = ()
@@ -66,14 +73,19 @@ class Limits(Strict):
     """Bounds of what comes in."""
 
     body: Size = 16 << 20
+    """Longest body of a request, in bytes or as `16MiB`; beyond it the answer is 413."""
     header_timeout: Duration = 3.0
+    """For the header of a request to come."""
     body_timeout: Duration = 6.0
+    """For its body to come, longer as long as it flows."""
     connections: Positive = 1000
+    """Open at a time; beyond it an idle one makes room."""
     alerts: Positive = 20_000
     """In one request."""
     labels: Positive = 128
     """Of one alert, and as many annotations."""
     label_length: Size = 8 << 10
+    """Longest name or value of a label, in characters; an alert with a longer one is refused."""
     alert_length: Size = 256 << 10
     """Labels and annotations of one alert together."""
     pending_alerts: Positive = 200_000

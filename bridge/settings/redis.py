@@ -15,13 +15,18 @@ class Sentinel(Strict):
     addresses: Annotated[Texts, Field(min_length=1)]
     """`host:port` of each sentinel; the port is 26379 when it is not given."""
     master: str = "mymaster"
+    """The name that they know the master by."""
     password_file: str = ""
+    """File with the sentinels' own password; empty: none."""
 
 
 class RedisTls(Strict):
     ca_file: str = ""
+    """Authority (PEM) that has signed the server's certificate; empty: those of the system."""
     cert_file: str = ""
+    """Our own certificate (PEM), where the server wants one."""
     key_file: str = ""
+    """Its key; empty: in `cert_file` as well."""
 
 
 class RedisSettings(Strict):
@@ -30,18 +35,27 @@ class RedisSettings(Strict):
     url: str = ""
     """`redis://`, `rediss://` or `unix://`."""
     sentinel: Sentinel | None = None
+    """Sentinels that know where the master is."""
     cluster: str = ""
     """Address (URL) of any node."""
     tls: RedisTls | None = None
+    """Authority and certificate for a connection with TLS."""
     username: str = ""
+    """User of its ACL; empty: the default one."""
     password_file: str = ""
+    """File with its password."""
     password_env: str = ""
+    """Environment variable with its password."""
     min_replicas: int = Field(default=0, ge=0)
     """2xx only after this many replicas have the alerts."""
     deadline: Annotated[Duration, Field(gt=0, le=30)] = 2.0
+    """How long one exchange with it may take."""
     connections: Positive = 32
+    """Most connections of this process to it."""
     data_dir: str = "alertbridge-data"
+    """Folder of the private Redis, of one process at a time."""
     fsync: Literal["everysec", "always"] = "everysec"
+    """Of the private Redis: a power loss costs 2 s of accepted alerts at most, or nothing, at a flush per webhook."""
     redis_server: str = ""
     """Program of the private Redis; found by itself when it is not given."""
 

@@ -51,6 +51,8 @@ def _rows(schema: Any, path: str, field: Any, above: tuple[str, ...]) -> Iterato
     kind, default = _kind(schema, field), field.get("default")
     if path.endswith(".matchers") or kind == "list of list of any":
         kind = "list of text"  # what their validators make of it is theirs
+    if path.endswith((".start_time", ".end_time")):
+        kind = "text"
     told = " ".join((field.get("description") or "").split())
     shown = "" if default in (None, "", [], {}) or isinstance(default, dict) else f"`{json.dumps(default)}`"
     if shown and kind == "duration":
@@ -73,8 +75,14 @@ def _inside(field: Any, step: str = "") -> Iterator[tuple[str, str]]:
         yield from _inside(option, step)
     if isinstance(field.get("items"), dict):
         yield from _inside(field["items"], f"{step}[]")
-    if isinstance(field.get("additionalProperties"), dict):
-        yield from _inside(field["additionalProperties"], f"{step}.KEY")
+    for value in _named(field):
+        yield from _inside(value, f"{step}.KEY")
+
+
+def _named(field: Any) -> list[Any]:
+    """Return the schemas of what stands under names of one's own."""
+    values = [field.get("additionalProperties"), *field.get("patternProperties", {}).values()]
+    return [value for value in values if value and isinstance(value, dict)]
 
 
 def _duration(seconds: float) -> str:
@@ -102,8 +110,8 @@ def _kind(schema: Any, field: Any) -> str:
     if field.get("type") == "array":
         return f"list of {_kind(schema, field.get('items', {}))}"
     if field.get("type") == "object":
-        inner = field.get("additionalProperties")
-        return f"map of {_kind(schema, inner)}" if isinstance(inner, dict) and inner else "map"
+        named = _named(field)
+        return f"map of {_kind(schema, named[0])}" if named else "map"
     return {"string": "text", "integer": "int", "number": "number", "boolean": "bool"}.get(field.get("type"), "any")
 
 

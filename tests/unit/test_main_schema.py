@@ -66,3 +66,14 @@ def test_the_page_is_current_and_names_every_key() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
     for key in main_schema()["properties"]:
         assert f"## `{key}`" in page()
+
+
+def test_no_key_lacks_an_explanation() -> None:
+    rows = [line for line in page().splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row.endswith("|  |")] == []
+    assert any(row.startswith("| `clusters.connections.KEY.kubeconfig`") for row in rows)
+
+
+def test_neither_does_one_of_an_included_file() -> None:
+    schema = main_schema(included=True)
+    assert [key for key, field in schema["properties"].items() if not field.get("description")] == []
