@@ -34,7 +34,7 @@ async def stage(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.M
     # Nothing happens in this cluster while somebody watches: its time is moved by the test.
     monkeypatch.setattr(waiting, "MOMENT", 0.02)
     async with Stage.open(redis_server, tmp_path, runbooks_too=[drain()]) as stage:
-        # That one node is disturbed at a time is shown by the lease alone; what the budget adds to it, by its own tests.
+        # That one node is disturbed at a time is shown by the lease alone; what the budget adds, by its own tests.
         budgets = {"cluster": {"nodes": 3, "targets": 20}}
         stage.configure(alerts={"NodeBad": {"runbook": "test/drain", "mode": "auto"}}, budgets=budgets)
         stage.cluster.apply(deployment("web", "registry.example/web:1", namespace="shop", replicas=6))

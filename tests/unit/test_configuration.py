@@ -33,7 +33,9 @@ def test_the_example_configuration_is_right_and_only_observes() -> None:
     assert configuration.settings.mode is Mode.OBSERVE
     assert configuration.warnings == ()
     found = {
-        alert: [match.runbook for match in configuration.table.match({"alertname": alert, "namespace": "o2ims-system"})]
+        alert: [
+            match.runbook for match in configuration.table.match({"alertname": alert, "namespace": "o2ims-system"})
+        ]
         for alert in ("GatewayDown", "HighErrorRate", "CertExpiringSoon", "CertificateExpiringSoon", "Watchdog")
     }
     assert found == {

@@ -68,7 +68,8 @@ def test_time_in_which_it_was_known_to_be_wrong_proves_nothing() -> None:
     deploy = deployment(4, "restarted")
     sets.append(replica_set(4, "restarted", 3 * HOUR))
     found = last_healthy(revisions_of(deploy, sets))
-    assert found is not None and found.number == 3
+    assert found is not None
+    assert found.number == 3
     began = found.created_at - HOUR + 60
     judged = {each.number: each.judgement for each in revisions_of(deploy, sets, wrong_since=began)}
     assert judged == {4: "current", 3: "unproven", 2: "unproven", 1: "proven"}
